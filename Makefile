@@ -1,0 +1,153 @@
+# Aviary. `make help` lists what there is; docs/development.md tells what is behind it.
+#
+#   make                 build/aviary
+#   make SAN=address,undefined   the same under sanitizers, in build-address,undefined/
+#   make V=1             show the commands
+#   make WERROR=1        warnings are errors (CI)
+
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+PYTHON  ?= /usr/bin/python3
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+SAN     ?=
+BUILD   ?= build$(if $(SAN),-$(SAN))
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+PACKAGES      := libgit2 libmicrohttpd libcurl libcjson libsodium libcrypto libssh2 yaml-0.1
+PKG_CFLAGS    := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+PKG_LIBS      := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
+CMOCKA_LIBS   := $(shell pkg-config --libs cmocka 2>/dev/null)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wvla -Walloca -Wcast-align \
+	-Wno-format-nonliteral
+HARDENING := -fstack-protector-strong -fPIE -fno-strict-aliasing
+ifeq ($(SAN),)
+HARDENING += -D_FORTIFY_SOURCE=2
+endif
+all_cflags = -std=gnu17 -D_GNU_SOURCE -I. -I$(BUILD) $(WARNINGS) $(if $(WERROR),-Werror) $(HARDENING) \
+	-DAVIARY_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CFLAGS) \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+all_ldflags = -pie -Wl,-z,relro,-z,now $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
+
+FOLDERS := base git templates reconcile reconcile/secrets reconcile/drivers reconcile/checks server server/cli
+sources := $(foreach folder,$(FOLDERS),$(wildcard $(folder)/*.c))
+library := $(BUILD)/libaviary.a
+objects := $(patsubst %.c,$(BUILD)/%.o,$(filter-out server/main.c,$(sources)))
+
+# Text that the program carries: templates/*.{html,md,yml,...} become byte arrays.
+embedded := $(wildcard templates/*.md templates/*.yml templates/*.html)
+embedded_objects := $(patsubst %,$(BUILD)/%.o,$(embedded))
+
+unit_tests  := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+test_lib    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
+tools       := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
+fuzz_corpus := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+.PHONY: all
+all: $(BUILD)/aviary
+
+$(BUILD)/aviary: $(BUILD)/server/main.o $(library)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(PKG_LIBS) -lpthread -lm
+
+$(library): $(objects) $(embedded_objects)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
+
+# embedded_<name> and embedded_<name>_len, name = file name with _ for what C does not take
+$(embedded_objects): $(BUILD)/templates/%.o: templates/% Makefile
+	$(call say,EMBED,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)name=embedded_$$(printf '%s' '$*' | tr -c 'a-zA-Z0-9' '_'); \
+	{ printf 'extern const char %s[]; extern const unsigned long %s_len;\nconst char %s[] = {' $$name $$name $$name; \
+	  od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g'; \
+	  printf '0};\nconst unsigned long %s_len = sizeof(%s) - 1;\n' $$name $$name; } > $@.c
+	$(Q)$(CC) $(all_cflags) -c -o $@ $@.c
+
+# ---- tests ---------------------------------------------------------------------------------------
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(test_lib) $(library)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(CMOCKA_LIBS) $(PKG_LIBS) -lpthread -lm
+
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/lib/fuzz_driver.o $(library)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(PKG_LIBS) -lpthread -lm
+
+$(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(test_lib) $(library)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(PKG_LIBS) -lpthread -lm
+
+.PHONY: tests-built test test-unit test-e2e sanitize tsan lint format bench fuzz demo deps deps-dev install clean help man
+tests-built: $(BUILD)/aviary $(unit_tests) $(tools) $(fuzz_corpus)
+
+test: deps
+	$(Q)$(MAKE) --no-print-directory tests-built
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) unit fuzz e2e
+
+test-unit: tests-built
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) unit fuzz
+
+test-e2e: tests-built
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) e2e
+
+sanitize: deps
+	$(Q)$(MAKE) --no-print-directory SAN=address,undefined CFLAGS='-O1 -g' tests-built
+	$(Q)$(PYTHON) tests/run.py --build build-address,undefined unit fuzz e2e
+
+tsan: deps
+	$(Q)$(MAKE) --no-print-directory SAN=thread CFLAGS='-O1 -g' tests-built
+	$(Q)$(PYTHON) tests/run.py --build build-thread unit e2e
+
+fuzz: deps
+	$(Q)tests/fuzz/run.sh $(TARGET)
+
+lint: deps-dev
+	$(Q)tests/lint/run.sh
+
+format:
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+bench: deps-dev all
+	$(Q)$(MAKE) --no-print-directory tests-built
+	$(Q)$(PYTHON) tests/bench/run.py --build $(BUILD)
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(PYTHON) examples/demo.py --aviary $(BUILD)/aviary $(if $(KEEP),--keep)
+
+# ---- packages ------------------------------------------------------------------------------------
+deps:
+	$(Q)tests/lib/deps.sh build test
+deps-dev:
+	$(Q)tests/lib/deps.sh build test dev
+
+# ---- install -------------------------------------------------------------------------------------
+man: $(BUILD)/aviary
+	$(Q)tests/lib/man.sh $(BUILD)
+
+install: all man
+	install -D -m 0755 $(BUILD)/aviary $(DESTDIR)$(PREFIX)/bin/aviary
+	install -D -m 0644 $(BUILD)/man/aviary.1 $(DESTDIR)$(PREFIX)/share/man/man1/aviary.1
+	install -D -m 0644 $(BUILD)/man/aviary.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/aviary.yaml.5
+	install -D -m 0644 $(BUILD)/man/fleet.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/fleet.yaml.5
+	mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|g' templates/aviary.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/aviary.service
+
+clean:
+	rm -rf build build-*
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo 'make test | test-unit | test-e2e | sanitize | tsan | fuzz | lint | format | bench | demo | install | clean'
+
+-include $(patsubst %.o,%.d,$(objects)) $(BUILD)/server/main.d
+-include $(wildcard $(BUILD)/tests/*/*.d)

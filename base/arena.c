@@ -1,0 +1,138 @@
+#include "base/arena.h"
+#include <sodium.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+
+#define ARENA_BLOCK         ((size_t)64 * 1024) /* small enough for one client's secrets */
+#define ARENA_DEFAULT_LIMIT ((size_t)1 << 30)
+#define ARENA_ALIGN         16
+
+struct block {
+	struct block *next;
+	size_t size; /* of the whole mapping or allocation, this header included */
+	size_t used; /* from the start of the block, this header included */
+};
+
+struct arena {
+	enum arena_kind kind;
+	struct block *blocks; /* newest first */
+	size_t used;
+	size_t limit;
+};
+
+static size_t align_up(size_t size, size_t to)
+{
+	return (size + to - 1) / to * to;
+}
+
+static struct block *block_new(enum arena_kind kind, size_t size)
+{
+	if (kind == ARENA_PLAIN) {
+		struct block *plain = mem_alloc(size);
+		*plain = (struct block){.size = size};
+		return plain;
+	}
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		mem_abort(size);
+	/* Locking can fail at RLIMIT_MEMLOCK; serve --check warns about that limit once. */
+	(void)mlock(map, size);
+	(void)madvise(map, size, MADV_DONTDUMP); /* a kernel without it has the core limit 0 */
+	struct block *secret = map;
+	secret->size = size;
+	return secret;
+}
+
+static void block_free(enum arena_kind kind, struct block *block)
+{
+	if (kind == ARENA_PLAIN) {
+		free(block);
+		return;
+	}
+	size_t size = block->size;
+	sodium_memzero(block, size);
+	(void)munlock(block, size); /* fails only if it was never locked */
+	(void)munmap(block, size);  /* our own mapping: cannot fail */
+}
+
+struct arena *arena_new(enum arena_kind kind, size_t limit)
+{
+	struct arena *arena = mem_zero(1, sizeof(*arena));
+	arena->kind = kind;
+	arena->limit = limit ? limit : ARENA_DEFAULT_LIMIT;
+	return arena;
+}
+
+void arena_free(struct arena *arena)
+{
+	if (!arena)
+		return;
+	for (struct block *block = arena->blocks, *next; block; block = next) {
+		next = block->next;
+		block_free(arena->kind, block);
+	}
+	free(arena);
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	const size_t head = align_up(sizeof(struct block), ARENA_ALIGN);
+	if (size > arena->limit - arena->used)
+		mem_abort(size);
+	size_t need = align_up(size ? size : 1, ARENA_ALIGN);
+	struct block *block = arena->blocks;
+	if (!block || block->size - block->used < need) {
+		size_t want = head + need;
+		/* The first block of an arena is small: most arenas stay that way. */
+		size_t usual = block ? ARENA_BLOCK : ARENA_BLOCK / 16;
+		block = block_new(arena->kind, align_up(want > usual ? want : usual, 4096));
+		block->used = head;
+		block->next = arena->blocks;
+		arena->blocks = block;
+	}
+	void *p = (char *)block + block->used;
+	block->used += need;
+	arena->used += need;
+	return memset(p, 0, need);
+}
+
+void *arena_array(struct arena *arena, size_t count, size_t size)
+{
+	size_t bytes;
+	if (__builtin_mul_overflow(count, size, &bytes))
+		mem_abort(SIZE_MAX);
+	return arena_alloc(arena, bytes);
+}
+
+char *arena_dup(struct arena *arena, const void *bytes, size_t len)
+{
+	char *copy = arena_alloc(arena, len + 1);
+	if (len)
+		memcpy(copy, bytes, len);
+	return copy;
+}
+
+char *arena_str(struct arena *arena, const char *text)
+{
+	return text ? arena_dup(arena, text, strlen(text)) : NULL;
+}
+
+char *arena_printf(struct arena *arena, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int len = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	if (len < 0)
+		mem_abort(0);
+	char *text = arena_alloc(arena, (size_t)len + 1);
+	va_start(args, format);
+	(void)vsnprintf(text, (size_t)len + 1, format, args); /* measured above */
+	va_end(args);
+	return text;
+}
+
+size_t arena_used(const struct arena *arena)
+{
+	return arena->used;
+}

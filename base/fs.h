@@ -1,0 +1,46 @@
+/* base/fs.h - files that are whole or absent, scratch folders, memory files
+ *
+ * Every descriptor is O_CLOEXEC. Replace = write a temporary beside, fsync, rename, fsync the
+ * folder, so that a crash or a full disk leaves the old file or the new one. The environment
+ * variable AVIARY_FAULT=write:N (tests only) makes the N-th write from here on fail with ENOSPC.
+ */
+#pragma once
+#include "base/buf.h"
+#include "base/error.h"
+#include <sys/types.h>
+
+/** Read a regular file of at most @p max bytes. ERR_NOT_FOUND, ERR_INVALID (too large), ERR_SYSTEM.
+ */
+MUST_USE bool fs_read(const char *path, size_t max, struct buf *out, struct error *err);
+/** As fs_read(), for secrets: refuses a file that group or others can read (ERR_REFUSED, names the
+ *  chmod), or that belongs to another user than root or ours; @p out should be BUF_INIT_SECRET. One
+ *  trailing line break is cut. An empty file is ERR_INVALID. */
+MUST_USE bool fs_read_secret(const char *path, size_t max, struct buf *out, struct error *err);
+/** Replace or create a file atomically and durably. */
+MUST_USE bool fs_write(
+	const char *path, const void *bytes, size_t len, mode_t mode, struct error *err);
+/** As fs_write(), relative to an open folder, which is fsynced too. */
+MUST_USE bool fs_write_at(int folder, const char *name, const void *bytes, size_t len, mode_t mode,
+	struct error *err);
+/** mkdir -p with @p mode for new folders. */
+MUST_USE bool fs_make_folders(const char *path, mode_t mode, struct error *err);
+/** rm -r below and including @p path, following no symlinks; a missing one is fine. */
+MUST_USE bool fs_remove_tree(const char *path, struct error *err);
+/** New private folder `<parent or $TMPDIR>/<prefix>-XXXXXX`; caller frees the path. */
+MUST_USE bool fs_scratch(
+	const char *parent, const char *prefix, char **path_out, struct error *err);
+/** Exclusive lock of a file (created 0600), held while the descriptor is open. ERR_REFUSED if
+ *  somebody else holds it. */
+MUST_USE bool fs_lock(const char *path, int *fd_out, struct error *err);
+/** "a/b/../c" tells false: relative, no empty part, no `.` or `..`, no control characters, at most
+ * 1024 bytes. */
+bool fs_path_is_inside(const char *path);
+
+static inline void fs_close_at(int *fd)
+{
+	extern int close(int);
+	if (*fd >= 0)
+		(void)close(*fd); /* nothing was written through it that close could lose */
+}
+/** Declares an owned descriptor: `auto_fd int fd = -1;` */
+#define auto_fd CLEANUP(fs_close_at)

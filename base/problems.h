@@ -1,0 +1,38 @@
+/* base/problems.h - every mistake of a commit in one run, each with place and remedy
+ *
+ * Readers of the infra repo report here and go on, so that a repository with five mistakes shows
+ * five errors (issue: "in one run"). What cannot go on returns a struct error instead.
+ */
+#pragma once
+#include "base/error.h"
+
+struct problem {
+	bool warning;
+	char *file; /* "" if there is no file */
+	unsigned line;
+	char *what;
+	char *fix; /* "" if the text says it already */
+};
+
+struct problems {
+	struct problem *items;
+	size_t count, capacity;
+	size_t errors, warnings;
+};
+#define PROBLEMS_LIMIT                                                                             \
+	200 /* a person stops reading long before; one more says how many were left out */
+
+PRINTF(5, 6)
+void problems_add(struct problems *problems, const char *file, unsigned line, const char *fix,
+	const char *format, ...);
+PRINTF(5, 6)
+void problems_warn(struct problems *problems, const char *file, unsigned line, const char *fix,
+	const char *format, ...);
+/** Add an error (its where is split into file and line again). */
+void problems_add_error(struct problems *problems, const struct error *err);
+/** Sort by file, line, text, and drop what is said twice. */
+void problems_sort(struct problems *problems);
+/** The first error as a struct error; more of them: "... (and 4 more)". @return false */
+bool problems_to_error(const struct problems *problems, struct error *err);
+void problems_clear(struct problems *problems);
+#define auto_problems CLEANUP(problems_clear)

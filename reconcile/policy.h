@@ -1,0 +1,82 @@
+/* reconcile/policy.h - fleet.yaml as a plain struct */
+#pragma once
+#include "base/keys.h"
+#include "git/tree.h"
+
+#define POLICY_FILE "fleet.yaml"
+
+struct policy_stage {
+	const char *name;
+	const char *group;
+	bool batch_is_percent;
+	int64_t batch; /* clients, or percent 1..100 */
+	int64_t bake_ms;
+	int64_t max_failures;
+	const struct node *node;
+};
+
+struct policy_file {
+	const char *from;
+	const char *to;
+	int64_t mode; /* e.g. 0644 */
+	bool template_;
+	const struct node *node;
+};
+
+enum check_kind { CHECK_HTTP, CHECK_TCP, CHECK_TLS, CHECK_COMMAND };
+
+struct policy_check {
+	const char *name;
+	const char *app; /* app whose clients it applies to, or "all" */
+	enum check_kind kind;
+	const char *target;         /* template: URL or host:port */
+	struct key_texts command;   /* templates */
+	int64_t status;             /* http */
+	const struct node *json;    /* http: map of expected members, or NULL */
+	const char *body;           /* http: substring, template, or NULL */
+	const struct node *headers; /* http: map of header to send, templates, or NULL */
+	int64_t timeout_ms;
+	int64_t min_days; /* tls */
+	const struct node *node;
+};
+
+struct policy_driver {
+	const char *kind; /* "local" */
+	const char *root; /* template */
+	struct key_texts activate;
+	int64_t activate_timeout_ms;
+	int64_t retries;
+	int64_t keep;
+	const struct node *node;
+};
+
+enum policy_on_failure { ON_FAILURE_ROLLBACK, ON_FAILURE_HOLD };
+enum policy_coverage { COVERAGE_OFF, COVERAGE_WARN, COVERAGE_REFUSE };
+
+struct policy {
+	const char *inventory;
+	const char *secrets_shared;
+	const char *secrets_client; /* template */
+	const char *secrets_service;
+	struct policy_stage *stages;
+	size_t stage_count;
+	enum policy_on_failure on_failure;
+	struct policy_file *files;
+	size_t file_count;
+	struct policy_driver driver;
+	struct policy_check *checks;
+	size_t check_count;
+	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
+	bool pinned_images, encrypted_secrets;
+	enum policy_coverage canary_coverage;
+	int64_t max_changed; /* percent */
+	int64_t keep_rollback_tags;
+	const struct node *node; /* root of the file */
+};
+
+/** The table of fleet.yaml's keys, for the man page. */
+extern const struct key policy_keys[];
+
+/** Read fleet.yaml of a tree. @return false if errors were added. */
+MUST_USE bool policy_load(struct tree *tree, struct arena *arena, struct policy **policy_out,
+	struct problems *problems);

@@ -1,0 +1,117 @@
+#!/usr/bin/python3
+"""Runs the tests of a build folder and ends with `N passed, N failed, N skipped`.
+
+usage: tests/run.py --build DIR KIND...   with KIND of unit, fuzz, e2e
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+UNIT_TIMEOUT_S = 300  # one program; under sanitizers the slowest needs a minute
+
+
+class Counts:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, passed, failed, skipped=0):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+
+def environment(build):
+    env = dict(os.environ, AVIARY=str(build / "aviary"), AVIARY_BUILD=str(build), LC_ALL="C.UTF-8")
+    env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
+    env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
+    suppressions = ROOT / "tests/lib/tsan-suppressions"
+    if suppressions.exists():
+        env.setdefault("TSAN_OPTIONS", f"suppressions={suppressions}:second_deadlock_stack=1")
+    return env
+
+
+def run_program(command, env):
+    """Output and exit status of one test program; a program that hangs is a failure with a name."""
+    try:
+        done = subprocess.run(command, env=env, cwd=ROOT, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=UNIT_TIMEOUT_S, check=False)
+        return done.stdout.decode(errors="replace"), done.returncode
+    except subprocess.TimeoutExpired as late:
+        return (late.stdout or b"").decode(errors="replace") + "\ntimed out\n", 124
+
+
+def run_unit(build, counts, env):
+    for program in sorted((build / "tests/unit").glob("test_*")):
+        if program.suffix or not os.access(program, os.X_OK):
+            continue
+        output, status = run_program([str(program)], env)
+        passed = len(re.findall(r"^\[\s+OK \]", output, re.M))
+        skipped = len(re.findall(r"^\[  SKIPPED \] [a-z_]", output, re.M))
+        failed = len(re.findall(r"^\[  FAILED  \] [a-z_A-Z0-9]+$", output, re.M))
+        failed = len(set(re.findall(r"^\[  FAILED  \] ([a-z_A-Z0-9]+)$", output, re.M))) or failed
+        if status and not failed:
+            failed = 1  # crashed, hung, or a sanitizer's report
+        print(f"{program.name}: {passed} passed, {failed} failed, {skipped} skipped", flush=True)
+        if failed:
+            print(output, flush=True)
+        counts.add(passed, failed, skipped)
+
+
+def run_fuzz(build, counts, env):
+    """Replays each corpus; looking for new inputs is `make fuzz`."""
+    for program in sorted((build / "tests/fuzz").glob("fuzz_*")):
+        if program.suffix or not os.access(program, os.X_OK):
+            continue
+        corpus = ROOT / "tests/fuzz/corpus" / program.name.removeprefix("fuzz_")
+        files = sorted(str(path) for path in corpus.glob("*")) if corpus.is_dir() else []
+        output, status = run_program([str(program), *files], env)
+        print(f"{program.name}: {len(files)} inputs, {'ok' if not status else 'FAILED'}", flush=True)
+        if status:
+            print(output, flush=True)
+        counts.add(0 if status else 1, 1 if status else 0)
+
+
+def run_e2e(build, counts, env, extra):
+    with tempfile.TemporaryDirectory(prefix="aviary-tests-") as scratch:
+        report = Path(scratch) / "report.xml"
+        command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
+                   f"--basetemp={scratch}/t", f"--junitxml={report}", *extra, "tests/e2e"]
+        status = subprocess.run(command, env=env, cwd=ROOT, check=False).returncode
+        if not report.exists():
+            counts.add(0, 1)
+            return
+        suite = ElementTree.parse(report).getroot().find("testsuite")
+        total, skipped = int(suite.get("tests")), int(suite.get("skipped"))
+        failed = int(suite.get("failures")) + int(suite.get("errors"))
+        if status not in (0, 5) and not failed:
+            failed = 1
+        counts.add(total - failed - skipped, failed, skipped)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", default="build")
+    parser.add_argument("kinds", nargs="+", choices=["unit", "fuzz", "e2e"])
+    arguments, extra = parser.parse_known_args()
+    build = (ROOT / arguments.build).resolve()
+    counts = Counts()
+    env = environment(build)
+    if "unit" in arguments.kinds:
+        run_unit(build, counts, env)
+    if "fuzz" in arguments.kinds:
+        run_fuzz(build, counts, env)
+    if "e2e" in arguments.kinds:
+        run_e2e(build, counts, env, extra)
+    print(f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped")
+    return 1 if counts.failed or not counts.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+/* reconcile/fact.h - facts of a rollout as commits of the status branch
+ *
+ * Pure: from the machine's actions, the plan and the records to subjects, trailers, file contents
+ * and tags, as design.md section 6 words them.
+ */
+#pragma once
+#include "reconcile/plan.h"
+#include "reconcile/rollout.h"
+#include "reconcile/status.h"
+
+struct fact_file {
+	char *path;
+	char *text; /* NULL: remove */
+	size_t len;
+};
+
+struct fact {
+	char *subject;
+	char *body; /* may be NULL */
+	struct strlist trailer_keys, trailer_values;
+	struct fact_file *files;
+	size_t file_count;
+	char *tag; /* annotated tag to make once the branch was accepted, or NULL */
+	char tag_commit[OID_HEX + 1];
+	char *tag_message;
+	struct client_record *client;   /* the record as it is after the fact, or NULL; owned */
+	struct rollout_record *rollout; /* likewise */
+};
+void fact_free(struct fact *fact);
+DEFINE_CLEANUP(struct fact, fact_free)
+#define auto_fact CLEANUP(fact_free_at)
+
+struct fact_context {
+	const struct rollout *rollout;
+	const struct plan
+		*plan; /* of the rollout; after a restart rebuilt from the rollout's commit */
+	const struct status *status; /* with all earlier facts put in */
+	const char *author;          /* of the source commit, for the Author trailer */
+	int64_t wall_s;
+};
+
+/** The commit for one ACTION_RECORD. */
+struct fact *fact_from_action(
+	const struct fact_context *context, const struct rollout_action *action);
+
+/** rollout(<id>): refused, with all reasons. */
+struct fact *fact_refused(const struct status *status, const char *commit, const char *plan_digest,
+	const struct strlist *reasons, int64_t wall_s);
+/** hold(<client>): ended. */
+struct fact *fact_hold_ended(
+	const struct client_record *record, const char *reason, int64_t wall_s);
+/** leader(<instance>): epoch N. */
+struct fact *fact_leader(const char *instance, int64_t epoch, int64_t wall_s);
+/** key(<id>): digest key made. */
+struct fact *fact_digest_keys(const char *key_id, const char *text, size_t len);

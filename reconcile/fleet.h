@@ -1,0 +1,48 @@
+/* reconcile/fleet.h - everything that one tree of the infra repo describes: policy, inventory,
+ * clients
+ *
+ * Loading reads and validates all of it and collects every mistake; nothing is decrypted or
+ * rendered yet, see reconcile/release.h. A fleet borrows nothing: it may outlive the tree. Threads:
+ * one at a time while loading and releases are built; then read-only.
+ */
+#pragma once
+#include "reconcile/inventory.h"
+#include "reconcile/policy.h"
+
+struct client {
+	const char *name; /* client_name */
+	const struct host *host;
+	size_t stage;               /* index in policy->stages */
+	const char *root;           /* of the driver, rendered */
+	const struct node *context; /* vars and apps.<name>: what templates see, but for secrets */
+	const char **apps;
+	size_t app_count;
+	const char *secrets_file; /* rendered path; may not exist */
+};
+
+struct fleet {
+	struct arena *arena;
+	struct oid commit; /* empty: a folder as it lies */
+	struct oid tree;   /* id of the whole tree */
+	struct policy *policy;
+	struct inventory *inventory;
+	struct client *clients; /* by stage, then name */
+	size_t client_count;
+};
+
+/**
+ * Read and validate a tree.
+ *
+ * Errors: unknown group of a stage, client_name missing, malformed (`^[a-z][a-z0-9-]{0,30}$`),
+ * twice; domain or apps missing; a client in no stage; an empty first stage (a later one warns);
+ * Jinja in a value that Aviary needs; `aviary_pin`, `aviary_offboard` ("not supported yet");
+ * versions that YAML reads as numbers; two clients with one driver root; checks of unknown apps;
+ * templates that do not exist; files under secrets/ that are not encrypted (policy).
+ * @return false if errors were added
+ */
+MUST_USE bool fleet_load(struct tree *tree, const struct oid *commit, struct fleet **fleet_out,
+	struct problems *problems);
+void fleet_free(struct fleet *fleet);
+DEFINE_CLEANUP(struct fleet, fleet_free)
+#define auto_fleet CLEANUP(fleet_free_at)
+const struct client *fleet_client(const struct fleet *fleet, const char *name);

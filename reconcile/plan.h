@@ -1,0 +1,89 @@
+/* reconcile/plan.h - what a commit asks for, client by client, each with its reasons */
+#pragma once
+#include "reconcile/release.h"
+#include "reconcile/status.h"
+
+struct plan_reason {
+	char *text; /* "nextcloud 28.0.1 -> 28.0.2", "secret nextcloud_admin changed": names, never
+		       values */
+	char *file; /* "" none */
+	unsigned line;
+};
+
+struct plan_entry {
+	char *client;
+	char *host;
+	char *root;
+	size_t stage;
+	char *stage_name;
+	enum plan_action action;
+	bool unproved;           /* the client runs `to` already, but it is not its known good */
+	struct release_ref from; /* what it runs, as recorded; empty for a first onboarding */
+	struct release_ref to;   /* what the commit wants */
+	char checks[DIGEST_TEXT];
+	struct client_app *apps;
+	size_t app_count;
+	struct plan_reason *reasons;
+	size_t reason_count;
+	char *summary; /* for commit subjects: "nextcloud 28.0.1 -> 28.0.2", "2 files" */
+};
+
+enum plan_verdict { PLAN_NOTHING, PLAN_ALLOWED, PLAN_REFUSED };
+
+struct plan_stage {
+	char *name;
+	bool batch_is_percent;
+	int64_t batch, bake_ms, max_failures;
+	bool blocked; /* a held client of it changes: no later stage starts */
+};
+
+struct plan {
+	char base[OID_HEX + 1];     /* commit compared with; "" nothing */
+	char target[OID_HEX + 1];   /* "" a folder as it lies */
+	char digest[16];            /* "p-5a30e7c1" */
+	struct plan_entry *entries; /* all that are not unchanged, by stage, then name */
+	size_t entry_count;
+	size_t changed; /* onboard, upgrade, rollback */
+	size_t unchanged;
+	enum plan_verdict verdict;
+	bool fleet_changed;      /* fleet.yaml differs from the base's */
+	struct strlist refusals; /* why REFUSED, one sentence each */
+	struct problems warnings;
+	struct strlist ends_hold; /* clients whose hold this commit ends */
+	struct plan_stage *stages;
+	size_t stage_count;
+	bool roll_back; /* on_failure: rollback */
+	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
+};
+
+struct plan_request {
+	struct repo *repo; /* to read the commits that clients run, for reasons; may be NULL */
+	struct tree *tree; /* target */
+	struct oid commit; /* target; empty = folder */
+	const struct status *
+		status; /* recorded state; borrowed; NULL = nothing recorded: compare with `base` */
+	struct oid base;                /* last deployed commit, empty = nothing */
+	const struct keyring *keyring;  /* NULL: without keys */
+	const struct digest_keys *keys; /* NULL: without keys */
+	struct plan_cache *cache; /* may be NULL; makes the next plan of the same fleet cheap */
+};
+
+/** What a service keeps between plans: parsed fleets and release digests by their inputs. */
+struct plan_cache;
+struct plan_cache *plan_cache_new(void);
+void plan_cache_free(struct plan_cache *cache);
+
+/**
+ * @return false if the tree has mistakes: all of them in @p problems, the commit is refused.
+ *         A plan that policy refuses is built, with verdict PLAN_REFUSED.
+ */
+MUST_USE bool plan_build(const struct plan_request *request, struct plan **plan_out,
+	struct fleet **fleet_out, struct problems *problems);
+void plan_free(struct plan *plan);
+DEFINE_CLEANUP(struct plan, plan_free)
+#define auto_plan CLEANUP(plan_free_at)
+
+/** As specs/output.md shows it. */
+void plan_to_text(const struct plan *plan, struct buf *out);
+/** design.md section 8: {from, to, plan, verdict, changed, unchanged, clients, warnings}. */
+void plan_to_json(const struct plan *plan, struct buf *out);

@@ -1,0 +1,169 @@
+/* reconcile/rollout.h - the rollout as a pure state machine: (state, event) -> (state, actions)
+ *
+ * Plain data; no clock, no I/O, no global. Time and outcomes come in as events; what is to be done
+ * goes out as actions. Whoever drives it (reconcile/loop, tests/sim) carries them out.
+ *
+ * One client (phase; the word that records show):
+ *
+ *   PENDING ---- wave starts ----> INTENT (pending)      the intent is being recorded
+ *   INTENT ----- recorded -------> DEPLOY (deploying)    driver works
+ *   INTENT ----- resumed/asked --> VERIFY                the host runs it already
+ *   DEPLOY ----- ok -------------> VERIFY (verifying)    rounds until `healthy` in a row
+ *   VERIFY ----- enough good ----> HEALTHY (healthy)     waits for its stage; rounds go on in bake
+ *   DEPLOY, VERIFY, HEALTHY (bake) - bad --> BACK (deploying)  driver returns to the known good
+ *   BACK ------- ok -------------> BACK_VERIFY (verifying)
+ *   BACK_VERIFY  enough good ----> DONE (rolled-back)
+ *   BACK, BACK_VERIFY - bad -----> DONE (failed)
+ *   without known good, or on_failure: hold: DEPLOY, VERIFY - bad --> DONE (failed)
+ *   HEALTHY ---- stage succeeded > DONE (healthy)
+ *   any wait --- superseded -----> DONE (superseded); DEPLOY and BACK end first
+ *   RESUME ----- driver answers -> DEPLOY | VERIFY | BACK | BACK_VERIFY
+ *   DEPLOY ----- unreachable before anything was touched --> DONE (skipped)
+ *
+ * One stage: PENDING -> RUNNING (waves) -> BAKING -> SUCCEEDED; SKIPPED without changed clients;
+ * FAILED past max_failures, or if no client of it became healthy; SUPERSEDED.
+ * The rollout: RUNNING -> SUCCEEDED | FAILED | SUPERSEDED.
+ *
+ * Recording first: `unrecorded` counts the facts that went out and were not accepted yet. While it
+ * is not 0 nothing starts but the rollback of a client whose intent was accepted (promise 4).
+ */
+#pragma once
+#include "reconcile/status.h"
+
+enum rollout_phase {
+	PHASE_PENDING,
+	PHASE_INTENT,
+	PHASE_RESUME,
+	PHASE_DEPLOY,
+	PHASE_VERIFY,
+	PHASE_HEALTHY,
+	PHASE_BACK,
+	PHASE_BACK_VERIFY,
+	PHASE_DONE
+};
+
+struct rollout_client {
+	struct member_record *record; /* in rollout->record */
+	size_t stage;
+	enum rollout_phase phase;
+	bool unproved;         /* the host runs `to` already: verify and bake, no activation */
+	bool has_good;         /* there is a known good release to go back to */
+	bool reachable_failed; /* skipped because unreachable */
+	bool failed;           /* failed or rolled back: counts against max_failures */
+	bool round_running;    /* a round of checks was asked for and not answered */
+	int good_rounds, bad_rounds; /* in a row */
+	int64_t verify_until_ms;     /* monotonic */
+	int64_t next_round_ms;       /* monotonic; 0 none */
+	char failure[512];           /* why it failed, for people */
+};
+
+struct rollout_stage {
+	struct stage_record *record; /* in rollout->record */
+	size_t first, count;         /* its clients in rollout->clients */
+	bool batch_is_percent;
+	int64_t batch;
+	int64_t max_failures;
+	bool blocked;          /* a held client of the stage changes: no later stage starts */
+	int64_t bake_until_ms; /* monotonic, 0 = not baking */
+};
+
+struct rollout {
+	struct rollout_record record;
+	struct rollout_stage *stages;
+	size_t stage_count;
+	struct rollout_client *clients; /* stage by stage */
+	size_t client_count;
+	size_t current; /* stage that is worked on */
+	bool roll_back; /* on_failure: rollback */
+	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
+	size_t unrecorded; /* facts not yet accepted by the remote */
+	bool superseded;   /* a newer commit came: nothing starts, waits end */
+	char superseded_by[OID_HEX + 1];
+	bool stopping; /* the service stops: nothing starts; resumed after the restart */
+	bool ended;    /* the final record went out */
+};
+
+enum rollout_event_kind {
+	EVENT_START,       /* begin, or go on after a restart */
+	EVENT_RECORDED,    /* `count` facts were accepted by the remote, with their tags */
+	EVENT_TICK,        /* time passed */
+	EVENT_DEPLOYED,    /* result of ACTION_DEPLOY or ACTION_BACK: ok, or failed (text) */
+	EVENT_UNREACHABLE, /* ACTION_DEPLOY could not reach the host; nothing was touched */
+	EVENT_ROUND,       /* result of ACTION_ROUND: ok or bad (text) */
+	EVENT_RUNS,        /* answer to ACTION_ASK, see `runs` */
+	EVENT_SUPERSEDED,  /* a newer commit; `text` is its id */
+	EVENT_STOP         /* the service is stopping */
+};
+
+enum rollout_runs {
+	RUNS_UNTOUCHED,     /* this rollout has not touched the host */
+	RUNS_TARGET,        /* the wanted release, activated */
+	RUNS_TARGET_UNSURE, /* the wanted release is current, its activation did not end well or is
+			       unknown */
+	RUNS_BACK,          /* the known good, activated by this rollout */
+	RUNS_BACK_UNSURE,   /* going back had begun */
+	RUNS_UNKNOWN        /* something else: activate again */
+};
+
+struct rollout_event {
+	enum rollout_event_kind kind;
+	size_t client; /* index in rollout->clients */
+	bool ok;
+	enum rollout_runs runs;
+	size_t count;     /* EVENT_RECORDED */
+	int64_t now_ms;   /* monotonic, of every event */
+	int64_t wall_s;   /* of every event, for records */
+	const char *text; /* why; borrowed for the call; may be NULL */
+};
+
+enum rollout_action_kind {
+	ACTION_RECORD, /* write `fact` and answer with EVENT_RECORDED once accepted */
+	ACTION_DEPLOY, /* deliver and activate `to` */
+	ACTION_BACK,   /* activate the known good again */
+	ACTION_ROUND,  /* one round of checks */
+	ACTION_ASK     /* what does the host run? */
+};
+
+enum rollout_fact {
+	FACT_ROLLOUT_STARTED,
+	FACT_CLIENT_STARTED, /* intent; with the rollback tag */
+	FACT_CLIENT_BACK,    /* its rollback has begun; no Result */
+	FACT_STAGE,          /* a stage changed state */
+	FACT_CLIENT_ENDED,   /* final Result by the member's state */
+	FACT_CLIENT_HELD,
+	FACT_ROLLOUT_ENDED
+};
+
+struct rollout_action {
+	enum rollout_action_kind kind;
+	enum rollout_fact fact;
+	size_t client; /* index, for what concerns a client */
+	size_t stage;
+};
+
+struct rollout_actions {
+	struct rollout_action *items;
+	size_t count, capacity;
+};
+void rollout_actions_clear(struct rollout_actions *actions);
+
+/**
+ * One step. @p actions is appended to; facts come in the order in which they must be committed,
+ * and before the actions that may run only after... they were accepted are not given out until
+ * then.
+ */
+void rollout_step(struct rollout *rollout, const struct rollout_event *event,
+	struct rollout_actions *actions);
+
+/** Monotonic time of the next EVENT_TICK that is needed, INT64_MAX = none. */
+int64_t rollout_next_tick_ms(const struct rollout *rollout);
+
+/** Clients of a stage that may be in flight at once. */
+size_t rollout_wave_size(const struct rollout_stage *stage);
+
+/** Give the machine its arrays: one rollout_stage per record stage, one rollout_client per member
+ *  in order; the caller then sets policy fields. The record is taken over. */
+struct rollout *rollout_new(struct rollout_record *record);
+void rollout_free(struct rollout *rollout);
+DEFINE_CLEANUP(struct rollout, rollout_free)
+#define auto_rollout CLEANUP(rollout_free_at)

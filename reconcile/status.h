@@ -1,0 +1,213 @@
+/* reconcile/status.h - the status branch as plain data: records of clients and rollouts
+ *
+ * The branch is the truth; this is what was read of it. Layout and keys: design.md section 6.
+ * Nothing here talks to a remote; see reconcile/ledger.h for that.
+ */
+#pragma once
+#include "base/node.h"
+#include "git/commit.h"
+#include "git/tree.h"
+
+#define DIGEST_TEXT         72  /* "sha256:" and 64 hex digits, with the NUL */
+#define KEY_ID_TEXT         16  /* "k1" */
+#define ROLLOUT_TEXT        40  /* "20261124-101542-9f2c41d" */
+#define STATUS_GOOD_MAX     20  /* releases remembered as known good (design.md section 6) */
+#define STATUS_ROLLOUTS_MAX 500 /* rollout records that stay in the tree */
+
+/** A release, as records name it. Empty release text: none. */
+struct release_ref {
+	char release[DIGEST_TEXT];
+	char release_key[KEY_ID_TEXT];
+	char commit[OID_HEX + 1];
+	char rollout[ROLLOUT_TEXT];
+};
+
+enum client_state {
+	CLIENT_ONBOARDING,
+	CLIENT_DEPLOYING,
+	CLIENT_HEALTHY,
+	CLIENT_ROLLED_BACK,
+	CLIENT_FAILED,
+	CLIENT_PAUSED,
+	CLIENT_WAITING,
+	CLIENT_OFFBOARDING,
+	CLIENT_OFFBOARDED,
+	CLIENT_STATES
+};
+
+struct client_hold {
+	bool held;
+	bool by_hand; /* `rollback CLIENT`: a newer commit ends it only with another release */
+	char commit[OID_HEX + 1];
+	char release[DIGEST_TEXT]; /* wanted release that is held */
+	char release_key[KEY_ID_TEXT];
+	char checks[DIGEST_TEXT]; /* digest of the checks that went with it */
+	char *reason;
+};
+
+struct client_app {
+	char *name;
+	char *version;
+};
+
+/** clients/<client>.yaml */
+struct client_record {
+	char *client;
+	char *host; /* inventory name */
+	char *root; /* of the driver, rendered; together with host: who owns what (renamed?) */
+	enum client_state state;
+	char *stage;
+	struct release_ref current; /* `release`, `release_key`, `commit` of the file; rollout: the
+				       last that touched it */
+	struct client_app *apps;
+	size_t app_count;
+	struct release_ref known_good;
+	struct release_ref previous;
+	struct release_ref *good; /* newest first */
+	size_t good_count;
+	char *rollback_tag; /* or NULL */
+	struct client_hold hold;
+	int64_t updated_s;
+};
+void client_record_clear(struct client_record *record);
+void client_record_copy(struct client_record *to, const struct client_record *from);
+const char *client_state_name(enum client_state state);
+
+enum plan_action {
+	PLAN_UNCHANGED,
+	PLAN_ONBOARD,
+	PLAN_UPGRADE,
+	PLAN_ROLLBACK,
+	PLAN_VANISHED,
+	PLAN_HELD,
+	PLAN_ACTIONS
+};
+const char *plan_action_name(enum plan_action action);
+
+enum rollout_state {
+	ROLLOUT_RUNNING,
+	ROLLOUT_WAITING,
+	ROLLOUT_SUCCEEDED,
+	ROLLOUT_FAILED,
+	ROLLOUT_REFUSED,
+	ROLLOUT_SUPERSEDED,
+	ROLLOUT_ABORTED,
+	ROLLOUT_STATES
+};
+const char *rollout_state_name(enum rollout_state state);
+static inline bool rollout_state_is_final(enum rollout_state state)
+{
+	return state > ROLLOUT_WAITING;
+}
+
+enum stage_state {
+	STAGE_PENDING,
+	STAGE_RUNNING,
+	STAGE_BAKING,
+	STAGE_WAITING,
+	STAGE_SUCCEEDED,
+	STAGE_FAILED,
+	STAGE_SKIPPED,
+	STAGE_SUPERSEDED,
+	STAGE_ABORTED,
+	STAGE_STATES
+};
+const char *stage_state_name(enum stage_state state);
+
+/** State of a client inside a rollout. */
+enum member_state {
+	MEMBER_PENDING,
+	MEMBER_DEPLOYING,
+	MEMBER_VERIFYING,
+	MEMBER_WAITING,
+	MEMBER_HEALTHY,
+	MEMBER_ROLLED_BACK,
+	MEMBER_FAILED,
+	MEMBER_SKIPPED,
+	MEMBER_SUPERSEDED,
+	MEMBER_STATES
+};
+const char *member_state_name(enum member_state state);
+
+struct member_record {
+	char *client;
+	enum plan_action action;
+	char from[DIGEST_TEXT];
+	char to[DIGEST_TEXT];
+	char to_key[KEY_ID_TEXT];
+	char checks[DIGEST_TEXT];
+	enum member_state state;
+	struct strlist reasons;
+	int64_t started_s, finished_s; /* 0: not yet */
+};
+
+struct stage_record {
+	char *name;
+	enum stage_state state;
+	int64_t bake_ms;
+	int64_t bake_started_s;
+	struct member_record *members;
+	size_t member_count;
+};
+
+/** rollouts/<id>.yaml */
+struct rollout_record {
+	char id[ROLLOUT_TEXT];
+	char commit[OID_HEX + 1];
+	char plan[16];
+	enum rollout_state state;
+	struct strlist reasons;
+	int64_t started_s, finished_s;
+	struct stage_record *stages;
+	size_t stage_count;
+};
+void rollout_record_clear(struct rollout_record *record);
+void rollout_record_copy(struct rollout_record *to, const struct rollout_record *from);
+
+struct status {
+	struct oid
+		tip; /* commit of the branch that was read; empty: the branch does not exist yet */
+	struct client_record *clients; /* sorted by name */
+	size_t client_count;
+	struct rollout_record *rollouts; /* newest first */
+	size_t rollout_count;
+	char leader[64]; /* instance, "" none */
+	int64_t epoch;
+	char *digest_keys; /* text of digest-key.sops.yaml, or NULL */
+	size_t digest_keys_len;
+};
+
+/**
+ * Read every record of the branch's tip.
+ * @return false: ERR_INVALID with file:line for a record that somebody broke by hand
+ */
+MUST_USE bool status_load(
+	struct tree *tree, const struct oid *tip, struct status **status_out, struct error *err);
+/** An empty status, for a branch that does not exist yet. */
+struct status *status_new(void);
+void status_free(struct status *status);
+DEFINE_CLEANUP(struct status, status_free)
+#define auto_status CLEANUP(status_free_at)
+
+/** Record of a client, or NULL. Binary search. */
+const struct client_record *status_client(const struct status *status, const char *client);
+const struct rollout_record *status_rollout(const struct status *status, const char *id);
+/** Put a changed record in (copied), keeping the order; used when facts were accepted. */
+void status_put_client(struct status *status, const struct client_record *record);
+void status_put_rollout(struct status *status, const struct rollout_record *record);
+
+/** Text of clients/<client>.yaml and rollouts/<id>.yaml; every scalar that could read back
+ *  differently is quoted. */
+void client_record_to_yaml(const struct client_record *record, struct buf *out);
+void rollout_record_to_yaml(const struct rollout_record *record, struct buf *out);
+MUST_USE bool client_record_from_node(
+	const struct node *node, struct client_record *record_out, struct error *err);
+MUST_USE bool rollout_record_from_node(
+	const struct node *node, struct rollout_record *record_out, struct error *err);
+/** The same as JSON objects, for the command and the API: names and values as in the files. */
+void client_record_to_json(const struct client_record *record, struct buf *out);
+void rollout_record_to_json(const struct rollout_record *record, struct buf *out);
+
+/** YYYYMMDD-HHMMSS-<7 of commit>, later than @p newest ("" = none) and not in use. */
+void rollout_id_make(
+	const struct status *status, int64_t wall_s, const char *commit, char id_out[ROLLOUT_TEXT]);

@@ -2,10 +2,13 @@
  *
  * posix_spawn with a session of its own, descriptors 0-2 only, default signals. At the deadline
  * or on cancel the whole group gets SIGTERM, then SIGKILL after grace_ms. Never a shell.
+ * What a child leaves running in the background goes on after a normal end; its output is heard
+ * for half a second more. Input comes from a memory file, so it never touches a disk.
  */
 #pragma once
 #include "base/buf.h"
 #include "base/error.h"
+#include <sys/types.h>
 
 struct exec_request {
 	const char *const
@@ -23,6 +26,9 @@ struct exec_request {
 	void (*output)(void *data, const char *bytes,
 		size_t len); /* called as output comes; may be NULL */
 	void *output_data;
+	void (*started)(
+		void *data, pid_t pid); /* the child runs; its group is @p pid; may be NULL */
+	void *started_data;
 };
 #define EXEC_REQUEST_INIT                                                                          \
 	{                                                                                          \

@@ -2,7 +2,9 @@
  *
  * Every descriptor is O_CLOEXEC. Replace = write a temporary beside, fsync, rename, fsync the
  * folder, so that a crash or a full disk leaves the old file or the new one. The environment
- * variable AVIARY_FAULT=write:N (tests only) makes the N-th write from here on fail with ENOSPC.
+ * variable AVIARY_FAULT (tests only) is read here and nowhere else: `write:N` makes the N-th write
+ * from here on fail with ENOSPC, `kill:N` ends the process by SIGKILL before its N-th change of
+ * the disk (file, folder, rename, symlink, or a place that calls fs_fault_point()).
  */
 #pragma once
 #include "base/buf.h"
@@ -22,6 +24,14 @@ MUST_USE bool fs_write(
 /** As fs_write(), relative to an open folder, which is fsynced too. */
 MUST_USE bool fs_write_at(int folder, const char *name, const void *bytes, size_t len, mode_t mode,
 	struct error *err);
+/** rename() inside an open folder, which is fsynced. An existing @p to is replaced as by rename().
+ */
+MUST_USE bool fs_rename_at(int folder, const char *from, const char *to, struct error *err);
+/** Make the symlink @p name in an open folder point to @p target, by rename: at no instant is it
+ *  missing. Anything else than a symlink of that name is ERR_REFUSED. */
+MUST_USE bool fs_switch_link(int folder, const char *name, const char *target, struct error *err);
+/** A place where AVIARY_FAULT=kill:N may end the process, for changes that happen outside here. */
+void fs_fault_point(void);
 /** mkdir -p with @p mode for new folders. */
 MUST_USE bool fs_make_folders(const char *path, mode_t mode, struct error *err);
 /** rm -r below and including @p path, following no symlinks; a missing one is fine. */

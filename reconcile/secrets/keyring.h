@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+struct age_identities;
 struct keyring;
 
 /**
@@ -13,9 +14,20 @@ struct keyring;
  */
 MUST_USE bool keyring_load(
 	const char *age_key_file, struct keyring **keyring_out, struct error *err);
+/** A keyring of one key file's text in memory; @p source names it in messages. */
+MUST_USE bool keyring_read(const char *source, const char *text, size_t len,
+	struct keyring **keyring_out, struct error *err);
+/** A keyring with one new identity. */
+struct keyring *keyring_generate(void);
+/** Append the key file's text of all identities; @p out should be BUF_INIT_SECRET. */
+void keyring_write(const struct keyring *keyring, struct buf *out);
+/** Wipes the identities. */
 void keyring_free(struct keyring *keyring);
 DEFINE_CLEANUP(struct keyring, keyring_free)
 #define auto_keyring CLEANUP(keyring_free_at)
+/** How many identities can open something here. */
 size_t keyring_count(const struct keyring *keyring);
 /** Public recipients (age1...) of the identities, for encrypting to oneself. */
 void keyring_recipients(const struct keyring *keyring, struct strlist *out);
+/** For sops.c: the identities themselves. */
+const struct age_identities *keyring_identities(const struct keyring *keyring);

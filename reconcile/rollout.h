@@ -46,11 +46,12 @@ struct rollout_client {
 	struct member_record *record; /* in rollout->record */
 	size_t stage;
 	enum rollout_phase phase;
-	bool unproved;         /* the host runs `to` already: verify and bake, no activation */
-	bool has_good;         /* there is a known good release to go back to */
-	bool reachable_failed; /* skipped because unreachable */
-	bool failed;           /* failed or rolled back: counts against max_failures */
-	bool round_running;    /* a round of checks was asked for and not answered */
+	bool unproved;      /* the host runs `to` already: verify and bake, no activation */
+	bool no_checks;     /* nothing to ask: healthy as soon as it is activated */
+	bool has_good;      /* there is a known good release to go back to */
+	bool unreachable;   /* skipped: the host could not be reached, nothing was touched */
+	bool failed;        /* failed or rolled back: counts against max_failures */
+	bool round_running; /* a round of checks was asked for and not answered */
 	int good_rounds, bad_rounds; /* in a row */
 	int64_t verify_until_ms;     /* monotonic */
 	int64_t next_round_ms;       /* monotonic; 0 none */
@@ -81,6 +82,7 @@ struct rollout {
 	char superseded_by[OID_HEX + 1];
 	bool stopping; /* the service stops: nothing starts; resumed after the restart */
 	bool ended;    /* the final record went out */
+	bool resumed;  /* its start is recorded already */
 };
 
 enum rollout_event_kind {
@@ -148,9 +150,8 @@ struct rollout_actions {
 void rollout_actions_clear(struct rollout_actions *actions);
 
 /**
- * One step. @p actions is appended to; facts come in the order in which they must be committed,
- * and before the actions that may run only after... they were accepted are not given out until
- * then.
+ * One step. @p actions is appended to. Facts come in the order in which they must be committed;
+ * what may run only after a fact was accepted is given out by the step of its EVENT_RECORDED.
  */
 void rollout_step(struct rollout *rollout, const struct rollout_event *event,
 	struct rollout_actions *actions);

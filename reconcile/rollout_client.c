@@ -1,0 +1,247 @@
+#include "base/clock.h"
+#include "reconcile/rollout_step.h"
+
+static void act(struct step *step, struct rollout_action action)
+{
+	struct rollout_actions *actions = step->actions;
+	mem_grow(actions->items, actions->count, actions->capacity);
+	actions->items[actions->count++] = action;
+}
+
+static void act_client(struct step *step, enum rollout_action_kind kind, size_t client)
+{
+	act(step, (struct rollout_action){.kind = kind,
+			  .client = client,
+			  .stage = step->rollout->clients[client].stage});
+}
+
+void step_record(struct step *step, enum rollout_fact fact, size_t client, size_t stage)
+{
+	step->rollout->unrecorded++;
+	act(step, (struct rollout_action){
+			  .kind = ACTION_RECORD, .fact = fact, .client = client, .stage = stage});
+}
+
+void step_record_client(struct step *step, enum rollout_fact fact, size_t client)
+{
+	step_record(step, fact, client, step->rollout->clients[client].stage);
+}
+
+void client_end(struct step *step, size_t index, enum member_state state)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	bool touched = client->record->started_s != 0;
+	client->phase = PHASE_DONE;
+	client->round_running = false;
+	client->next_round_ms = 0;
+	client->record->state = state;
+	if (!touched)
+		return; /* told only in the rollout's last record */
+	client->record->finished_s = step->event->wall_s;
+	step_record_client(step, FACT_CLIENT_ENDED, index);
+	if (client->failed)
+		step_record_client(step, FACT_CLIENT_HELD, index);
+}
+
+static void client_verify(struct step *step, size_t index, enum rollout_phase phase)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	client->phase = phase;
+	client->record->state = MEMBER_VERIFYING;
+	client->good_rounds = 0;
+	client->bad_rounds = 0;
+	client->round_running = false;
+	client->next_round_ms = step->event->now_ms;
+	client->verify_until_ms = step->event->now_ms + step->rollout->verify_timeout_ms;
+}
+
+void client_deploy(struct step *step, size_t index)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	if (client->unproved) {
+		client_verify(step, index, PHASE_VERIFY);
+		return;
+	}
+	client->phase = PHASE_DEPLOY;
+	client->record->state = MEMBER_DEPLOYING;
+	act_client(step, ACTION_DEPLOY, index);
+}
+
+static void client_go_back(struct step *step, size_t index)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	client->failed = true;
+	client->phase = PHASE_BACK;
+	client->record->state = MEMBER_DEPLOYING;
+	client->round_running = false;
+	client->next_round_ms = 0;
+	/* The accepted intent covers this rollback: it starts at once, whatever the remote says. */
+	act_client(step, ACTION_BACK, index);
+	step_record_client(step, FACT_CLIENT_BACK, index);
+}
+
+static void client_fail(struct step *step, size_t index, const char *why)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	bool was_back = client->phase == PHASE_BACK || client->phase == PHASE_BACK_VERIFY;
+	if (was_back) {
+		char first[sizeof(client->failure)];
+		memcpy(first, client->failure, sizeof(first));
+		(void)snprintf(client->failure, sizeof(client->failure),
+			"rollback failed: %.200s (after: %.200s)", why ? why : "", first);
+	} else {
+		(void)snprintf(client->failure, sizeof(client->failure), "%s", why ? why : "");
+	}
+	client->failed = true;
+	if (!was_back && step->rollout->roll_back && client->has_good)
+		client_go_back(step, index);
+	else
+		client_end(step, index, MEMBER_FAILED);
+}
+
+static void client_enough_good_rounds(struct step *step, size_t index)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	client->next_round_ms = 0;
+	if (client->phase == PHASE_BACK_VERIFY) {
+		client_end(step, index, MEMBER_ROLLED_BACK);
+		return;
+	}
+	client->phase = PHASE_HEALTHY;
+	client->record->state = MEMBER_HEALTHY;
+	client->bad_rounds = 0;
+}
+
+bool client_is_verifying(const struct rollout_client *client)
+{
+	return client->phase == PHASE_VERIFY || client->phase == PHASE_BACK_VERIFY;
+}
+
+static void client_timed_out(struct step *step, size_t index)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	char why[sizeof(client->failure)], last[sizeof(client->failure)], limit[CLOCK_TEXT_SIZE];
+	memcpy(last, client->failure, sizeof(last));
+	(void)snprintf(why, sizeof(why), "not healthy within %s%s%.400s",
+		duration_format(step->rollout->verify_timeout_ms, limit), last[0] ? ": " : "",
+		last);
+	client_fail(step, index, why);
+}
+
+void client_on_round(struct step *step, size_t index)
+{
+	struct rollout *rollout = step->rollout;
+	struct rollout_client *client = &rollout->clients[index];
+	if (!client->round_running)
+		return; /* its wait was cut short meanwhile */
+	client->round_running = false;
+	client->next_round_ms = step->event->now_ms + rollout->verify_interval_ms;
+	if (step->event->ok) {
+		client->good_rounds++;
+		client->bad_rounds = 0;
+	} else {
+		client->good_rounds = 0;
+		client->bad_rounds++;
+		/* While going back, `failure` keeps why the release failed. */
+		if (client->phase != PHASE_BACK_VERIFY)
+			(void)snprintf(client->failure, sizeof(client->failure), "%s",
+				step->event->text ? step->event->text : "");
+	}
+	if (client_is_verifying(client)) {
+		if (client->good_rounds >= rollout->verify_healthy)
+			client_enough_good_rounds(step, index);
+		else if (step->event->now_ms >= client->verify_until_ms)
+			client_timed_out(step, index);
+	} else if (client->phase == PHASE_HEALTHY &&
+		   client->bad_rounds >= rollout->verify_healthy) {
+		client_fail(step, index, step->event->text);
+	}
+}
+
+/* Ask for the rounds that are due, and end the waits whose time is over. */
+void client_tick(struct step *step, size_t index)
+{
+	struct rollout *rollout = step->rollout;
+	struct rollout_client *client = &rollout->clients[index];
+	if (client_is_verifying(client) && client->no_checks) {
+		client_enough_good_rounds(step, index);
+		return;
+	}
+	if (client_is_verifying(client) && step->event->now_ms >= client->verify_until_ms) {
+		client_timed_out(step, index);
+		return;
+	}
+	bool asking = client->phase == PHASE_RESUME;
+	if (client->round_running || rollout->stopping || !client->next_round_ms ||
+		step->event->now_ms < client->next_round_ms)
+		return;
+	if (!asking && !client_is_verifying(client) && client->phase != PHASE_HEALTHY)
+		return;
+	client->round_running = true;
+	act_client(step, asking ? ACTION_ASK : ACTION_ROUND, index);
+}
+
+void client_on_runs(struct step *step, size_t index)
+{
+	struct rollout *rollout = step->rollout;
+	struct rollout_client *client = &rollout->clients[index];
+	if (client->phase != PHASE_RESUME)
+		return;
+	client->round_running = false;
+	client->next_round_ms = 0;
+	if (!step->event->ok) { /* the host did not answer: ask again until the deadline */
+		client->next_round_ms = step->event->now_ms + rollout->verify_interval_ms;
+		if (step->event->now_ms >= client->verify_until_ms)
+			client_fail(step, index, step->event->text);
+		return;
+	}
+	switch (step->event->runs) {
+	case RUNS_UNTOUCHED:
+		client->phase = PHASE_INTENT;
+		break;
+	case RUNS_TARGET:
+		client_verify(step, index, PHASE_VERIFY);
+		break;
+	case RUNS_TARGET_UNSURE:
+	case RUNS_UNKNOWN:
+		client->unproved = false;
+		client_deploy(step, index);
+		break;
+	case RUNS_BACK:
+		client->failed = true;
+		(void)snprintf(client->failure, sizeof(client->failure),
+			"was going back when the service restarted");
+		client_verify(step, index, PHASE_BACK_VERIFY);
+		break;
+	case RUNS_BACK_UNSURE:
+		(void)snprintf(client->failure, sizeof(client->failure),
+			"was going back when the service restarted");
+		client_go_back(step, index);
+		break;
+	}
+}
+
+void client_on_deployed(struct step *step, size_t index)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
+		return;
+	if (!step->event->ok)
+		client_fail(step, index, step->event->text);
+	else
+		client_verify(step, index,
+			client->phase == PHASE_DEPLOY ? PHASE_VERIFY : PHASE_BACK_VERIFY);
+}
+
+void client_on_unreachable(struct step *step, size_t index)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	if (client->phase != PHASE_DEPLOY) {
+		client_on_deployed(step, index); /* ok is false: going back failed */
+		return;
+	}
+	(void)snprintf(client->failure, sizeof(client->failure), "%s",
+		step->event->text ? step->event->text : "");
+	client->unreachable = true;
+	client_end(step, index, MEMBER_SKIPPED);
+}

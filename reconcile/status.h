@@ -50,8 +50,9 @@ struct client_app {
 	char *version;
 };
 
-/** clients/<client>.yaml */
+/** clients/<client>.yaml. Inside a struct status records are immutable and shared. */
 struct client_record {
+	int refs; /* of status_share_*(); 0 for a record of one's own */
 	char *client;
 	char *host; /* inventory name */
 	char *root; /* of the driver, rendered; together with host: who owns what (renamed?) */
@@ -150,8 +151,9 @@ struct stage_record {
 	size_t member_count;
 };
 
-/** rollouts/<id>.yaml */
+/** rollouts/<id>.yaml. Inside a struct status records are immutable and shared. */
 struct rollout_record {
+	int refs;
 	char id[ROLLOUT_TEXT];
 	char commit[OID_HEX + 1];
 	char plan[16];
@@ -167,10 +169,11 @@ void rollout_record_copy(struct rollout_record *to, const struct rollout_record 
 struct status {
 	struct oid
 		tip; /* commit of the branch that was read; empty: the branch does not exist yet */
-	struct client_record *clients; /* sorted by name */
+	const struct client_record **clients; /* sorted by name */
 	size_t client_count;
-	struct rollout_record *rollouts; /* newest first */
+	const struct rollout_record **rollouts; /* newest first */
 	size_t rollout_count;
+	size_t client_capacity, rollout_capacity;
 	char leader[64]; /* instance, "" none */
 	int64_t epoch;
 	char *digest_keys; /* text of digest-key.sops.yaml, or NULL */
@@ -183,6 +186,9 @@ struct status {
  */
 MUST_USE bool status_load(
 	struct tree *tree, const struct oid *tip, struct status **status_out, struct error *err);
+/** A copy that shares the records: cheap, and safe to read in another thread while the original
+ *  is changed by status_put_*(). */
+struct status *status_copy(const struct status *status);
 /** An empty status, for a branch that does not exist yet. */
 struct status *status_new(void);
 void status_free(struct status *status);

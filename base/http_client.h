@@ -2,7 +2,7 @@
  *
  * A client owns one multi handle and is used by one thread; http_client_wake() may be called by
  * any. Redirects are not followed, no netrc, no proxy variables, http and https only, TLS always
- * verified.
+ * verified. The process must ignore SIGPIPE, as libcurl is told to leave signals alone.
  */
 #pragma once
 #include "base/buf.h"

@@ -43,7 +43,7 @@ embedded := $(wildcard templates/*.md templates/*.yml templates/*.html)
 embedded_objects := $(patsubst %,$(BUILD)/%.o,$(embedded))
 
 unit_tests  := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
-test_lib    := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/lib/*.c))
+test_lib    := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/fuzz_driver.c,$(wildcard tests/lib/*.c)))
 tools       := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 fuzz_corpus := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 

@@ -1,0 +1,587 @@
+/* The files of a folder as it lies. In a git repository: the tree that `git add -A` would make of
+ * it - tracked files and those that no .gitignore names, with the repository's line-end filters
+ * applied - so that a plan from the folder and one from its commit agree. Elsewhere: all files.
+ *
+ * The folder is walked once, when it is opened; files are hashed when somebody asks. A file that
+ * the index knows unchanged (as git-status(1) decides: size, time, inode, not racily clean) is not
+ * read for its id. Sorted by path bytewise, the files of a folder are neighbours in git's order.
+ */
+#include "git/repo_priv.h"
+#include "git/tree.h"
+#include "git/tree_priv.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEPTH_MAX 64      /* folders in folders */
+#define FILES_MAX 1000000 /* a home folder by mistake, not an infra repo */
+
+struct folder_file {
+	char *path;
+	enum tree_type type;
+	struct oid id; /* empty: not hashed yet */
+};
+
+struct folder_tree {
+	struct tree tree;
+	char *root;        /* real path, without a final slash */
+	struct repo *repo; /* NULL outside of a repository */
+	git_index *index;
+	char *prefix;   /* "sub/" if root is a subfolder of the work folder, else "" */
+	bool file_mode; /* core.fileMode: the executable bit counts */
+	struct folder_file *files;
+	size_t count, capacity;
+};
+
+static char *in_repo(const struct folder_tree *self, const char *path)
+{
+	return mem_printf("%s%s", self->prefix, path);
+}
+
+static const git_index_entry *index_entry(const struct folder_tree *self, const char *path)
+{
+	auto_free char *full = in_repo(self, path);
+	return self->index ? git_index_get_bypath(self->index, full, 0) : NULL;
+}
+
+static bool index_has_below(const struct folder_tree *self, const char *path)
+{
+	auto_free char *full = mem_printf("%s%s/", self->prefix, path);
+	size_t at;
+	if (!self->index)
+		return false;
+	bool found = git_index_find_prefix(&at, self->index, full) == 0;
+	git_error_clear();
+	return found;
+}
+
+static bool is_ignored(
+	const struct folder_tree *self, const char *path, bool folder, bool *out, struct error *err)
+{
+	auto_free char *full = mem_printf("%s%s%s", self->prefix, path, folder ? "/" : "");
+	int ignored = 0;
+
+	int rc = self->repo ? git_ignore_path_is_ignored(&ignored, self->repo->git, full) : 0;
+	if (rc < 0)
+		return repo_fail(err, rc, "'%s' could not be compared with .gitignore", path);
+	*out = ignored;
+	return true;
+}
+
+static bool hash_bytes(
+	const void *bytes, size_t len, git_object_t type, struct oid *id_out, struct error *err)
+{
+	git_oid id;
+	int rc = git_odb_hash(&id, bytes, len, type);
+	if (rc < 0)
+		return repo_fail(err, rc, "hash could not be computed");
+	oid_from_git(&id, id_out);
+	return true;
+}
+
+/* Commit that a nested repository stands at; what the index says if it cannot be opened. */
+static void find_submodule_id(struct folder_tree *self, const char *path, struct oid *id_out)
+{
+	auto_git(git_repository) *nested = NULL;
+	auto_free char *full = mem_printf("%s/%s", self->root, path);
+	const git_index_entry *entry = index_entry(self, path);
+	git_oid id;
+
+	memset(id_out, 0, sizeof(*id_out));
+	if (git_repository_open(&nested, full) == 0 &&
+		git_reference_name_to_id(&id, nested, "HEAD") == 0)
+		oid_from_git(&id, id_out);
+	else if (entry)
+		oid_from_git(&entry->id, id_out);
+	git_error_clear();
+}
+
+static bool add_file(struct folder_tree *self, const char *path, enum tree_type type,
+	const struct oid *id, struct error *err)
+{
+	if (self->count == FILES_MAX)
+		return error_set(
+			err, ERR_REFUSED, "'%s' has more than %d files", self->root, FILES_MAX);
+	mem_grow(self->files, self->count, self->capacity);
+	self->files[self->count++] =
+		(struct folder_file){.path = mem_dup_str(path), .type = type, .id = *id};
+	return true;
+}
+
+static enum tree_type type_of_file(
+	const struct folder_tree *self, const git_index_entry *entry, const struct stat *info)
+{
+	if (S_ISLNK(info->st_mode))
+		return TREE_SYMLINK;
+	bool executable = info->st_mode & S_IXUSR;
+	if (!self->file_mode)
+		executable = entry && entry->mode == GIT_FILEMODE_BLOB_EXECUTABLE;
+	return executable ? TREE_EXECUTABLE : TREE_FILE;
+}
+
+/* May the index's id be taken without reading the file? A file written in the second of the
+ * index or later may have changed again within it ("racily clean"). */
+static bool is_unchanged(
+	const struct folder_tree *self, const git_index_entry *entry, const struct stat *info)
+{
+	struct stat index_info;
+
+	if (!entry || entry->file_size != (uint32_t)info->st_size ||
+		entry->mtime.seconds != (int32_t)info->st_mtim.tv_sec ||
+		entry->mtime.nanoseconds != (uint32_t)info->st_mtim.tv_nsec ||
+		entry->ctime.seconds != (int32_t)info->st_ctim.tv_sec ||
+		entry->ino != (uint32_t)info->st_ino || GIT_INDEX_ENTRY_STAGE(entry))
+		return false;
+	return stat(git_index_path(self->index), &index_info) == 0 &&
+	       info->st_mtim.tv_sec < index_info.st_mtim.tv_sec;
+}
+
+static bool walk(
+	struct folder_tree *self, const char *folder, bool ignored, int depth, struct error *err);
+
+static bool walk_file(struct folder_tree *self, const char *path, const struct stat *info,
+	bool ignored, struct error *err)
+{
+	const git_index_entry *entry = index_entry(self, path);
+	struct oid id = {0};
+
+	if (!entry && !ignored && !is_ignored(self, path, false, &ignored, err))
+		return false;
+	if (!entry && ignored)
+		return true;
+	if (is_unchanged(self, entry, info))
+		oid_from_git(&entry->id, &id);
+	return add_file(self, path, type_of_file(self, entry, info), &id, err);
+}
+
+static bool walk_folder(
+	struct folder_tree *self, const char *path, bool ignored, int depth, struct error *err)
+{
+	auto_free char *git_folder = mem_printf("%s/%s/.git", self->root, path);
+	const git_index_entry *entry = index_entry(self, path);
+
+	if (!entry && !ignored && !is_ignored(self, path, true, &ignored, err))
+		return false;
+	bool submodule = entry && entry->mode == GIT_FILEMODE_COMMIT;
+	if (submodule || (self->repo && !ignored && access(git_folder, F_OK) == 0)) {
+		struct oid id;
+		find_submodule_id(self, path, &id);
+		return add_file(self, path, TREE_SUBMODULE, &id, err);
+	}
+	if (ignored && !index_has_below(self, path))
+		return true;
+	return walk(self, path, ignored, depth + 1, err);
+}
+
+static void close_folder(DIR **folder)
+{
+	if (*folder)
+		(void)closedir(*folder); /* only read */
+}
+
+static bool walk_entry(
+	struct folder_tree *self, const char *path, bool ignored, int depth, struct error *err)
+{
+	auto_free char *full = mem_printf("%s/%s", self->root, path);
+	struct stat info;
+
+	if (lstat(full, &info) < 0) {
+		if (errno == ENOENT) /* went since the folder was read */
+			return true;
+		return error_errno(err, errno, "'%s' could not be read", path);
+	}
+	if (S_ISDIR(info.st_mode))
+		return walk_folder(self, path, ignored, depth, err);
+	if (S_ISREG(info.st_mode) || S_ISLNK(info.st_mode))
+		return walk_file(self, path, &info, ignored, err);
+	return true; /* git does not see sockets, pipes and devices either */
+}
+
+static bool walk(
+	struct folder_tree *self, const char *folder, bool ignored, int depth, struct error *err)
+{
+	auto_free char *full = mem_printf("%s/%s", self->root, folder);
+	CLEANUP(close_folder) DIR *stream = opendir(full);
+
+	if (!stream)
+		return error_errno(err, errno, "folder '%s' could not be read",
+			folder[0] ? folder : self->root);
+	if (depth > DEPTH_MAX)
+		return error_set(err, ERR_REFUSED, "'%s' has more than %d folders in each other",
+			self->root, DEPTH_MAX);
+	errno = 0;
+	for (struct dirent *entry; (entry = readdir(stream)); errno = 0) {
+		const char *name = entry->d_name;
+		if (!strcmp(name, ".") || !strcmp(name, "..") || !strcasecmp(name, ".git"))
+			continue;
+		auto_free char *path = mem_printf("%s%s%s", folder, folder[0] ? "/" : "", name);
+		if (!walk_entry(self, path, ignored, depth, err))
+			return false;
+	}
+	if (errno)
+		return error_errno(err, errno, "folder '%s' could not be read",
+			folder[0] ? folder : self->root);
+	return true;
+}
+
+/* ---- bytes and ids ------------------------------------------------------------------------ */
+
+static bool read_link(const char *full, const char *path, struct buf *out, struct error *err)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlink(full, target, sizeof(target));
+	if (len < 0)
+		return error_errno(err, errno, "'%s' could not be read", path);
+	buf_add(out, target, (size_t)len);
+	return true;
+}
+
+static bool read_regular(const char *full, const char *path, struct buf *out, struct error *err)
+{
+	char chunk[16384];
+	ssize_t got;
+
+	int fd = open(full, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return error_errno(err, errno, "'%s' could not be read", path);
+	while ((got = read(fd, chunk, sizeof(chunk))) > 0 && !buf_overflowed(out))
+		buf_add(out, chunk, (size_t)got);
+	int reason = errno;
+	(void)close(fd); /* only read */
+	return got >= 0 || error_errno(err, reason, "'%s' could not be read", path);
+}
+
+/* What git would store: line ends and identifiers as .gitattributes and core.autocrlf say. */
+static bool apply_filters(
+	struct folder_tree *self, const char *path, struct buf *bytes, struct error *err)
+{
+	auto_free char *full = in_repo(self, path);
+	auto_git(git_filter_list) *filters = NULL;
+	git_buf result = {0};
+
+	int rc = git_filter_list_load(
+		&filters, self->repo->git, NULL, full, GIT_FILTER_TO_ODB, GIT_FILTER_DEFAULT);
+	if (rc == 0 && !filters)
+		return true;
+	if (rc == 0)
+		rc = git_filter_list_apply_to_buffer(&result, filters, bytes->text, bytes->len);
+	if (rc < 0)
+		return repo_fail(err, rc, "'%s' could not be filtered", path);
+	buf_truncate(bytes, 0);
+	buf_add(bytes, result.ptr, result.size);
+	git_buf_dispose(&result);
+	return true;
+}
+
+static bool load_file(struct folder_tree *self, const struct folder_file *file, struct buf *out,
+	struct error *err)
+{
+	auto_free char *full = mem_printf("%s/%s", self->root, file->path);
+
+	if (file->type == TREE_SYMLINK)
+		return read_link(full, file->path, out, err);
+	if (!read_regular(full, file->path, out, err))
+		return false;
+	if (buf_overflowed(out))
+		return error_set(
+			err, ERR_INVALID, "'%s' has more than %zu bytes", file->path, out->limit);
+	return !self->repo || apply_filters(self, file->path, out, err);
+}
+
+static bool file_id(struct folder_tree *self, struct folder_file *file, struct error *err)
+{
+	/* An id needs the bytes of any size, as tofu plugins and images lie around in folders. */
+	auto_buf struct buf bytes = BUF_INIT((size_t)1 << 30);
+
+	if (file->id.hex[0] || file->type == TREE_SUBMODULE)
+		return true;
+	return load_file(self, file, &bytes, err) &&
+	       hash_bytes(bytes.text, bytes.len, GIT_OBJECT_BLOB, &file->id, err);
+}
+
+static const char *mode_of(enum tree_type type)
+{
+	static const char *const modes[] = {
+		[TREE_FILE] = "100644",
+		[TREE_EXECUTABLE] = "100755",
+		[TREE_FOLDER] = "40000",
+		[TREE_SYMLINK] = "120000",
+		[TREE_SUBMODULE] = "160000",
+	};
+	return modes[type];
+}
+
+static void add_tree_line(
+	struct buf *object, enum tree_type type, const char *name, size_t len, const struct oid *id)
+{
+	git_oid raw;
+	oid_to_git(id, &raw);
+	buf_addf(object, "%s %.*s", mode_of(type), (int)len, name);
+	buf_add_char(object, '\0');
+	buf_add(object, raw.id, GIT_OID_RAWSZ);
+}
+
+/* End of the run of files, from @p at, that begin with the same @p len bytes. */
+static size_t end_of_run(const struct folder_tree *self, size_t at, size_t len)
+{
+	size_t end = at + 1;
+	while (end < self->count && !strncmp(self->files[end].path, self->files[at].path, len))
+		end++;
+	return end;
+}
+
+/* Id of the folder whose files are [first, end) and whose path with slash has @p skip bytes. */
+static bool folder_id(struct folder_tree *self, size_t first, size_t end, size_t skip,
+	struct oid *id_out, struct error *err)
+{
+	auto_buf struct buf object = BUF_INIT(SIZE_MAX / 2);
+
+	for (size_t i = first; i < end;) {
+		struct folder_file *file = &self->files[i];
+		const char *name = file->path + skip;
+		size_t len = strcspn(name, "/");
+		struct oid id;
+		if (name[len]) {
+			size_t inner_end = end_of_run(self, i, skip + len + 1);
+			if (!folder_id(self, i, inner_end, skip + len + 1, &id, err))
+				return false;
+			add_tree_line(&object, TREE_FOLDER, name, len, &id);
+			i = inner_end;
+			continue;
+		}
+		if (!file_id(self, file, err))
+			return false;
+		add_tree_line(&object, file->type, name, len, &file->id);
+		i++;
+	}
+	return hash_bytes(object.text, object.len, GIT_OBJECT_TREE, id_out, err);
+}
+
+/* First file whose path is not less than @p path. */
+static size_t lower_bound(const struct folder_tree *self, const char *path)
+{
+	size_t low = 0, high = self->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (strcmp(self->files[middle].path, path) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The files below a folder ("" = root) are [*first, *end): false if there are none. */
+static bool find_run(const struct folder_tree *self, const char *folder, size_t *first, size_t *end)
+{
+	auto_free char *prefix = folder[0] ? mem_printf("%s/", folder) : mem_dup_str("");
+	size_t len = strlen(prefix);
+
+	*first = lower_bound(self, prefix);
+	if (*first == self->count || strncmp(self->files[*first].path, prefix, len) != 0)
+		return false;
+	*end = len ? end_of_run(self, *first, len) : self->count;
+	return true;
+}
+
+static struct folder_file *find_file(const struct folder_tree *self, const char *path)
+{
+	size_t at = lower_bound(self, path);
+	bool found = at < self->count && !strcmp(self->files[at].path, path);
+	return found ? &self->files[at] : NULL;
+}
+
+/* A link or submodule in the middle of a path is refused by name, not "not there". */
+static bool check_parents(const struct folder_tree *self, const char *path, struct error *err)
+{
+	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		auto_free char *parent = mem_dup(path, (size_t)(slash - path));
+		const struct folder_file *file = find_file(self, parent);
+		if (file && !tree_check_type(parent, file->type, err))
+			return false;
+	}
+	return true;
+}
+
+/* ---- the kind ----------------------------------------------------------------------------- */
+
+static bool folder_tree_id(struct tree *tree, struct oid *id_out, struct error *err)
+{
+	struct folder_tree *self = (struct folder_tree *)tree;
+	return folder_id(self, 0, self->count, 0, id_out, err);
+}
+
+static bool folder_tree_stat(
+	struct tree *tree, const char *path, struct tree_entry *entry_out, struct error *err)
+{
+	struct folder_tree *self = (struct folder_tree *)tree;
+	struct folder_file *file = find_file(self, path);
+	struct tree_entry entry = {.type = TREE_FOLDER};
+	size_t first, end;
+
+	if (file) {
+		if (!file_id(self, file, err))
+			return false;
+		entry.type = file->type;
+		entry.id = file->id;
+	} else if (find_run(self, path, &first, &end)) {
+		if (!folder_id(self, first, end, strlen(path) + 1, &entry.id, err))
+			return false;
+	} else {
+		return check_parents(self, path, err) && tree_not_found(path, err);
+	}
+	*entry_out = entry;
+	return true;
+}
+
+static bool folder_tree_read(struct tree *tree, const char *path, const struct tree_entry *entry,
+	struct buf *out, struct oid *id_out, struct error *err)
+{
+	struct folder_tree *self = (struct folder_tree *)tree;
+	auto_buf struct buf bytes = BUF_INIT(TREE_FILE_MAX);
+
+	(void)entry; /* the id is that of the bytes given out, should the file change meanwhile */
+	if (!load_file(self, find_file(self, path), &bytes, err) ||
+		!hash_bytes(bytes.text, bytes.len, GIT_OBJECT_BLOB, id_out, err))
+		return false;
+	buf_add(out, bytes.text, bytes.len);
+	return true;
+}
+
+static bool list_one(struct folder_tree *self, size_t at, size_t skip, struct tree_entries *out,
+	size_t *next_out, struct error *err)
+{
+	struct folder_file *file = &self->files[at];
+	size_t len = strcspn(file->path + skip, "/");
+	struct oid id;
+
+	if (file->path[skip + len]) {
+		*next_out = end_of_run(self, at, skip + len + 1);
+		if (!folder_id(self, at, *next_out, skip + len + 1, &id, err))
+			return false;
+		tree_entries_add(out, mem_dup(file->path, skip + len), TREE_FOLDER, &id);
+		return true;
+	}
+	*next_out = at + 1;
+	if (!file_id(self, file, err))
+		return false;
+	tree_entries_add(out, mem_dup_str(file->path), file->type, &file->id);
+	return true;
+}
+
+static bool folder_tree_list(
+	struct tree *tree, const char *folder, struct tree_entries *out, struct error *err)
+{
+	struct folder_tree *self = (struct folder_tree *)tree;
+	size_t skip = folder[0] ? strlen(folder) + 1 : 0;
+	const struct folder_file *file = find_file(self, folder);
+	size_t at = 0, end = 0;
+
+	if (file && !tree_check_type(folder, file->type, err))
+		return false;
+	if (!find_run(self, folder, &at, &end) && folder[0])
+		return check_parents(self, folder, err) && tree_not_found(folder, err);
+	while (at < end) {
+		if (!list_one(self, at, skip, out, &at, err))
+			return false;
+	}
+	return true;
+}
+
+static void folder_tree_free(struct tree *tree)
+{
+	struct folder_tree *self = (struct folder_tree *)tree;
+
+	for (size_t i = 0; i < self->count; i++)
+		free(self->files[i].path);
+	free(self->files);
+	git_index_free(self->index);
+	repo_free(self->repo);
+	free(self->root);
+	free(self->prefix);
+	free(self);
+}
+
+static const struct tree_kind folder_kind = {
+	.id = folder_tree_id,
+	.stat = folder_tree_stat,
+	.read = folder_tree_read,
+	.list = folder_tree_list,
+	.free = folder_tree_free,
+};
+
+/* ---- opening ------------------------------------------------------------------------------ */
+
+static bool read_file_mode(struct folder_tree *self, struct error *err)
+{
+	git_config *config = NULL;
+	int value = 1;
+
+	int rc = git_repository_config_snapshot(&config, self->repo->git);
+	if (rc == 0)
+		rc = git_config_get_bool(&value, config, "core.filemode");
+	git_config_free(config);
+	if (rc < 0 && rc != GIT_ENOTFOUND)
+		return repo_fail(err, rc, "configuration of the repository could not be read");
+	git_error_clear();
+	self->file_mode = value;
+	return true;
+}
+
+static bool open_repo(struct folder_tree *self, struct error *err)
+{
+	struct error none;
+	auto_free char *work = NULL;
+
+	if (!repo_discover(self->root, &self->repo, &none)) {
+		if (none.code == ERR_NOT_FOUND)
+			return true;
+		*err = none;
+		return false;
+	}
+	work = repo_folder(self->repo) ? realpath(repo_folder(self->repo), NULL) : NULL;
+	size_t len = work ? strlen(work) : 0;
+	bool below = len && !strncmp(self->root, work, len) &&
+		     (self->root[len] == '/' || !self->root[len]);
+	if (!below) { /* inside a bare repository or a .git folder: just files */
+		repo_free(STEAL(self->repo));
+		return true;
+	}
+	if (self->root[len]) {
+		free(self->prefix);
+		self->prefix = mem_printf("%s/", self->root + len + 1);
+	}
+	int rc = git_repository_index(&self->index, self->repo->git);
+	if (rc < 0)
+		return repo_fail(err, rc, "index of the repository could not be read");
+	return read_file_mode(self, err);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct folder_file *)a)->path, ((const struct folder_file *)b)->path);
+}
+
+bool tree_open_folder(const char *folder, struct tree **tree_out, struct error *err)
+{
+	struct folder_tree *self = mem_zero(1, sizeof(*self));
+	auto_tree struct tree *tree = &self->tree;
+
+	self->tree.kind = &folder_kind;
+	self->file_mode = true;
+	self->prefix = mem_dup_str("");
+	self->root = realpath(folder, NULL);
+	if (!self->root && errno == ENOENT)
+		return error_set(err, ERR_NOT_FOUND, "folder '%s' does not exist", folder);
+	if (!self->root)
+		return error_errno(err, errno, "folder '%s' could not be opened", folder);
+	if (!open_repo(self, err) || !walk(self, "", false, 0, err))
+		return false;
+	if (self->count)
+		qsort(self->files, self->count, sizeof(*self->files), by_path);
+	*tree_out = STEAL(tree);
+	return true;
+}

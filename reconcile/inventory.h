@@ -1,12 +1,16 @@
 /* reconcile/inventory.h - groups, hosts and their variables, as Ansible resolves them
  *
  * Oracle: `ansible-inventory -i <inventory> --playbook-dir ansible --list` of Debian's
- * ansible-core.
+ * ansible-core. Stricter than Ansible in what can only be a mistake: an inventory without hosts,
+ * names with control characters or path parts, ports above 65535, a group over `ungrouped`.
  */
 #pragma once
 #include "base/node.h"
 #include "base/problems.h"
 #include "git/tree.h"
+
+#define INVENTORY_DEFAULT_PATH "ansible/inventory/clients.yml"
+#define INVENTORY_MAX_HOSTS    100000 /* what ranges may expand to, in one inventory */
 
 struct host {
 	const char *name;        /* inventory name */
@@ -14,6 +18,7 @@ struct host {
 	const char **groups; /* all groups it belongs to, direct and by children, sorted, without
 				`all` */
 	size_t group_count;
+	const struct node *place; /* file and line of its first mention */
 };
 
 struct group {
@@ -25,10 +30,11 @@ struct group {
 };
 
 struct inventory {
-	struct host *hosts; /* in Ansible's order */
+	struct host *hosts; /* in the order of their first mention */
 	size_t host_count;
 	struct group *groups; /* `all` first */
 	size_t group_count;
+	const struct name_table *host_names; /* for inventory_host() */
 };
 
 /**
@@ -44,7 +50,10 @@ MUST_USE bool inventory_load(struct tree *tree, const char *path, struct arena *
 
 /** Is the host in the group (direct, by children, or `all`)? */
 bool inventory_in_group(const struct host *host, const char *group);
+/** The host of that inventory name, or NULL. */
 const struct host *inventory_host(const struct inventory *inventory, const char *name);
+/** Does the value, or any value inside it, hold a Jinja expression that Ansible would evaluate? */
+bool node_has_jinja(const struct node *node);
 /** The JSON of `ansible-inventory --list`. */
 void inventory_to_json(const struct inventory *inventory, struct buf *out);
 /** The JSON of `ansible-inventory --host NAME`. */

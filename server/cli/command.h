@@ -1,0 +1,11 @@
+/* server/cli/command.h - a subcommand: one file, one line in the table of server/main.c */
+#pragma once
+
+struct command {
+	const char *name;
+	const char *summary; /* one line for `aviary --help` */
+	/* argv[0] is the subcommand's name; returns the exit status (design.md section 8) */
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct command command_inventory;

@@ -23,7 +23,7 @@ CMOCKA_LIBS   := $(shell pkg-config --libs cmocka 2>/dev/null)
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
 	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wvla -Walloca -Wcast-align \
-	-Wno-format-nonliteral
+	-Wno-format-nonliteral -Wno-missing-field-initializers
 HARDENING := -fstack-protector-strong -fPIE -fno-strict-aliasing
 ifeq ($(SAN),)
 HARDENING += -D_FORTIFY_SOURCE=2

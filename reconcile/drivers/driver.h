@@ -1,0 +1,128 @@
+/* reconcile/drivers/driver.h - how a release reaches a host
+ *
+ * The layout of a host is the same for every driver (design.md section 5):
+ *   <root>/releases/<first 16 hex of the digest>/   complete before anything points to it
+ *   <root>/current                                  symlink, switched by rename
+ *   <root>/.aviary/state, <root>/.aviary/lock
+ * Operations may run in any thread, for different hosts at the same time; for one host they wait
+ * for each other by its lock.
+ */
+#pragma once
+#include "base/buf.h"
+#include "base/error.h"
+
+#define DRIVER_DIGEST  72 /* "sha256:" and 64 hex digits, with the NUL */
+#define DRIVER_ROLLOUT 40
+/* Digits of a digest that name a release's folder: long enough that two never meet, short enough
+ * to read. */
+#define DRIVER_SHORT 16
+
+struct driver_host {
+	const char *client;
+	const char *root;            /* absolute folder on the host */
+	const char *const *activate; /* argv, ends with NULL; NULL: nothing to run */
+	int64_t activate_timeout_ms; /* 0 = 10 minutes */
+	int64_t keep; /* newest releases that prune() leaves besides current and its list */
+};
+
+struct driver_file {
+	const char *path; /* inside the release */
+	unsigned mode;    /* 0400 to 0777 */
+	const void *bytes;
+	size_t len;
+};
+
+struct driver_release {
+	const char *digest;              /* sha256:<64 hex> */
+	const struct driver_file *files; /* NULL: must be on the host already */
+	size_t count;
+	const char *commit, *rollout, *stage, *action;
+	int64_t epoch;
+};
+
+/** What the host says of itself. */
+struct driver_state {
+	bool found; /* it has a state file */
+	char release[DRIVER_DIGEST];
+	char commit[41];
+	char rollout[DRIVER_ROLLOUT];
+	int64_t epoch;
+	bool activating; /* activate of `release` was begun and not recorded as good */
+	char updated[32];
+	/* What the symlink really names, "" if there is none: the whole digest where `release` has
+	 * the same folder, else "sha256:" and its 16 digits. Compare by driver_same_release(). */
+	char current[DRIVER_DIGEST];
+	bool locked; /* an activation is running now */
+};
+
+/** What a failed activation left behind. */
+enum driver_touched {
+	DRIVER_TOUCHED_NOTHING, /* current is what it was and nothing was run */
+	DRIVER_TOUCHED_UNKNOWN, /* interrupted: ask() before deciding */
+	DRIVER_TOUCHED_FAILED   /* the release is current and its activate failed */
+};
+
+/** One activation: what it listens to and tells. */
+struct driver_run {
+	int cancel_fd;                                             /* readable = end; -1 none */
+	void (*output)(void *data, const char *bytes, size_t len); /* unmasked; may be NULL */
+	void *output_data;
+	enum driver_touched touched; /* set when activate() returns false */
+};
+#define DRIVER_RUN_INIT                                                                            \
+	{                                                                                          \
+		.cancel_fd = -1                                                                    \
+	}
+
+struct driver {
+	const char *name;
+	/** Read a host's state. A root that does not exist yet is a host without state.
+	 *  ERR_UNREACHABLE, ERR_INVALID (the state file does not read). */
+	bool (*ask)(
+		const struct driver_host *host, struct driver_state *state_out, struct error *err);
+	/** Is the release's folder on the host? ERR_UNREACHABLE, ERR_INVALID. */
+	bool (*has_release)(const struct driver_host *host, const char *digest, bool *has_out,
+		struct error *err);
+	/**
+	 * Deliver the release, make it current, run activate in it, record both ends of that. An
+	 * activation that still runs is waited for, up to activate_timeout_ms, then ended.
+	 *
+	 * @return true after exit 0 in time; false with run->touched set and
+	 *         ERR_UNREACHABLE (nothing was touched), ERR_INVALID (a path, mode or digest; or
+	 *         activate failed), ERR_REFUSED (a higher epoch rules this host), ERR_NOT_FOUND
+	 *         (release without files is not there), ERR_TIMEOUT, ERR_STOPPED, ERR_SYSTEM
+	 */
+	bool (*activate)(const struct driver_host *host, const struct driver_release *release,
+		struct driver_run *run, struct error *err);
+	/**
+	 * Remove old releases down to host->keep, the least recently activated first; never current
+	 * and none of @p digests. Does nothing while an activation runs.
+	 */
+	bool (*prune)(const struct driver_host *host, const char *const *digests, size_t count,
+		struct error *err);
+};
+
+extern const struct driver driver_local;
+
+/** The driver of `driver.kind`, or NULL. */
+const struct driver *driver_find(const char *name);
+/** Names of all drivers, for messages; ends with NULL. */
+const char *const *driver_names(void);
+
+/** Do two digests (whole, or "sha256:" and 16 digits) name the same release folder? */
+bool driver_same_release(const char *a, const char *b);
+
+/* ---- for drivers ---------------------------------------------------------------------------- */
+
+/** The name of a release's folder into @p name of DRIVER_SHORT + 1 bytes. ERR_INVALID. */
+MUST_USE bool driver_release_folder(const char *digest, char *name, struct error *err);
+/** Is everything about a release such that a host can take it? ERR_INVALID, names the file. */
+MUST_USE bool driver_check_release(const struct driver_release *release, struct error *err);
+/** The environment of activate: PATH, HOME, LANG of ours, and AVIARY_*. */
+void driver_environment(const struct driver_host *host, const struct driver_release *release,
+	struct strlist *environment);
+/** Text of a state file. */
+void driver_state_format(const struct driver_state *state, struct buf *out);
+/** Read a state file; fields that are no part of it stay zero. ERR_INVALID. */
+MUST_USE bool driver_state_parse(
+	const char *text, struct driver_state *state_out, struct error *err);

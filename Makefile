@@ -76,7 +76,7 @@ $(embedded_objects): $(BUILD)/templates/%.o: templates/% Makefile
 # ---- tests ---------------------------------------------------------------------------------------
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(test_lib) $(library)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(CMOCKA_LIBS) $(PKG_LIBS) -lpthread -lm
+	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(CMOCKA_LIBS) $(PKG_LIBS) -lz -lpthread -lm
 
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/lib/fuzz_driver.o $(library)
 	$(call say,LINK,$@)
@@ -84,7 +84,7 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/lib/fuzz_driver.o 
 
 $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(test_lib) $(library)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(PKG_LIBS) -lpthread -lm
+	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(PKG_LIBS) -lz -lpthread -lm
 
 .PHONY: tests-built test test-unit test-e2e sanitize tsan lint format bench fuzz demo deps deps-dev install clean help man
 tests-built: $(BUILD)/aviary $(unit_tests) $(tools) $(fuzz_corpus)

@@ -352,6 +352,12 @@ bool repo_is_ancestor(struct repo *repo, const struct oid *ancestor, const struc
 		*out = true;
 		return true;
 	}
+	/* libgit2 1.5.1 leaks when it meets a commit that is not here */
+	const struct oid *absent = !repo_has_commit(repo, id)         ? id
+				   : !repo_has_commit(repo, ancestor) ? ancestor
+								      : NULL;
+	if (absent)
+		return error_set(err, ERR_NOT_FOUND, "commit '%s' is not here", absent->hex);
 	int rc = git_graph_descendant_of(repo->git, &from, &to);
 	if (rc < 0)
 		return repo_fail(err, rc, "history of '%s' could not be read", id->hex);

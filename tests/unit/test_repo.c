@@ -269,6 +269,7 @@ static void ancestors_are_told_from_strangers(void **state)
 	assert_true(repo_is_ancestor(repo, &second, &first, &is, &err) && !is);
 	assert_true(repo_is_ancestor(repo, &first, &other, &is, &err) && !is);
 	assert_false(repo_is_ancestor(repo, &first, &absent, &is, &err));
+	assert_int_equal(err.code, ERR_NOT_FOUND);
 
 	assert_true(repo_reopen(repo, &second_handle, &err));
 	assert_true(repo_has_commit(second_handle, &other));

@@ -21,15 +21,18 @@ enum node_kind {
 };
 
 struct node_entry {
-	const char *key; /* scalar keys only, as text; key_node has its kind and place */
+	const char *key; /* as written; under NODE_ANSIBLE11 as json.dumps prints it: `yes` is
+			  * "true", `012` is "10" */
 	size_t key_len;
-	const struct node *key_node;
+	const struct node
+		*key_node; /* kind, text and place of the key; NULL in maps built by hand */
 	const struct node *value;
 };
 
 struct node {
 	enum node_kind kind;
 	bool plain;       /* a plain scalar without tag: what the resolver worked on */
+	bool integral;    /* NODE_FLOAT: an integer beyond int64_t, its decimal digits in text */
 	unsigned line;    /* 1-based; 0: not from a file */
 	unsigned column;  /* 1-based, code points */
 	const char *file; /* path as given to the parser, shared by all its nodes */
@@ -40,12 +43,15 @@ struct node {
 		bool boolean;
 		int64_t integer;
 		double number;
-		const char *iso; /* NODE_TIME: ISO 8601, as Python's isoformat() prints it */
+		const char *iso; /* NODE_TIME: ISO 8601, as Python's isoformat() prints it; RFC 3339
+				  * under NODE_SOPS */
+		const void *index; /* NODE_MAP: hash of a large map, see node_get() */
 	};
-	size_t count;                 /* items or entries */
-	const struct node **items;    /* NODE_LIST */
-	const struct node_entry *map; /* NODE_MAP, in file order */
-	const void *index;            /* hash of a large map, see node_get() */
+	size_t count; /* items or entries */
+	union {
+		const struct node **items;    /* NODE_LIST */
+		const struct node_entry *map; /* NODE_MAP, in file order */
+	};
 };
 
 /** How plain scalars become values (specs/libraries.md 5.2, specs/sops-age.md 2.6). */
@@ -60,10 +66,12 @@ struct node_options {
 	bool allow_duplicate_keys; /* last one wins (Ansible); else an error with both lines */
 	bool many_documents; /* result is a list of documents; else a second one is an error */
 	size_t max_bytes;    /* 0 = 16 MiB */
+	size_t max_nodes;    /* 0 = NODE_MAX_NODES; counted after expansion of aliases and merges */
 };
 
-#define NODE_MAX_DEPTH 128    /* libyaml needs 37 s for 200 KB of '[' without it */
-#define NODE_MAX_NODES 100000 /* of one file, after expansion of aliases and merges */
+#define NODE_MAX_DEPTH 128     /* libyaml needs 37 s for 200 KB of '[' without it */
+#define NODE_MAX_NODES 100000  /* of one file that a person writes */
+#define NODE_MAX_LARGE 1000000 /* of an inventory: 10,000 hosts of 12 variables are 250,000 */
 
 /**
  * Parse YAML.
@@ -76,8 +84,8 @@ struct node_options {
 MUST_USE bool node_parse_yaml(struct arena *arena, const char *file, const char *bytes, size_t len,
 	const struct node_options *options, const struct node **node_out, struct error *err);
 
-/** Parse JSON (RFC 8259, strict, duplicate keys refused); numbers keep their text. Same contract.
- */
+/** Parse JSON (RFC 8259, strict, duplicate keys and NUL refused); numbers keep their text. At most
+ *  64 MiB and NODE_MAX_LARGE nodes. Same contract. */
 MUST_USE bool node_parse_json(struct arena *arena, const char *file, const char *bytes, size_t len,
 	const struct node **node_out, struct error *err);
 
@@ -101,7 +109,9 @@ const struct node *node_new_bool(struct arena *arena, bool value);
 const struct node *node_new_map(struct arena *arena, const struct node_entry *entries, size_t count,
 	const struct node *place);
 
-/** JSON text of a node: compact (indent 0) or indented, keys in map order or sorted. Floats as
- *  Python's json.dumps prints them; dates as ISO text. */
+/** JSON text of a node: compact without spaces (indent 0) or indented, keys in map order or sorted.
+ *  As Python's json.dumps(ensure_ascii=False) prints it: floats by repr(), a map whose keys cannot
+ *  be compared turns sorting off; dates as ISO text; !vault and !unsafe as ansible-inventory does.
+ */
 struct buf;
 void node_to_json(const struct node *node, int indent, bool sort_keys, struct buf *out);

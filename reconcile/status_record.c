@@ -1,0 +1,388 @@
+/* Records of the status branch as YAML, as JSON, and back (design.md section 6). */
+#include "base/clock.h"
+#include "base/emit.h"
+#include "reconcile/status.h"
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void emit_ref_fields(struct emitter *emitter, const struct release_ref *ref)
+{
+	emit_opt(emitter, "release", ref->release);
+	emit_opt(emitter, "release_key", ref->release_key);
+	emit_opt(emitter, "commit", ref->commit);
+}
+
+static void emit_ref(struct emitter *emitter, const char *key, const struct release_ref *ref)
+{
+	if (!ref->release[0])
+		return;
+	emit_map(emitter, key);
+	emit_ref_fields(emitter, ref);
+	emit_opt(emitter, "rollout", ref->rollout);
+	emit_close(emitter);
+}
+
+static void emit_hold(struct emitter *emitter, const struct client_hold *hold)
+{
+	if (!hold->held)
+		return;
+	emit_map(emitter, "held");
+	emit_opt(emitter, "commit", hold->commit);
+	emit_opt(emitter, "release", hold->release);
+	emit_opt(emitter, "release_key", hold->release_key);
+	emit_opt(emitter, "checks", hold->checks);
+	if (hold->by_hand)
+		emit_bool(emitter, "by_hand", true);
+	emit_opt(emitter, "reason", hold->reason);
+	emit_close(emitter);
+}
+
+static void emit_client(struct emitter *emitter, const struct client_record *record)
+{
+	emit_str(emitter, "client", record->client);
+	emit_str(emitter, "state", client_state_name(record->state));
+	emit_opt(emitter, "stage", record->stage);
+	emit_opt(emitter, "host", record->host);
+	emit_opt(emitter, "root", record->root);
+	emit_ref_fields(emitter, &record->current);
+	emit_map(emitter, "apps");
+	for (size_t i = 0; i < record->app_count; i++)
+		emit_str(emitter, record->apps[i].name, record->apps[i].version);
+	emit_close(emitter);
+	emit_opt(emitter, "rollout", record->current.rollout);
+	emit_ref(emitter, "known_good", &record->known_good);
+	emit_ref(emitter, "previous", &record->previous);
+	if (record->good_count) {
+		emit_list(emitter, "good");
+		for (size_t i = 0; i < record->good_count; i++)
+			emit_ref(emitter, NULL, &record->good[i]);
+		emit_close(emitter);
+	}
+	emit_opt(emitter, "rollback_tag", record->rollback_tag);
+	emit_hold(emitter, &record->hold);
+	emit_time(emitter, "updated", record->updated_s);
+}
+
+static void emit_member(struct emitter *emitter, const struct member_record *member)
+{
+	emit_map(emitter, member->client);
+	emit_str(emitter, "action", plan_action_name(member->action));
+	emit_opt(emitter, "from", member->from);
+	emit_opt(emitter, "to", member->to);
+	emit_opt(emitter, "to_key", member->to_key);
+	emit_opt(emitter, "checks", member->checks);
+	emit_str(emitter, "state", member_state_name(member->state));
+	emit_strs(emitter, "reasons", &member->reasons);
+	emit_time(emitter, "started", member->started_s);
+	emit_time(emitter, "finished", member->finished_s);
+	emit_close(emitter);
+}
+
+static void emit_stage(struct emitter *emitter, const struct stage_record *stage)
+{
+	char bake[CLOCK_TEXT_SIZE];
+	emit_map(emitter, NULL);
+	emit_str(emitter, "name", stage->name);
+	emit_str(emitter, "state", stage_state_name(stage->state));
+	emit_str(emitter, "bake", duration_format(stage->bake_ms, bake));
+	emit_time(emitter, "bake_started", stage->bake_started_s);
+	emit_map(emitter, "clients");
+	for (size_t i = 0; i < stage->member_count; i++)
+		emit_member(emitter, &stage->members[i]);
+	emit_close(emitter);
+	emit_close(emitter);
+}
+
+static void emit_rollout(struct emitter *emitter, const struct rollout_record *record)
+{
+	emit_str(emitter, "id", record->id);
+	emit_str(emitter, "commit", record->commit);
+	emit_opt(emitter, "plan", record->plan);
+	emit_str(emitter, "state", rollout_state_name(record->state));
+	emit_strs(emitter, "reasons", &record->reasons);
+	emit_time(emitter, "started", record->started_s);
+	emit_time(emitter, "finished", record->finished_s);
+	emit_list(emitter, "stages");
+	for (size_t i = 0; i < record->stage_count; i++)
+		emit_stage(emitter, &record->stages[i]);
+	emit_close(emitter);
+}
+
+void client_record_to_yaml(const struct client_record *record, struct buf *out)
+{
+	struct emitter emitter;
+	emit_begin(&emitter, EMIT_YAML, out);
+	emit_client(&emitter, record);
+	emit_end(&emitter);
+}
+
+void client_record_to_json(const struct client_record *record, struct buf *out)
+{
+	struct emitter emitter;
+	emit_begin(&emitter, EMIT_JSON, out);
+	emit_client(&emitter, record);
+	emit_end(&emitter);
+}
+
+void rollout_record_to_yaml(const struct rollout_record *record, struct buf *out)
+{
+	struct emitter emitter;
+	emit_begin(&emitter, EMIT_YAML, out);
+	emit_rollout(&emitter, record);
+	emit_end(&emitter);
+}
+
+void rollout_record_to_json(const struct rollout_record *record, struct buf *out)
+{
+	struct emitter emitter;
+	emit_begin(&emitter, EMIT_JSON, out);
+	emit_rollout(&emitter, record);
+	emit_end(&emitter);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* Text of a scalar, or NULL if the key is missing or null. */
+static const char *text_of(const struct node *map, const char *key)
+{
+	const struct node *node = node_get(map, key);
+	bool scalar = node && node->kind != NODE_NULL && node->kind != NODE_MAP &&
+		      node->kind != NODE_LIST;
+	return scalar ? node->text : NULL;
+}
+
+static bool read_fixed(
+	const struct node *map, const char *key, char *field, size_t size, struct error *err)
+{
+	const char *text = text_of(map, key);
+	if (!text)
+		return true;
+	if (strlen(text) >= size)
+		return node_error(
+			err, node_get(map, key), "'%s' is longer than %zu bytes", key, size - 1);
+	memcpy(field, text, strlen(text) + 1);
+	return true;
+}
+#define READ_FIXED(map, key, field, err) read_fixed((map), (key), (field), sizeof(field), (err))
+
+static bool read_word(const struct node *map, const char *key, const char *(*name)(int), int count,
+	int *value_out, struct error *err)
+{
+	const char *text = text_of(map, key);
+	for (int i = 0; text && i < count; i++) {
+		if (strcmp(text, name(i)) != 0)
+			continue;
+		*value_out = i;
+		return true;
+	}
+	return node_error(err, node_get(map, key) ? node_get(map, key) : map,
+		"'%s' is not a known word: '%s'", key, text ? text : "");
+}
+
+/* One adapter per enum, so that read_word() takes them all. */
+static const char *client_word(int i)
+{
+	return client_state_name((enum client_state)i);
+}
+
+static const char *action_word(int i)
+{
+	return plan_action_name((enum plan_action)i);
+}
+
+static const char *rollout_word(int i)
+{
+	return rollout_state_name((enum rollout_state)i);
+}
+
+static const char *stage_word(int i)
+{
+	return stage_state_name((enum stage_state)i);
+}
+
+static const char *member_word(int i)
+{
+	return member_state_name((enum member_state)i);
+}
+
+static bool read_time(const struct node *map, const char *key, int64_t *wall_s, struct error *err)
+{
+	const char *text = text_of(map, key);
+	if (!text)
+		return true;
+	return clock_parse(text, wall_s) ||
+	       node_error(err, node_get(map, key), "'%s' is no time: '%s'", key, text);
+}
+
+static bool read_ref(const struct node *map, struct release_ref *ref, struct error *err)
+{
+	return READ_FIXED(map, "release", ref->release, err) &&
+	       READ_FIXED(map, "release_key", ref->release_key, err) &&
+	       READ_FIXED(map, "commit", ref->commit, err) &&
+	       READ_FIXED(map, "rollout", ref->rollout, err);
+}
+
+static bool read_hold(const struct node *map, struct client_hold *hold, struct error *err)
+{
+	if (!map || map->kind != NODE_MAP)
+		return true;
+	const struct node *by_hand = node_get(map, "by_hand");
+	hold->held = true;
+	hold->by_hand = by_hand && by_hand->kind == NODE_BOOL && by_hand->boolean;
+	hold->reason = mem_dup_str(text_of(map, "reason"));
+	return READ_FIXED(map, "commit", hold->commit, err) &&
+	       READ_FIXED(map, "release", hold->release, err) &&
+	       READ_FIXED(map, "release_key", hold->release_key, err) &&
+	       READ_FIXED(map, "checks", hold->checks, err);
+}
+
+static bool read_good(const struct node *list, struct client_record *record, struct error *err)
+{
+	if (!list || list->kind != NODE_LIST)
+		return true;
+	record->good = mem_zero(list->count, sizeof(*record->good));
+	for (size_t i = 0; i < list->count; i++) {
+		if (!read_ref(list->items[i], &record->good[i], err))
+			return false;
+		record->good_count++;
+	}
+	return true;
+}
+
+static void read_apps(const struct node *map, struct client_record *record)
+{
+	if (!map || map->kind != NODE_MAP)
+		return;
+	record->apps = mem_zero(map->count, sizeof(*record->apps));
+	for (size_t i = 0; i < map->count; i++) {
+		const char *version = text_of(map, map->map[i].key);
+		record->apps[record->app_count].name = mem_dup_str(map->map[i].key);
+		record->apps[record->app_count++].version = mem_dup_str(version ? version : "");
+	}
+}
+
+static bool client_read(const struct node *node, struct client_record *record, struct error *err)
+{
+	int state;
+	if (node->kind != NODE_MAP || !text_of(node, "client"))
+		return node_error(err, node, "a client's record needs 'client'");
+	record->client = mem_dup_str(text_of(node, "client"));
+	record->host = mem_dup_str(text_of(node, "host"));
+	record->root = mem_dup_str(text_of(node, "root"));
+	record->stage = mem_dup_str(text_of(node, "stage"));
+	record->rollback_tag = mem_dup_str(text_of(node, "rollback_tag"));
+	read_apps(node_get(node, "apps"), record);
+	if (!read_word(node, "state", client_word, CLIENT_STATES, &state, err))
+		return false;
+	record->state = (enum client_state)state;
+	const struct node *known_good = node_get(node, "known_good");
+	const struct node *previous = node_get(node, "previous");
+	return read_ref(node, &record->current, err) &&
+	       (!known_good || read_ref(known_good, &record->known_good, err)) &&
+	       (!previous || read_ref(previous, &record->previous, err)) &&
+	       read_good(node_get(node, "good"), record, err) &&
+	       read_hold(node_get(node, "held"), &record->hold, err) &&
+	       read_time(node, "updated", &record->updated_s, err);
+}
+
+bool client_record_from_node(
+	const struct node *node, struct client_record *record_out, struct error *err)
+{
+	struct client_record record = {0};
+	if (!client_read(node, &record, err)) {
+		client_record_clear(&record);
+		return false;
+	}
+	*record_out = record;
+	return true;
+}
+
+static void read_texts(const struct node *list, struct strlist *out)
+{
+	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++)
+		if (list->items[i]->text)
+			strlist_add(out, list->items[i]->text);
+}
+
+static bool read_member(
+	const struct node_entry *entry, struct member_record *member, struct error *err)
+{
+	const struct node *node = entry->value;
+	int action, state;
+	member->client = mem_dup_str(entry->key);
+	read_texts(node_get(node, "reasons"), &member->reasons);
+	if (!read_word(node, "action", action_word, PLAN_ACTIONS, &action, err) ||
+		!read_word(node, "state", member_word, MEMBER_STATES, &state, err))
+		return false;
+	member->action = (enum plan_action)action;
+	member->state = (enum member_state)state;
+	return READ_FIXED(node, "from", member->from, err) &&
+	       READ_FIXED(node, "to", member->to, err) &&
+	       READ_FIXED(node, "to_key", member->to_key, err) &&
+	       READ_FIXED(node, "checks", member->checks, err) &&
+	       read_time(node, "started", &member->started_s, err) &&
+	       read_time(node, "finished", &member->finished_s, err);
+}
+
+static bool read_stage(const struct node *node, struct stage_record *stage, struct error *err)
+{
+	int state;
+	const struct node *clients = node_get(node, "clients");
+	const char *bake = text_of(node, "bake");
+	if (!text_of(node, "name"))
+		return node_error(err, node, "a stage's record needs 'name'");
+	stage->name = mem_dup_str(text_of(node, "name"));
+	if (!read_word(node, "state", stage_word, STAGE_STATES, &state, err) ||
+		!read_time(node, "bake_started", &stage->bake_started_s, err))
+		return false;
+	if (bake && !duration_parse(bake, &stage->bake_ms))
+		return node_error(err, node_get(node, "bake"), "'bake' is no duration: '%s'", bake);
+	stage->state = (enum stage_state)state;
+	if (!clients || clients->kind != NODE_MAP)
+		return true;
+	stage->members = mem_zero(clients->count, sizeof(*stage->members));
+	for (size_t i = 0; i < clients->count; i++) {
+		stage->member_count++;
+		if (!read_member(&clients->map[i], &stage->members[i], err))
+			return false;
+	}
+	return true;
+}
+
+static bool rollout_read(const struct node *node, struct rollout_record *record, struct error *err)
+{
+	int state;
+	const struct node *stages = node_get(node, "stages");
+	if (node->kind != NODE_MAP || !text_of(node, "id"))
+		return node_error(err, node, "a rollout's record needs 'id'");
+	read_texts(node_get(node, "reasons"), &record->reasons);
+	if (!READ_FIXED(node, "id", record->id, err) ||
+		!READ_FIXED(node, "commit", record->commit, err) ||
+		!READ_FIXED(node, "plan", record->plan, err) ||
+		!read_word(node, "state", rollout_word, ROLLOUT_STATES, &state, err) ||
+		!read_time(node, "started", &record->started_s, err) ||
+		!read_time(node, "finished", &record->finished_s, err))
+		return false;
+	record->state = (enum rollout_state)state;
+	if (!stages || stages->kind != NODE_LIST)
+		return true;
+	record->stages = mem_zero(stages->count, sizeof(*record->stages));
+	for (size_t i = 0; i < stages->count; i++) {
+		record->stage_count++;
+		if (!read_stage(stages->items[i], &record->stages[i], err))
+			return false;
+	}
+	return true;
+}
+
+bool rollout_record_from_node(
+	const struct node *node, struct rollout_record *record_out, struct error *err)
+{
+	struct rollout_record record = {0};
+	if (!rollout_read(node, &record, err)) {
+		rollout_record_clear(&record);
+		return false;
+	}
+	*record_out = record;
+	return true;
+}

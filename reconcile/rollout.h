@@ -49,6 +49,7 @@ struct rollout_client {
 	bool unproved;      /* the host runs `to` already: verify and bake, no activation */
 	bool no_checks;     /* nothing to ask: healthy as soon as it is activated */
 	bool has_good;      /* there is a known good release to go back to */
+	bool activated;     /* the host runs `to`, as far as we know */
 	bool unreachable;   /* skipped: the host could not be reached, nothing was touched */
 	bool failed;        /* failed or rolled back: counts against max_failures */
 	bool round_running; /* a round of checks was asked for and not answered */

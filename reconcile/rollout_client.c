@@ -59,6 +59,7 @@ void client_deploy(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
 	if (client->unproved) {
+		client->activated = true;
 		client_verify(step, index, PHASE_VERIFY);
 		return;
 	}
@@ -200,6 +201,7 @@ void client_on_runs(struct step *step, size_t index)
 		client->phase = PHASE_INTENT;
 		break;
 	case RUNS_TARGET:
+		client->activated = true;
 		client_verify(step, index, PHASE_VERIFY);
 		break;
 	case RUNS_TARGET_UNSURE:
@@ -226,11 +228,12 @@ void client_on_deployed(struct step *step, size_t index)
 	struct rollout_client *client = &step->rollout->clients[index];
 	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
 		return;
-	if (!step->event->ok)
+	if (!step->event->ok) {
 		client_fail(step, index, step->event->text);
-	else
-		client_verify(step, index,
-			client->phase == PHASE_DEPLOY ? PHASE_VERIFY : PHASE_BACK_VERIFY);
+		return;
+	}
+	client->activated = client->phase == PHASE_DEPLOY;
+	client_verify(step, index, client->activated ? PHASE_VERIFY : PHASE_BACK_VERIFY);
 }
 
 void client_on_unreachable(struct step *step, size_t index)

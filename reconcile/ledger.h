@@ -33,16 +33,19 @@ MUST_USE bool ledger_load(
 	struct ledger *ledger, bool accept_history, struct status **status_out, struct error *err);
 
 /**
- * Commit and push facts in order, then their tags; deletes rollback tags beyond @p keep_tags per
- * client (never that of a known good).
- * @param status  brought up to date with the facts that were accepted (also if only tags failed)
+ * Commit and push facts in order, then their tags.
+ *
+ * After a network error the outcome is unknown: call again with the very same array, and the ledger
+ * looks at the remote first, so that nothing is committed twice. The same after a tag was declined.
  * @return false: ERR_REJECTED (decide again), ERR_REFUSED (declined: the remote's words), network
- *         errors (outcome unknown: load again before deciding)
+ *         errors
  */
-MUST_USE bool ledger_append(struct ledger *ledger, struct status *status, struct fact *const *facts,
-	size_t count, struct error *err);
+MUST_USE bool ledger_append(
+	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err);
 
-/** Push tags that records name and the remote lacks (a push that was cut between branch and tags).
- */
-MUST_USE bool ledger_repair_tags(
-	struct ledger *ledger, const struct status *status, struct error *err);
+/** Push the rollback tags that records of running deployments name and the remote lacks. */
+MUST_USE bool ledger_repair_tags(struct ledger *ledger, struct error *err);
+
+/** Delete the oldest rollback tags beyond @p keep per client and 2,000 in all, by exact name and
+ *  expected id; never that of a known good. */
+MUST_USE bool ledger_prune_tags(struct ledger *ledger, size_t keep, struct error *err);

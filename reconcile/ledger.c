@@ -1,0 +1,493 @@
+#include "reconcile/ledger.h"
+#include "base/clock.h"
+
+#define LEDGER_TRIES    5    /* losing five races in a row means that somebody hammers the branch */
+#define LEDGER_TAGS_MAX 2000 /* design.md: keep_rollback_tags, in all */
+
+extern const char embedded_status_readme_md[];
+extern const unsigned long embedded_status_readme_md_len;
+
+/* A batch whose outcome is not known to its caller yet. */
+struct attempt {
+	struct fact *const *facts; /* only compared, never followed */
+	struct oid tip;            /* last commit of the batch */
+	bool accepted;             /* the branch has it; tags are missing */
+};
+
+struct ledger {
+	struct repo *repo;
+	struct remote *remote;
+	char *ref;      /* refs/heads/<branch>, on the remote */
+	char *tracking; /* refs/remotes/status/<branch>, in the mirror */
+	char *seen; /* refs/aviary/seen/<branch>: newest commit that the remote is known to have had
+		     */
+	char *author_name, *author_email;
+	struct status *status; /* as of the remote's last known tip */
+	struct attempt attempt;
+};
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static bool split_author(struct ledger *ledger, const char *author, struct error *err)
+{
+	const char *open = strchr(author, '<');
+	const char *close = open ? strchr(open, '>') : NULL;
+	if (!open || open == author || !close || close[1] || close == open + 1)
+		return error_set(err, ERR_INVALID,
+			"status.author '%s' is not of the form 'Name <address>'", author);
+	size_t name_len = (size_t)(open - author);
+	while (name_len && author[name_len - 1] == ' ')
+		name_len--;
+	ledger->author_name = mem_dup(author, name_len);
+	ledger->author_email = mem_dup(open + 1, (size_t)(close - open - 1));
+	return true;
+}
+
+bool ledger_new(const struct ledger_options *options, struct ledger **ledger_out, struct error *err)
+{
+	auto_ledger struct ledger *ledger = mem_zero(1, sizeof(*ledger));
+	ledger->repo = options->repo;
+	ledger->remote = options->remote;
+	ledger->ref = mem_printf("refs/heads/%s", options->branch);
+	ledger->tracking = mem_printf("refs/remotes/status/%s", options->branch);
+	ledger->seen = mem_printf("refs/aviary/seen/%s", options->branch);
+	if (!split_author(ledger, options->author, err))
+		return false;
+	*ledger_out = STEAL(ledger);
+	return true;
+}
+
+void ledger_free(struct ledger *ledger)
+{
+	if (!ledger)
+		return;
+	free(ledger->ref);
+	free(ledger->tracking);
+	free(ledger->seen);
+	free(ledger->author_name);
+	free(ledger->author_email);
+	status_free(ledger->status);
+	free(ledger);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* Id of a reference of the mirror; an empty id if there is none. */
+static bool ref_or_none(
+	struct ledger *ledger, const char *name, struct oid *id_out, struct error *err)
+{
+	*id_out = (struct oid){0};
+	return repo_ref(ledger->repo, name, id_out, err) || err->code == ERR_NOT_FOUND;
+}
+
+static bool set_ref(
+	struct ledger *ledger, const char *name, const struct oid *id, struct error *err)
+{
+	struct oid old;
+	if (!ref_or_none(ledger, name, &old, err))
+		return false;
+	if (!id->hex[0])
+		return repo_ref_delete(ledger->repo, name, err);
+	return oid_equal(&old, id) || repo_ref_set(ledger->repo, name, id, &old, err);
+}
+
+/* The branch as the remote has it now; an empty id if it has none. */
+static bool fetch_tip(struct ledger *ledger, struct oid *tip_out, struct error *err)
+{
+	auto_strlist struct strlist missing = STRLIST_INIT;
+	const char *const refs[] = {ledger->ref};
+	*tip_out = (struct oid){0};
+	if (!remote_fetch(ledger->remote, ledger->repo, "status", refs, 1, &missing, err))
+		return false;
+	return missing.count || repo_ref(ledger->repo, ledger->tracking, tip_out, err);
+}
+
+static bool history_error(struct ledger *ledger, const char *what, struct error *err)
+{
+	error_set(err, ERR_REFUSED, "status branch '%s' %s", ledger->ref + strlen("refs/heads/"),
+		what);
+	return error_hint(err,
+		"put it back on the remote, or take the truth from the hosts with 'aviary apply "
+		"--accept-history'");
+}
+
+/* A status branch that lost commits must never be taken for the truth (design.md section 6). */
+static bool check_history(struct ledger *ledger, const struct oid *tip, struct error *err)
+{
+	struct oid seen;
+	bool descends = true;
+	if (!ref_or_none(ledger, ledger->seen, &seen, err))
+		return false;
+	if (!seen.hex[0])
+		return true;
+	if (!tip->hex[0])
+		return history_error(ledger, "is missing on the remote, where it was before", err);
+	if (!repo_is_ancestor(ledger->repo, &seen, tip, &descends, err))
+		return false;
+	return descends || history_error(ledger, "is shorter than it was, or was rewritten", err);
+}
+
+static bool read_status(struct ledger *ledger, const struct oid *tip, struct error *err)
+{
+	auto_tree struct tree *tree = NULL;
+	auto_status struct status *status = NULL;
+	if (ledger->status && oid_equal(&ledger->status->tip, tip))
+		return true;
+	if (!tip->hex[0])
+		status = status_new();
+	else if (!tree_open_commit(ledger->repo, tip, &tree, err) ||
+		 !status_load(tree, tip, &status, err))
+		return false;
+	status_free(ledger->status);
+	ledger->status = STEAL(status);
+	return true;
+}
+
+bool ledger_load(
+	struct ledger *ledger, bool accept_history, struct status **status_out, struct error *err)
+{
+	struct oid tip;
+	if (!fetch_tip(ledger, &tip, err))
+		return false;
+	if (!accept_history && !check_history(ledger, &tip, err))
+		return false;
+	if (!read_status(ledger, &tip, err) || !set_ref(ledger, ledger->seen, &tip, err))
+		return false;
+	*status_out = status_copy(ledger->status);
+	return true;
+}
+
+/* ---- writing: the branch -----------------------------------------------------------------------
+ */
+
+static bool commit_fact(
+	struct ledger *ledger, const struct fact *fact, struct oid *tip, struct error *err)
+{
+	size_t count = fact->file_count + 1;
+	auto_free struct commit_change *changes = mem_zero(count, sizeof(*changes));
+	auto_free struct trailer *trailers = mem_zero(fact->trailer_keys.count, sizeof(*trailers));
+	auto_buf struct buf message = BUF_INIT(1 << 20);
+	const struct commit_author author = {
+		ledger->author_name, ledger->author_email, clock_wall_s()};
+	struct oid made;
+	size_t used = 0;
+	if (!tip->hex[0]) /* the first commit of an orphan branch says what it is */
+		changes[used++] = (struct commit_change){
+			"README.md", embedded_status_readme_md, embedded_status_readme_md_len};
+	for (size_t i = 0; i < fact->file_count; i++)
+		changes[used++] = (struct commit_change){
+			fact->files[i].path, fact->files[i].text, fact->files[i].len};
+	for (size_t i = 0; i < fact->trailer_keys.count; i++)
+		trailers[i] = (struct trailer){
+			fact->trailer_keys.items[i], fact->trailer_values.items[i]};
+	commit_message(fact->subject, fact->body, trailers, fact->trailer_keys.count, &message);
+	if (!commit_create(ledger->repo, tip, changes, used, message.text, &author, &made, err))
+		return false;
+	*tip = made;
+	return true;
+}
+
+/* Is one path the same file in both commits? */
+static bool path_is_same(
+	struct tree *before, struct tree *now, const char *path, bool *same_out, struct error *err)
+{
+	struct tree_entry a = {0}, b = {0};
+	bool in_before = !before || tree_stat(before, path, &a, err);
+	if (!in_before && err->code != ERR_NOT_FOUND)
+		return false;
+	bool in_now = tree_stat(now, path, &b, err);
+	if (!in_now && err->code != ERR_NOT_FOUND)
+		return false;
+	*same_out = (before && in_before) == in_now && oid_equal(&a.id, &b.id);
+	return true;
+}
+
+/* Do the facts still hold on a tip that somebody else moved? */
+static bool facts_hold(struct ledger *ledger, const struct oid *now, struct fact *const *facts,
+	size_t count, struct error *err)
+{
+	auto_tree struct tree *before = NULL;
+	auto_tree struct tree *after = NULL;
+	bool same = true;
+	if (ledger->status->tip.hex[0] &&
+		!tree_open_commit(ledger->repo, &ledger->status->tip, &before, err))
+		return false;
+	if (!tree_open_commit(ledger->repo, now, &after, err) ||
+		!path_is_same(before, after, "leader.yaml", &same, err))
+		return false;
+	for (size_t i = 0; i < count && same; i++)
+		for (size_t j = 0; j < facts[i]->file_count && same; j++)
+			if (!path_is_same(before, after, facts[i]->files[j].path, &same, err))
+				return false;
+	return same || error_set(err, ERR_REJECTED,
+			       "somebody else changed the same records of '%s'", ledger->ref);
+}
+
+/* What was accepted is the status from now on. */
+static bool accept(struct ledger *ledger, struct fact *const *facts, size_t count,
+	const struct oid *tip, struct error *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (facts[i]->client)
+			status_put_client(ledger->status, facts[i]->client);
+		if (facts[i]->rollout)
+			status_put_rollout(ledger->status, facts[i]->rollout);
+	}
+	ledger->status->tip = *tip;
+	ledger->attempt.accepted = true;
+	return set_ref(ledger, ledger->tracking, tip, err) &&
+	       set_ref(ledger, ledger->seen, tip, err);
+}
+
+/* Facts that change more than records (leader, digest keys) are read back from the commit. */
+static bool accept_and_read(struct ledger *ledger, struct fact *const *facts, size_t count,
+	const struct oid *tip, struct error *err)
+{
+	bool records_only = true;
+	for (size_t i = 0; i < count; i++)
+		records_only = records_only && (facts[i]->client || facts[i]->rollout);
+	if (records_only)
+		return accept(ledger, facts, count, tip, err);
+	ledger->attempt.accepted = true;
+	return read_status(ledger, tip, err) && set_ref(ledger, ledger->tracking, tip, err) &&
+	       set_ref(ledger, ledger->seen, tip, err);
+}
+
+/* The remote's branch after a push that did not clearly succeed: it may have our batch after all.
+ */
+static bool look_again(struct ledger *ledger, struct fact *const *facts, size_t count,
+	bool *accepted_out, struct error *err)
+{
+	struct oid tip;
+	bool ours = false;
+	*accepted_out = false;
+	if (!fetch_tip(ledger, &tip, err) || !check_history(ledger, &tip, err))
+		return false;
+	if (tip.hex[0] && ledger->attempt.tip.hex[0] &&
+		!repo_is_ancestor(ledger->repo, &ledger->attempt.tip, &tip, &ours, err))
+		return false;
+	if (ours) {
+		*accepted_out = true;
+		return read_status(ledger, &tip, err) && set_ref(ledger, ledger->seen, &tip, err);
+	}
+	if (!oid_equal(&tip, &ledger->status->tip) && !facts_hold(ledger, &tip, facts, count, err))
+		return false;
+	return read_status(ledger, &tip, err) && set_ref(ledger, ledger->seen, &tip, err);
+}
+
+static bool push_batch(
+	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err)
+{
+	struct oid tip = ledger->status->tip;
+	for (size_t i = 0; i < count; i++)
+		if (!commit_fact(ledger, facts[i], &tip, err))
+			return error_wrap(err, "commit '%s'", facts[i]->subject);
+	ledger->attempt = (struct attempt){.facts = facts, .tip = tip};
+	struct remote_update update = {
+		.name = ledger->ref, .id = tip, .expected = ledger->status->tip};
+	if (!remote_push(ledger->remote, ledger->repo, &update, 1, err))
+		return false;
+	return accept_and_read(ledger, facts, count, &tip, err);
+}
+
+static bool push_branch(
+	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err)
+{
+	for (int i = 0; i < LEDGER_TRIES; i++) {
+		bool accepted = false;
+		bool unknown = ledger->attempt.facts == facts && ledger->attempt.tip.hex[0];
+		if ((i || unknown) && !look_again(ledger, facts, count, &accepted, err))
+			return false;
+		if (accepted) {
+			ledger->attempt.accepted = true;
+			return true;
+		}
+		if (push_batch(ledger, facts, count, err))
+			return true;
+		if (err->code != ERR_REJECTED)
+			return error_wrap(err, "status branch");
+	}
+	return error_wrap(err, "status branch: lost %d races in a row", LEDGER_TRIES);
+}
+
+/* ---- writing: tags ------------------------------------------------------------------------------
+ */
+
+struct tag_wish {
+	const char *name, *commit, *message;
+};
+
+static bool make_tag(struct ledger *ledger, const struct tag_wish *wish,
+	struct remote_update *update, char **ref_out, struct error *err)
+{
+	const struct commit_author tagger = {
+		ledger->author_name, ledger->author_email, clock_wall_s()};
+	struct oid commit = {0};
+	auto_free char *ref = mem_printf("refs/tags/%s", wish->name);
+	(void)snprintf(commit.hex, sizeof(commit.hex), "%s", wish->commit);
+	if (!commit_tag(ledger->repo, wish->name, &commit, wish->message, &tagger, err) ||
+		!repo_ref(ledger->repo, ref, &update->id, err))
+		return error_wrap(err, "tag '%s'", wish->name);
+	update->name = ref;
+	*ref_out = STEAL(ref);
+	return true;
+}
+
+/* A tag that is on the remote already was pushed by an earlier try of ours: names are unique. */
+static bool tags_arrived(const struct remote_update *updates, size_t count, struct error *err)
+{
+	for (size_t i = 0; i < count; i++)
+		if (updates[i].verdict != REMOTE_ACCEPTED && updates[i].verdict != REMOTE_MOVED)
+			return error_wrap(err, "tag '%s'", updates[i].name);
+	return true;
+}
+
+static bool push_tags(
+	struct ledger *ledger, const struct tag_wish *wishes, size_t count, struct error *err)
+{
+	auto_strlist struct strlist refs = STRLIST_INIT;
+	auto_free struct remote_update *updates = mem_zero(count, sizeof(*updates));
+	if (!count)
+		return true;
+	for (size_t i = 0; i < count; i++) {
+		char *ref = NULL;
+		if (!make_tag(ledger, &wishes[i], &updates[i], &ref, err))
+			return false;
+		strlist_take(&refs, ref);
+	}
+	return remote_push(ledger->remote, ledger->repo, updates, count, err) ||
+	       tags_arrived(updates, count, err);
+}
+
+static bool push_fact_tags(
+	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err)
+{
+	auto_free struct tag_wish *wishes = mem_zero(count, sizeof(*wishes));
+	size_t used = 0;
+	for (size_t i = 0; i < count; i++)
+		if (facts[i]->tag)
+			wishes[used++] = (struct tag_wish){
+				facts[i]->tag, facts[i]->tag_commit, facts[i]->tag_message};
+	return push_tags(ledger, wishes, used, err);
+}
+
+bool ledger_append(
+	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err)
+{
+	if (!ledger->status)
+		return error_set(err, ERR_SYSTEM, "the status branch was not read yet");
+	bool only_tags = ledger->attempt.facts == facts && ledger->attempt.accepted;
+	if (!only_tags && !push_branch(ledger, facts, count, err))
+		return false;
+	if (!push_fact_tags(ledger, facts, count, err))
+		return false;
+	ledger->attempt = (struct attempt){0};
+	return true;
+}
+
+static bool has_ref(const struct remote_refs *refs, const char *prefix, const char *name)
+{
+	size_t len = strlen(prefix);
+	for (size_t i = 0; i < refs->count; i++)
+		if (!strncmp(refs->items[i].name, prefix, len) &&
+			!strcmp(refs->items[i].name + len, name))
+			return true;
+	return false;
+}
+
+bool ledger_repair_tags(struct ledger *ledger, struct error *err)
+{
+	auto_remote_refs struct remote_refs refs = {0};
+	const struct status *status = ledger->status;
+	bool running = status && status->rollout_count &&
+		       !rollout_state_is_final(status->rollouts[0]->state);
+	if (!running)
+		return true;
+	auto_free struct tag_wish *wishes = mem_zero(status->client_count, sizeof(*wishes));
+	size_t used = 0;
+	if (!remote_list(ledger->remote, ledger->repo, &refs, err))
+		return false;
+	for (size_t i = 0; i < status->client_count; i++) {
+		const struct client_record *record = status->clients[i];
+		if (record->state != CLIENT_DEPLOYING || !record->rollback_tag ||
+			has_ref(&refs, "refs/tags/", record->rollback_tag))
+			continue;
+		wishes[used++] = (struct tag_wish){record->rollback_tag, record->known_good.commit,
+			record->known_good.release};
+	}
+	return push_tags(ledger, wishes, used, err);
+}
+
+/* ---- pruning of tags
+ * ----------------------------------------------------------------------------- */
+
+#define ROLLBACK_PREFIX "refs/tags/rollback/"
+
+/* Refs come sorted by name: client by client, oldest id first. Counts those of one client. */
+static size_t count_client_tags(const struct remote_refs *refs, size_t first)
+{
+	const char *name = refs->items[first].name + strlen(ROLLBACK_PREFIX);
+	size_t len = strcspn(name, "/") + 1, count = 0;
+	while (first + count < refs->count &&
+		!strncmp(refs->items[first + count].name, ROLLBACK_PREFIX,
+			strlen(ROLLBACK_PREFIX)) &&
+		!strncmp(refs->items[first + count].name + strlen(ROLLBACK_PREFIX), name, len))
+		count++;
+	return count;
+}
+
+static bool tag_is_needed(const struct ledger *ledger, const char *ref)
+{
+	const char *tag = ref + strlen("refs/tags/");
+	auto_free char *client =
+		mem_dup(ref + strlen(ROLLBACK_PREFIX), strcspn(ref + strlen(ROLLBACK_PREFIX), "/"));
+	const struct client_record *record = status_client(ledger->status, client);
+	return record && record->rollback_tag && !strcmp(record->rollback_tag, tag);
+}
+
+static int compare_refs(const void *a, const void *b)
+{
+	return strcmp(((const struct remote_ref *)a)->name, ((const struct remote_ref *)b)->name);
+}
+
+/* Does the tag stand on the known good commit of its client? */
+static bool tag_is_known_good(struct ledger *ledger, const char *ref)
+{
+	struct error ignored;
+	struct oid commit;
+	auto_free char *client =
+		mem_dup(ref + strlen(ROLLBACK_PREFIX), strcspn(ref + strlen(ROLLBACK_PREFIX), "/"));
+	const struct client_record *record = status_client(ledger->status, client);
+	/* A tag that the mirror does not know was made by an older state folder: it is only
+	 * counted. */
+	return record && repo_revision(ledger->repo, ref, &commit, &ignored) &&
+	       !strcmp(commit.hex, record->known_good.commit);
+}
+
+bool ledger_prune_tags(struct ledger *ledger, size_t keep, struct error *err)
+{
+	auto_remote_refs struct remote_refs refs = {0};
+	if (!ledger->status || !remote_list(ledger->remote, ledger->repo, &refs, err))
+		return ledger->status == NULL;
+	auto_free struct remote_update *updates = mem_zero(refs.count, sizeof(*updates));
+	size_t used = 0, total = 0;
+	qsort(refs.items, refs.count, sizeof(*refs.items), compare_refs);
+	for (size_t i = 0; i < refs.count; i++)
+		total += !strncmp(refs.items[i].name, ROLLBACK_PREFIX, strlen(ROLLBACK_PREFIX));
+	for (size_t i = 0; i < refs.count;) {
+		if (strncmp(refs.items[i].name, ROLLBACK_PREFIX, strlen(ROLLBACK_PREFIX)) != 0) {
+			i++;
+			continue;
+		}
+		size_t count = count_client_tags(&refs, i);
+		for (size_t j = 0; j < count; j++, i++) {
+			const struct remote_ref *ref = &refs.items[i];
+			bool spare = j + keep < count || total - used > LEDGER_TAGS_MAX;
+			if (spare && !tag_is_needed(ledger, ref->name) &&
+				!tag_is_known_good(ledger, ref->name))
+				updates[used++] = (struct remote_update){
+					.name = ref->name, .expected = ref->id};
+		}
+	}
+	return !used || remote_push(ledger->remote, ledger->repo, updates, used, err);
+}

@@ -1,0 +1,187 @@
+#include "reconcile/rollout_build.h"
+
+static bool entry_starts(const struct plan_entry *entry)
+{
+	return entry->action == PLAN_ONBOARD || entry->action == PLAN_UPGRADE ||
+	       entry->action == PLAN_ROLLBACK;
+}
+
+static size_t count_members(const struct plan *plan, size_t stage)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < plan->entry_count; i++)
+		count += plan->entries[i].stage == stage && entry_starts(&plan->entries[i]);
+	return count;
+}
+
+static void fill_member(struct member_record *member, const struct plan_entry *entry)
+{
+	member->client = mem_dup_str(entry->client);
+	member->action = entry->action;
+	memcpy(member->from, entry->from.release, sizeof(member->from));
+	memcpy(member->to, entry->to.release, sizeof(member->to));
+	memcpy(member->to_key, entry->to.release_key, sizeof(member->to_key));
+	memcpy(member->checks, entry->checks, sizeof(member->checks));
+	for (size_t i = 0; i < entry->reason_count; i++) {
+		const struct plan_reason *reason = &entry->reasons[i];
+		if (reason->file && reason->file[0] && reason->line)
+			strlist_addf(&member->reasons, "%s (%s:%u)", reason->text, reason->file,
+				reason->line);
+		else if (reason->file && reason->file[0])
+			strlist_addf(&member->reasons, "%s (%s)", reason->text, reason->file);
+		else
+			strlist_add(&member->reasons, reason->text);
+	}
+}
+
+static void fill_stage(struct stage_record *stage, const struct plan *plan, size_t index)
+{
+	stage->name = mem_dup_str(plan->stages[index].name);
+	stage->bake_ms = plan->stages[index].bake_ms;
+	stage->members = mem_zero(count_members(plan, index), sizeof(*stage->members));
+	for (size_t i = 0; i < plan->entry_count; i++)
+		if (plan->entries[i].stage == index && entry_starts(&plan->entries[i]))
+			fill_member(&stage->members[stage->member_count++], &plan->entries[i]);
+}
+
+static const struct plan_entry *entry_of(const struct plan *plan, const char *client)
+{
+	for (size_t i = 0; i < plan->entry_count; i++)
+		if (!strcmp(plan->entries[i].client, client))
+			return &plan->entries[i];
+	return NULL;
+}
+
+static const struct plan_stage *stage_of(const struct plan *plan, const char *name)
+{
+	for (size_t i = 0; i < plan->stage_count; i++)
+		if (!strcmp(plan->stages[i].name, name))
+			return &plan->stages[i];
+	return NULL;
+}
+
+/* The plan's policy, and what the records say about each client's way back. */
+static void apply_policy(
+	struct rollout *rollout, const struct plan *plan, const struct status *status)
+{
+	rollout->roll_back = plan->roll_back;
+	rollout->verify_interval_ms = plan->verify_interval_ms;
+	rollout->verify_healthy = plan->verify_healthy;
+	rollout->verify_timeout_ms = plan->verify_timeout_ms;
+	for (size_t i = 0; i < rollout->stage_count; i++) {
+		struct rollout_stage *stage = &rollout->stages[i];
+		const struct plan_stage *policy = stage_of(plan, stage->record->name);
+		if (!policy)
+			continue;
+		stage->batch_is_percent = policy->batch_is_percent;
+		stage->batch = policy->batch;
+		stage->max_failures = policy->max_failures;
+		stage->blocked = policy->blocked;
+	}
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		struct rollout_client *client = &rollout->clients[i];
+		const struct client_record *record = status_client(status, client->record->client);
+		const char *good = record ? record->known_good.release : "";
+		client->has_good = good[0] && strcmp(good, client->record->to) != 0;
+	}
+}
+
+struct rollout *rollout_from_plan(
+	const struct plan *plan, const struct status *status, int64_t wall_s)
+{
+	struct rollout_record record = {.state = ROLLOUT_RUNNING};
+	rollout_id_make(status, wall_s, plan->target, record.id);
+	memcpy(record.commit, plan->target, sizeof(record.commit));
+	memcpy(record.plan, plan->digest, sizeof(record.plan));
+	record.stages = mem_zero(plan->stage_count, sizeof(*record.stages));
+	record.stage_count = plan->stage_count;
+	for (size_t i = 0; i < plan->stage_count; i++)
+		fill_stage(&record.stages[i], plan, i);
+	struct rollout *rollout = rollout_new(&record);
+	apply_policy(rollout, plan, status);
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		const struct plan_entry *entry = entry_of(plan, rollout->clients[i].record->client);
+		rollout->clients[i].unproved = entry && entry->unproved;
+	}
+	return rollout;
+}
+
+/* Its last word, if the branch has it; client records are written with each fact about them. */
+static bool final_state(const struct client_record *record, enum member_state *state_out)
+{
+	switch (record->state) {
+	case CLIENT_HEALTHY:
+		*state_out = MEMBER_HEALTHY;
+		return true;
+	case CLIENT_ROLLED_BACK:
+		*state_out = MEMBER_ROLLED_BACK;
+		return true;
+	case CLIENT_FAILED:
+		*state_out = MEMBER_FAILED;
+		return true;
+	case CLIENT_WAITING:
+		*state_out = MEMBER_SUPERSEDED;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void resume_client(struct rollout_client *client, const struct rollout_record *rollout,
+	const struct client_record *record)
+{
+	bool touched = record && !strcmp(record->current.rollout, rollout->id);
+	if (!touched) {
+		client->phase = PHASE_PENDING;
+		client->record->state = MEMBER_PENDING;
+		client->record->started_s = 0;
+		return;
+	}
+	if (!client->record->started_s)
+		client->record->started_s = record->updated_s;
+	if (!final_state(record, &client->record->state)) {
+		client->phase = PHASE_RESUME;
+		return;
+	}
+	client->phase = PHASE_DONE;
+	client->record->finished_s = record->updated_s;
+	client->failed = client->record->state == MEMBER_ROLLED_BACK ||
+			 client->record->state == MEMBER_FAILED;
+	if (client->failed && record->hold.reason)
+		(void)snprintf(client->failure, sizeof(client->failure), "%s", record->hold.reason);
+}
+
+struct rollout *rollout_from_record(
+	const struct rollout_record *recorded, const struct plan *plan, const struct status *status)
+{
+	struct rollout_record record;
+	rollout_record_copy(&record, recorded);
+	struct rollout *rollout = rollout_new(&record);
+	rollout->resumed = true;
+	apply_policy(rollout, plan, status);
+	for (size_t i = 0; i < rollout->client_count; i++)
+		resume_client(&rollout->clients[i], recorded,
+			status_client(status, rollout->clients[i].record->client));
+	/* Only watched time counts: a bake begins again. */
+	for (size_t i = 0; i < rollout->stage_count; i++)
+		if (rollout->stages[i].record->state == STAGE_BAKING)
+			rollout->stages[i].record->state = STAGE_RUNNING;
+	return rollout;
+}
+
+bool rollout_is_changed_by(
+	const struct rollout *rollout, const struct plan *newer, const struct status *status)
+{
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		const struct member_record *member = rollout->clients[i].record;
+		const struct plan_entry *entry = entry_of(newer, member->client);
+		const struct client_record *record = status_client(status, member->client);
+		const char *wanted = entry    ? entry->to.release
+				     : record ? record->current.release
+					      : "";
+		if (strcmp(wanted, member->to) != 0 ||
+			(entry && strcmp(entry->checks, member->checks) != 0))
+			return true;
+	}
+	return false;
+}

@@ -1,4 +1,5 @@
 #include "base/arena.h"
+#include "base/buf.h"
 #include <sodium.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -59,7 +60,7 @@ struct arena *arena_new(enum arena_kind kind, size_t limit)
 {
 	struct arena *arena = mem_zero(1, sizeof(*arena));
 	arena->kind = kind;
-	arena->limit = limit ? limit : ARENA_DEFAULT_LIMIT;
+	arena->limit = align_up(limit ? limit : ARENA_DEFAULT_LIMIT, ARENA_ALIGN);
 	return arena;
 }
 
@@ -77,9 +78,13 @@ void arena_free(struct arena *arena)
 void *arena_alloc(struct arena *arena, size_t size)
 {
 	const size_t head = align_up(sizeof(struct block), ARENA_ALIGN);
+	/* `used` and `limit` are multiples of the alignment: what fits before rounding fits after.
+	 */
 	if (size > arena->limit - arena->used)
 		mem_abort(size);
 	size_t need = align_up(size ? size : 1, ARENA_ALIGN);
+	if (need > arena->limit - arena->used)
+		mem_abort(size);
 	struct block *block = arena->blocks;
 	if (!block || block->size - block->used < need) {
 		size_t want = head + need;
@@ -119,17 +124,12 @@ char *arena_str(struct arena *arena, const char *text)
 
 char *arena_printf(struct arena *arena, const char *format, ...)
 {
+	auto_buf struct buf text = BUF_INIT_SECRET(SIZE_MAX / 2); /* the arena has the limit */
 	va_list args;
 	va_start(args, format);
-	int len = vsnprintf(NULL, 0, format, args);
+	buf_addv(&text, format, args);
 	va_end(args);
-	if (len < 0)
-		mem_abort(0);
-	char *text = arena_alloc(arena, (size_t)len + 1);
-	va_start(args, format);
-	(void)vsnprintf(text, (size_t)len + 1, format, args); /* measured above */
-	va_end(args);
-	return text;
+	return arena_dup(arena, text.text, text.len);
 }
 
 size_t arena_used(const struct arena *arena)

@@ -106,6 +106,7 @@ char *buf_steal(struct buf *buf)
 	buf->text = buf_empty;
 	buf->len = 0;
 	buf->capacity = 0;
+	buf->overflow = false;
 	return text;
 }
 

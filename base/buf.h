@@ -39,7 +39,8 @@ PRINTF(2, 3) void buf_addf(struct buf *buf, const char *format, ...);
 void buf_addv(struct buf *buf, const char *format, va_list args);
 /** Cut to @p len bytes; more than it holds is our own mistake. */
 void buf_truncate(struct buf *buf, size_t len);
-/** Hand the text over (caller frees with free()) and leave the buf empty and usable. */
+/** Hand the text over (caller frees with free()) and leave the buf empty and usable; ask
+ *  buf_overflowed() before. */
 char *buf_steal(struct buf *buf);
 static inline bool buf_overflowed(const struct buf *buf)
 {

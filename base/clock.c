@@ -48,11 +48,13 @@ bool clock_parse(const char *text, int64_t *wall_s_out)
 {
 	struct tm utc = {0};
 	char again[CLOCK_TEXT_SIZE];
+	if (strlen(text) != strlen("2026-11-24T10:15:42Z"))
+		return false; /* four digits of the year, no blanks */
 	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &utc);
 	if (!end || *end)
 		return false;
 	int64_t wall_s = timegm(&utc);
-	/* strptime takes blanks and February 30; only what prints the same was meant. */
+	/* strptime takes February 30; only what prints the same was meant. */
 	if (strcmp(clock_format(wall_s, again), text))
 		return false;
 	*wall_s_out = wall_s;
@@ -101,7 +103,9 @@ const char *duration_format(int64_t ms, char *text)
 			used += (size_t)snprintf(text + used, CLOCK_TEXT_SIZE - used,
 				"%" PRId64 "%s", number, units[i].unit);
 	}
-	return used ? text : strcpy(text, "0s");
+	if (!used)
+		(void)snprintf(text, CLOCK_TEXT_SIZE, "0s");
+	return text;
 }
 
 const char *duration_human(int64_t ms, char *text)

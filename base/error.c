@@ -103,6 +103,7 @@ bool error_errno(struct error *err, int errnum, const char *format, ...)
 	size_t used = strlen(err->message);
 	(void)snprintf(err->message + used, sizeof(err->message) - used, ": %s",
 		strerror_r(errnum, reason, sizeof(reason)));
+	trim_torn_utf8(err->message, sizeof(err->message));
 	return false;
 }
 

@@ -1,12 +1,38 @@
 #include "base/problems.h"
 #include <stdarg.h>
 
+static void problem_clear(struct problem *problem)
+{
+	free(problem->file);
+	free(problem->what);
+	free(problem->fix);
+}
+
+/* Errors decide, so a full list gives up its newest warning for one. */
+static bool make_room(struct problems *problems, bool for_warning)
+{
+	if (problems->count < PROBLEMS_LIMIT)
+		return true;
+	if (for_warning)
+		return false;
+	for (size_t i = problems->count; i > 0; i--) {
+		struct problem *item = &problems->items[i - 1];
+		if (!item->warning)
+			continue;
+		problem_clear(item);
+		memmove(item, item + 1, (problems->count - i) * sizeof(*item));
+		problems->count--;
+		return true;
+	}
+	return false;
+}
+
 static void add(struct problems *problems, bool warning, const char *file, unsigned line,
 	const char *fix, const char *format, va_list args)
 {
 	size_t *counter = warning ? &problems->warnings : &problems->errors;
 	(*counter)++;
-	if (problems->count >= PROBLEMS_LIMIT)
+	if (!make_room(problems, warning))
 		return;
 	char *what = NULL;
 	if (vasprintf(&what, format, args) < 0)
@@ -58,14 +84,10 @@ static int compare(const void *a, const void *b)
 	int order = strcmp(left->file, right->file);
 	if (!order)
 		order = (left->line > right->line) - (left->line < right->line);
-	return order ? order : strcmp(left->what, right->what);
-}
-
-static void problem_clear(struct problem *problem)
-{
-	free(problem->file);
-	free(problem->what);
-	free(problem->fix);
+	if (!order)
+		order = strcmp(left->what, right->what);
+	/* An error is never taken for a repeated warning. */
+	return order ? order : left->warning - right->warning;
 }
 
 void problems_sort(struct problems *problems)

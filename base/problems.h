@@ -19,8 +19,9 @@ struct problems {
 	size_t count, capacity;
 	size_t errors, warnings;
 };
-#define PROBLEMS_LIMIT                                                                             \
-	200 /* a person stops reading long before; one more says how many were left out */
+/** A person stops reading long before. `errors` and `warnings` count those left out, too; an error
+ *  takes the place of a warning. */
+#define PROBLEMS_LIMIT 200
 
 PRINTF(5, 6)
 void problems_add(struct problems *problems, const char *file, unsigned line, const char *fix,

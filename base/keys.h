@@ -9,14 +9,14 @@
 #include "base/problems.h"
 
 enum key_type {
-	KEY_TEXT,     /* char *, owned by the arena */
+	KEY_TEXT,     /* char *, owned by the arena; not empty, no control characters */
 	KEY_INT,      /* int64_t, min..max */
 	KEY_BOOL,     /* bool */
 	KEY_DURATION, /* int64_t milliseconds, min..max */
 	KEY_PERCENT,  /* int64_t, 0..100, written "25%" */
 	KEY_ENUM,     /* int, index in `words` */
 	KEY_NODE,     /* const struct node *: any value, checked by the caller */
-	KEY_TEXTS,    /* struct key_texts: a text or a list of texts */
+	KEY_TEXTS,    /* struct key_texts: a text or a list of texts, as KEY_TEXT */
 	KEY_MAP,      /* nested table `keys`, stored in place at the offset */
 	KEY_LIST,     /* list of maps, each `item_size` bytes: struct key_list */
 	KEY_REFUSED   /* known, but its function is not built yet: "not supported yet" */
@@ -55,7 +55,9 @@ struct key {
 /**
  * Fill @p into from @p map by @p keys.
  *
- * @param what      for messages: "fleet.yaml", "stages[1]"
+ * A key without a value counts as absent. Items of lists count from 0 in messages.
+ *
+ * @param what      for messages: "" for the file itself, else "stages[1]"
  * @param node      the map; NULL or NODE_NULL counts as an empty map
  * @param place     file for messages when node is NULL
  * @return true if no error was added to @p problems
@@ -63,5 +65,6 @@ struct key {
 MUST_USE bool keys_read(const struct key *keys, const char *what, const struct node *node,
 	const char *place, struct arena *arena, void *into, struct problems *problems);
 
-/** mdoc(7) text of the table for a man page. */
+/** mdoc(7) items of the table for a man page, to stand in a `.Bl -tag` list; nested tables follow
+ *  their key as `prefix.key`. Refused keys are left out. */
 void keys_to_man(const struct key *keys, const char *prefix, struct buf *out);

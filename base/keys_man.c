@@ -1,0 +1,90 @@
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/keys.h"
+
+/* Text of a table becomes a line of roff: a leading dot and backslashes must not mean anything. */
+static void add_text(struct buf *out, const char *text)
+{
+	if (*text == '.' || *text == '\'')
+		buf_add_str(out, "\\&");
+	for (; *text; text++) {
+		if (*text == '\\')
+			buf_add_str(out, "\\e");
+		else
+			buf_add_char(out, *text);
+	}
+}
+
+static const char *type_text(const struct key *key)
+{
+	static const char *const names[] = {
+		[KEY_TEXT] = "text",
+		[KEY_INT] = "whole number",
+		[KEY_BOOL] = "true or false",
+		[KEY_DURATION] = "duration",
+		[KEY_PERCENT] = "percentage",
+		[KEY_ENUM] = "word",
+		[KEY_NODE] = "see below",
+		[KEY_TEXTS] = "text or list of texts",
+		[KEY_MAP] = "map",
+		[KEY_LIST] = "list of maps",
+		[KEY_REFUSED] = "not supported yet",
+	};
+	return key->type == KEY_NODE ? NULL : names[key->type];
+}
+
+static void add_limits(const struct key *key, struct buf *out)
+{
+	char least[CLOCK_TEXT_SIZE], most[CLOCK_TEXT_SIZE];
+	if (!key->min && !key->max)
+		return;
+	if (key->type == KEY_DURATION)
+		buf_addf(out, ", %s to %s", duration_format(key->min, least),
+			duration_format(key->max, most));
+	else if (key->type == KEY_INT)
+		buf_addf(out, ", %lld to %lld", (long long)key->min, (long long)key->max);
+}
+
+/* "Whole number, 1 to 100. Default 3. Environment AVIARY_X." */
+static void add_facts(const struct key *key, struct buf *out)
+{
+	const char *type = type_text(key);
+	auto_buf struct buf line = BUF_INIT(1024);
+	if (type)
+		buf_addf(&line, "Type: %s", type);
+	add_limits(key, &line);
+	for (size_t i = 0; key->type == KEY_ENUM && key->words[i]; i++)
+		buf_addf(&line, "%s%s", i ? ", " : ": ", key->words[i]);
+	if (line.len)
+		buf_add_str(&line, ".");
+	if (key->required)
+		buf_add_str(&line, " Required.");
+	if (key->standard)
+		buf_addf(&line, " Default: %s.", key->standard);
+	if (line.len) {
+		buf_add_str(out, ".br\n");
+		add_text(out, line.text[0] == ' ' ? line.text + 1 : line.text);
+		buf_add_char(out, '\n');
+	}
+	if (key->env)
+		buf_addf(out, ".br\nThe environment variable\n.Ev %s\noverrides it.\n", key->env);
+}
+
+void keys_to_man(const struct key *keys, const char *prefix, struct buf *out)
+{
+	for (const struct key *key = keys; key->name; key++) {
+		if (key->type == KEY_REFUSED)
+			continue;
+		buf_addf(out, ".It Ic %s%s\n", prefix, key->name);
+		if (key->doc) {
+			add_text(out, key->doc);
+			buf_add_char(out, '\n');
+		}
+		add_facts(key, out);
+		if (!key->keys)
+			continue;
+		auto_free char *inner =
+			mem_printf("%s%s%s.", prefix, key->name, key->type == KEY_LIST ? "[]" : "");
+		keys_to_man(key->keys, inner, out);
+	}
+}

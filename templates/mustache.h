@@ -4,6 +4,8 @@
  * Lenient mode with HTML escape is the specification. Strict mode is design.md section 4: a
  * missing name is an error with file, line and the nearest name; the caller's hooks decide about
  * sections, see every name that is read, and print values.
+ * Sections are false for null, false, "", 0 and the empty list. Sections and partials nest to 64;
+ * a template and its partials have at most 4 MiB.
  */
 #pragma once
 #include "base/buf.h"

@@ -15,8 +15,12 @@ enum sops_failure {
 	SOPS_METADATA,
 	SOPS_NO_KEY, /* no identity opens it */
 	SOPS_VALUE,  /* a value does not decrypt; path and line in the error */
-	SOPS_MAC
+	SOPS_MAC,
+	SOPS_UNSUPPORTED /* encrypted only to kinds of keys that are not supported */
 };
+
+/** Name of a class for logs and tests: "no-key", "mac-mismatch", ... */
+const char *sops_failure_name(enum sops_failure failure);
 
 /**
  * Decrypt a SOPS YAML file.
@@ -25,6 +29,11 @@ enum sops_failure {
  * @param failure_out  class of the failure, may be NULL
  */
 MUST_USE bool sops_decrypt_yaml(const char *file, const char *bytes, size_t len,
+	const struct keyring *keyring, struct arena *arena, const struct node **node_out,
+	enum sops_failure *failure_out, struct error *err);
+
+/** As sops_decrypt_yaml() for a file of any number of documents: @p node_out is a list of maps. */
+MUST_USE bool sops_decrypt_documents(const char *file, const char *bytes, size_t len,
 	const struct keyring *keyring, struct arena *arena, const struct node **node_out,
 	enum sops_failure *failure_out, struct error *err);
 

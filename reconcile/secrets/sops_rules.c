@@ -1,0 +1,118 @@
+#include "reconcile/secrets/sops_rules.h"
+#include "base/buf.h"
+
+#define STANDARD_SUFFIX "_unencrypted"
+
+static const char *const names[SOPS_RULES] = {
+	[SOPS_RULE_NONE] = "",
+	[SOPS_UNENCRYPTED_SUFFIX] = "unencrypted_suffix",
+	[SOPS_ENCRYPTED_SUFFIX] = "encrypted_suffix",
+	[SOPS_UNENCRYPTED_REGEX] = "unencrypted_regex",
+	[SOPS_ENCRYPTED_REGEX] = "encrypted_regex",
+	[SOPS_UNENCRYPTED_COMMENT_REGEX] = "unencrypted_comment_regex",
+	[SOPS_ENCRYPTED_COMMENT_REGEX] = "encrypted_comment_regex",
+};
+
+const char *sops_rule_name(enum sops_rule rule)
+{
+	return names[rule];
+}
+
+static bool compile(struct sops_rules *rules, struct error *err)
+{
+	auto_buf struct buf posix = BUF_INIT(SOPS_REGEX_MAX * 64);
+	bool icase;
+	if (!sops_regex_translate(rules->text, &posix, &icase, err))
+		return false;
+	rules->regex = mem_zero(1, sizeof(*rules->regex));
+	int result = regcomp(
+		rules->regex, posix.text, REG_EXTENDED | REG_NOSUB | (icase ? REG_ICASE : 0));
+	if (result == 0)
+		return true;
+	free(rules->regex);
+	rules->regex = NULL;
+	return error_set(err, ERR_INVALID, "regular expression does not compile");
+}
+
+static bool start_rule(const struct node *metadata, struct sops_rules *rules, struct error *err)
+{
+	const char *name = names[rules->rule];
+	const struct node *place = node_get(metadata, name);
+	switch (rules->rule) {
+	case SOPS_UNENCRYPTED_REGEX:
+	case SOPS_ENCRYPTED_REGEX:
+		if (compile(rules, err))
+			return true;
+		break;
+	case SOPS_UNENCRYPTED_COMMENT_REGEX:
+	case SOPS_ENCRYPTED_COMMENT_REGEX:
+		error_set(err, ERR_REFUSED, "rule is not supported yet");
+		break;
+	default:
+		return true;
+	}
+	error_wrap(err, "'sops.%s'", name);
+	return place ? error_at(err, place->file, place->line) : false;
+}
+
+bool sops_rules_read(const struct node *metadata, struct sops_rules *rules_out, struct error *err)
+{
+	*rules_out = (struct sops_rules){0};
+	for (int i = SOPS_RULE_NONE + 1; i < SOPS_RULES; i++) {
+		const struct node *value = node_get(metadata, names[i]);
+		if (!value || value->kind == NODE_NULL || !value->len)
+			continue;
+		if (value->kind == NODE_MAP || value->kind == NODE_LIST)
+			return node_error(err, value, "'sops.%s' is no text", names[i]);
+		if (rules_out->rule)
+			return node_error(err, value,
+				"'sops.%s' and 'sops.%s' stand beside each other, only one rule is "
+				"allowed",
+				names[rules_out->rule], names[i]);
+		rules_out->rule = (enum sops_rule)i;
+		rules_out->text = value->text;
+	}
+	if (!rules_out->rule) {
+		rules_out->rule = SOPS_UNENCRYPTED_SUFFIX;
+		rules_out->text = STANDARD_SUFFIX;
+	}
+	return start_rule(metadata, rules_out, err);
+}
+
+void sops_rules_clear(struct sops_rules *rules)
+{
+	if (rules->regex)
+		regfree(rules->regex);
+	free(rules->regex);
+	*rules = (struct sops_rules){0};
+}
+
+bool sops_rules_hit(const struct sops_rules *rules, const char *key, size_t len)
+{
+	size_t suffix;
+	switch (rules->rule) {
+	case SOPS_UNENCRYPTED_SUFFIX:
+	case SOPS_ENCRYPTED_SUFFIX:
+		suffix = strlen(rules->text);
+		return len >= suffix && memcmp(key + len - suffix, rules->text, suffix) == 0;
+	case SOPS_UNENCRYPTED_REGEX:
+	case SOPS_ENCRYPTED_REGEX:
+		return regexec(rules->regex, key, 0, NULL, 0) == 0;
+	default:
+		return false;
+	}
+}
+
+bool sops_rules_encrypt(const struct sops_rules *rules, bool hit)
+{
+	switch (rules->rule) {
+	case SOPS_ENCRYPTED_SUFFIX:
+	case SOPS_ENCRYPTED_REGEX:
+	case SOPS_ENCRYPTED_COMMENT_REGEX:
+		return hit;
+	case SOPS_RULE_NONE:
+		return true;
+	default:
+		return !hit;
+	}
+}

@@ -1,0 +1,45 @@
+/* reconcile/secrets/sops_rules.h - which values of a SOPS file are to be encrypted
+ *
+ * Specs/sops-age.md 2.7. One rule for a file; it is tested on every key of a value's path, so a
+ * walk carries `hit` down: sops_rules_hit() of the parent or of the key.
+ */
+#pragma once
+#include "base/error.h"
+#include "base/node.h"
+#include <regex.h>
+
+#define SOPS_REGEX_MAX 1000 /* bytes */
+
+enum sops_rule {
+	SOPS_RULE_NONE, /* everything is encrypted: binary files */
+	SOPS_UNENCRYPTED_SUFFIX,
+	SOPS_ENCRYPTED_SUFFIX,
+	SOPS_UNENCRYPTED_REGEX,
+	SOPS_ENCRYPTED_REGEX,
+	SOPS_UNENCRYPTED_COMMENT_REGEX,
+	SOPS_ENCRYPTED_COMMENT_REGEX,
+	SOPS_RULES
+};
+
+struct sops_rules {
+	enum sops_rule rule;
+	const char *text; /* suffix or regex, borrowed */
+	regex_t *regex;
+};
+
+/** Read the rule from a file's metadata, where at most one may be set; none gives the suffix
+ *  `_unencrypted`. Clear @p rules_out also after a failure. */
+MUST_USE bool sops_rules_read(
+	const struct node *metadata, struct sops_rules *rules_out, struct error *err);
+void sops_rules_clear(struct sops_rules *rules);
+/** Name of the rule's field in the metadata. */
+const char *sops_rule_name(enum sops_rule rule);
+/** Does the rule name this key? */
+bool sops_rules_hit(const struct sops_rules *rules, const char *key, size_t len);
+/** Is a value encrypted, when a key of its path was hit or none was? */
+bool sops_rules_encrypt(const struct sops_rules *rules, bool hit);
+
+/** Translate a regular expression of Go (RE2) into a POSIX extended one. Refuses what has no
+ *  counterpart, never guesses. @param icase_out  it started with `(?i)` */
+MUST_USE bool sops_regex_translate(
+	const char *regex, struct buf *posix_out, bool *icase_out, struct error *err);

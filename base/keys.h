@@ -42,7 +42,8 @@ struct key {
 	const char *standard; /* default as text, NULL = zero value; parsed like the file's text */
 	int64_t min, max;     /* both 0: no limit */
 	const char *const *words; /* KEY_ENUM, ends with NULL */
-	const struct key *keys;   /* KEY_MAP, KEY_LIST; ends with an empty name */
+	const struct key *keys;   /* KEY_MAP, KEY_LIST; ends with KEYS_END. KEY_NODE: of the maps in
+				   * it, for   the man page only */
 	size_t item_size;         /* KEY_LIST */
 	const char *doc;          /* sentence(s) of the man page: meaning, unit, effect */
 	const char *env;          /* AVIARY_* variable that overrides it, or NULL */

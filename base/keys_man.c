@@ -70,6 +70,12 @@ static void add_facts(const struct key *key, struct buf *out)
 		buf_addf(out, ".br\nThe environment variable\n.Ev %s\noverrides it.\n", key->env);
 }
 
+/* A map of freely named maps is a KEY_NODE with a table. */
+static const char *nested_mark(enum key_type type)
+{
+	return type == KEY_LIST ? "[]" : type == KEY_NODE ? ".NAME" : "";
+}
+
 void keys_to_man(const struct key *keys, const char *prefix, struct buf *out)
 {
 	for (const struct key *key = keys; key->name; key++) {
@@ -84,7 +90,7 @@ void keys_to_man(const struct key *keys, const char *prefix, struct buf *out)
 		if (!key->keys)
 			continue;
 		auto_free char *inner =
-			mem_printf("%s%s%s.", prefix, key->name, key->type == KEY_LIST ? "[]" : "");
+			mem_printf("%s%s%s.", prefix, key->name, nested_mark(key->type));
 		keys_to_man(key->keys, inner, out);
 	}
 }

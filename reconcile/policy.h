@@ -1,4 +1,8 @@
-/* reconcile/policy.h - fleet.yaml as a plain struct */
+/* reconcile/policy.h - fleet.yaml as a plain struct
+ *
+ * Everything is checked that needs no other file: forms, limits, names, paths that stay inside.
+ * What needs the clients is the fleet loader's: groups that exist, apps of checks, templates.
+ */
 #pragma once
 #include "base/keys.h"
 #include "git/tree.h"
@@ -27,23 +31,24 @@ enum check_kind { CHECK_HTTP, CHECK_TCP, CHECK_TLS, CHECK_COMMAND };
 
 struct policy_check {
 	const char *name;
-	const char *app; /* app whose clients it applies to, or "all" */
+	const char *app; /* as written, "all" for every client; NULL: not written, the fleet loader
+			  * takes the check's name if some client has that app */
 	enum check_kind kind;
 	const char *target;         /* template: URL or host:port */
 	struct key_texts command;   /* templates */
 	int64_t status;             /* http */
-	const struct node *json;    /* http: map of expected members, or NULL */
+	const struct node *json;    /* http: map of expected members, not empty, or NULL */
 	const char *body;           /* http: substring, template, or NULL */
-	const struct node *headers; /* http: map of header to send, templates, or NULL */
+	const struct node *headers; /* http: map of headers to send, texts (templates), or NULL */
 	int64_t timeout_ms;
 	int64_t min_days; /* tls */
 	const struct node *node;
 };
 
 struct policy_driver {
-	const char *kind; /* "local" */
-	const char *root; /* template */
-	struct key_texts activate;
+	const char *kind;          /* "local" */
+	const char *root;          /* template */
+	struct key_texts activate; /* argv; count 0: nothing to run */
 	int64_t activate_timeout_ms;
 	int64_t retries;
 	int64_t keep;
@@ -77,6 +82,10 @@ struct policy {
 /** The table of fleet.yaml's keys, for the man page. */
 extern const struct key policy_keys[];
 
-/** Read fleet.yaml of a tree. @return false if errors were added. */
+/** Read the bytes of a fleet.yaml; every mistake becomes a problem. Texts live in @p arena.
+ *  @return false if errors were added */
+MUST_USE bool policy_parse(const char *bytes, size_t len, struct arena *arena,
+	struct policy **policy_out, struct problems *problems);
+/** Read fleet.yaml of a tree; a missing one is a problem too. @return false if errors were added */
 MUST_USE bool policy_load(struct tree *tree, struct arena *arena, struct policy **policy_out,
 	struct problems *problems);

@@ -1,0 +1,345 @@
+#include "reconcile/policy.h"
+#include "base/buf.h"
+#include "base/fs.h"
+#include "reconcile/policy_file.h"
+
+#define DEFAULT_BAKE_MS 600000 /* of the stage canary, if no stages are written */
+
+struct converter {
+	const struct policy_raw *raw;
+	const struct node *root;
+	struct policy *policy;
+	struct arena *arena;
+	struct problems *problems;
+};
+
+bool policy_problem(struct problems *problems, const struct node *node, const char *fix,
+	const char *format, ...)
+{
+	auto_buf struct buf text = BUF_INIT(1024), clean = BUF_INIT(1024);
+	va_list args;
+	va_start(args, format);
+	buf_addv(&text, format, args);
+	va_end(args);
+	buf_add_clean(&clean, text.text, text.len); /* it quotes the file */
+	problems_add(problems, POLICY_FILE, node ? node->line : 0, fix, "%s", clean.text);
+	return false;
+}
+
+/* ---- stages ---- */
+
+static bool is_stage_name(const char *text)
+{
+	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+	return text[0] >= 'a' && text[0] <= 'z' && len <= 31 && !text[len];
+}
+
+static bool read_batch(struct converter *self, const struct node *node, struct policy_stage *stage)
+{
+	static const char fix[] = "write a number of clients or a percentage: 5 or 25%";
+	stage->batch = 1;
+	if (!node)
+		return true;
+	if (node->kind == NODE_LIST)
+		return policy_problem(self->problems, node, "write one number or percentage",
+			"a list as 'batch' is not supported yet");
+	bool percent = false;
+	if (node->kind == NODE_INT) {
+		stage->batch = node->integer;
+	} else {
+		size_t digits = node->kind == NODE_STRING ? strspn(node->text, "0123456789") : 0;
+		percent = digits && digits < 4 && !strcmp(node->text + digits, "%");
+		stage->batch = percent ? strtol(node->text, NULL, 10) : 0;
+	}
+	stage->batch_is_percent = percent;
+	if (stage->batch < 1 || stage->batch > (percent ? 100 : 1000000))
+		return policy_problem(self->problems, node, fix,
+			"'batch' of stage '%s' must be at least 1 client or 1%%, at most 100%%",
+			stage->name);
+	return true;
+}
+
+static bool check_stage_name(struct converter *self, size_t at)
+{
+	const struct policy_stage *stages = self->policy->stages;
+	const struct node *place = node_get(stages[at].node, "name");
+	if (!is_stage_name(stages[at].name))
+		return policy_problem(self->problems, place,
+			"use lower case letters, digits and '-', at most 31, a letter first",
+			"'%.60s' can not be the name of a stage", stages[at].name);
+	for (size_t i = 0; i < at; i++)
+		if (!strcmp(stages[i].name, stages[at].name))
+			return policy_problem(self->problems, place, "give it another name",
+				"stage '%s' is there twice, first in line %u", stages[at].name,
+				stages[i].node->line);
+	return true;
+}
+
+static void use_default_stages(struct converter *self)
+{
+	struct policy *policy = self->policy;
+	policy->stage_count = 2;
+	policy->stages = arena_array(self->arena, 2, sizeof(*policy->stages));
+	policy->stages[0] = (struct policy_stage){.name = "canary",
+		.group = "canary",
+		.batch = 1,
+		.bake_ms = DEFAULT_BAKE_MS,
+		.node = self->root};
+	policy->stages[1] = (struct policy_stage){
+		.name = "production", .group = "production", .batch = 1, .node = self->root};
+}
+
+static bool convert_stages(struct converter *self)
+{
+	const struct key_list *list = &self->raw->stages;
+	const struct stage_file *files = list->items;
+	struct policy *policy = self->policy;
+	bool good = true;
+	if (!files) {
+		use_default_stages(self);
+		return true;
+	}
+	if (!list->count)
+		return policy_problem(self->problems, node_get(self->root, "stages"),
+			"write a stage or remove the key", "'stages' is empty");
+	policy->stages = arena_array(self->arena, list->count, sizeof(*policy->stages));
+	policy->stage_count = list->count;
+	for (size_t i = 0; i < list->count; i++) {
+		struct policy_stage *stage = &policy->stages[i];
+		*stage = (struct policy_stage){.name = files[i].name,
+			.group = files[i].group ? files[i].group : files[i].name,
+			.bake_ms = files[i].bake_ms,
+			.max_failures = files[i].max_failures,
+			.node = list->nodes[i]};
+		if (!stage->name)
+			continue; /* reported by the table */
+		good = check_stage_name(self, i) && good;
+		good = read_batch(self, files[i].batch, stage) && good;
+	}
+	return good;
+}
+
+/* ---- files ---- */
+
+static bool check_inside(
+	struct converter *self, const char *path, const struct node *place, const char *name)
+{
+	if (!path || fs_path_is_inside(path))
+		return true;
+	return policy_problem(self->problems, place, "write a relative path without '..'",
+		"'%s' leaves its folder: '%.200s'", name, path);
+}
+
+static bool read_mode(
+	struct converter *self, const struct release_file *file, struct policy_file *out)
+{
+	size_t len = strspn(file->mode, "01234567");
+	bool good = (len == 3 || len == 4) && !file->mode[len];
+	out->mode = strtol(file->mode, NULL, 8);
+	if (good && out->mode <= 0777 && (out->mode & 0400))
+		return true;
+	return policy_problem(self->problems, node_get(out->node, "mode"),
+		"write three or four octal digits in quotes: \"0644\"",
+		"'%.20s' can not be the mode of a file", file->mode);
+}
+
+/* Is one of the paths the other, or a folder that the other needs? */
+static bool collide(const char *a, const char *b)
+{
+	size_t len = strlen(a) < strlen(b) ? strlen(a) : strlen(b);
+	return !strncmp(a, b, len) && (!a[len] || a[len] == '/') && (!b[len] || b[len] == '/');
+}
+
+static bool check_unique(struct converter *self, size_t at)
+{
+	const struct policy_file *files = self->policy->files;
+	for (size_t i = 0; i < at; i++)
+		if (files[i].to && collide(files[i].to, files[at].to))
+			return policy_problem(self->problems, node_get(files[at].node, "to"),
+				"give one of them another path",
+				"'%.200s' is the target of another file, in line %u", files[at].to,
+				files[i].node->line);
+	return true;
+}
+
+static bool convert_files(struct converter *self)
+{
+	const struct key_list *list = &self->raw->files;
+	const struct release_file *files = list->items;
+	struct policy *policy = self->policy;
+	bool good = true;
+	policy->files = arena_array(self->arena, list->count, sizeof(*policy->files));
+	policy->file_count = list->count;
+	for (size_t i = 0; i < list->count; i++) {
+		struct policy_file *out = &policy->files[i];
+		*out = (struct policy_file){.from = files[i].from,
+			.to = files[i].to,
+			.template_ = files[i].template_,
+			.node = list->nodes[i]};
+		if (!out->from || !out->to || !files[i].mode)
+			continue; /* reported by the table */
+		good = check_inside(self, out->from, node_get(out->node, "from"), "from") && good;
+		good = check_inside(self, out->to, node_get(out->node, "to"), "to") && good;
+		good = read_mode(self, &files[i], out) && good;
+		good = check_unique(self, i) && good;
+	}
+	return good;
+}
+
+/* ---- driver ---- */
+
+static bool check_kind(struct converter *self, const char *kind, const struct node *place)
+{
+	static const char *const later[] = {"ssh", "ansible"};
+	if (!strcmp(kind, "local"))
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(later); i++)
+		if (!strcmp(kind, later[i]))
+			return policy_problem(self->problems, place, "write 'kind: local'",
+				"the driver '%s' is not supported yet", kind);
+	return policy_problem(
+		self->problems, place, "write 'kind: local'", "there is no driver '%.60s'", kind);
+}
+
+static bool read_activate(struct converter *self, const struct node *activate)
+{
+	if (!activate)
+		return true;
+	if (activate->kind == NODE_STRING && !strcmp(activate->text, "compose"))
+		return policy_problem(self->problems, activate,
+			"write a list of arguments: [./activate]",
+			"'activate: compose' is not supported yet");
+	return policy_read_argv(activate, "driver.activate", self->arena,
+		&self->policy->driver.activate, self->problems);
+}
+
+static bool convert_driver(struct converter *self)
+{
+	const struct driver_file *file = &self->raw->driver;
+	const struct node *node = node_get(self->root, "driver");
+	self->policy->driver = (struct policy_driver){.kind = file->kind,
+		.root = file->root,
+		.activate_timeout_ms = file->activate_timeout_ms,
+		.retries = file->retries,
+		.keep = file->keep,
+		.node = node};
+	bool good = read_activate(self, file->activate);
+	if (file->kind)
+		good = check_kind(self, file->kind, node_get(node, "kind")) && good;
+	if (file->root && file->root[0] != '/' && strncmp(file->root, "{{", 2))
+		good = policy_problem(self->problems, node_get(node, "root"),
+			"write a path such as \"/srv/fleet/{{client_name}}\"",
+			"'driver.root' must be an absolute path");
+	return good;
+}
+
+/* ---- the rest ---- */
+
+static bool convert_paths(struct converter *self)
+{
+	const struct policy_raw *raw = self->raw;
+	struct policy *policy = self->policy;
+	const struct node *secrets = node_get(self->root, "secrets");
+	policy->inventory = raw->inventory;
+	policy->secrets_shared = raw->secrets_shared;
+	policy->secrets_client = raw->secrets_client;
+	policy->secrets_service = raw->secrets_service;
+	bool good =
+		check_inside(self, raw->inventory, node_get(self->root, "inventory"), "inventory");
+	good = check_inside(
+		       self, raw->secrets_shared, node_get(secrets, "shared"), "secrets.shared") &&
+	       good;
+	good = check_inside(
+		       self, raw->secrets_client, node_get(secrets, "client"), "secrets.client") &&
+	       good;
+	good = check_inside(self, raw->secrets_service, node_get(secrets, "service"),
+		       "secrets.service") &&
+	       good;
+	if (raw->secrets_client && !strstr(raw->secrets_client, "{{"))
+		good = policy_problem(self->problems, node_get(secrets, "client"),
+			"write {{client_name}} where the name goes",
+			"'secrets.client' is the same file for every client");
+	return good;
+}
+
+static bool convert_verify(struct converter *self)
+{
+	const struct policy_raw *raw = self->raw;
+	struct policy *policy = self->policy;
+	policy->verify_interval_ms = raw->verify_interval_ms;
+	policy->verify_healthy = raw->verify_healthy;
+	policy->verify_timeout_ms = raw->verify_timeout_ms;
+	if (raw->verify_interval_ms * (raw->verify_healthy - 1) <= raw->verify_timeout_ms)
+		return true;
+	const struct node *verify = node_get(self->root, "verify");
+	const struct node *timeout = node_get(verify, "timeout");
+	return policy_problem(self->problems, timeout ? timeout : verify,
+		"make it longer, or 'interval' or 'healthy' smaller",
+		"'verify.timeout' ends before %lld rounds can be good",
+		(long long)raw->verify_healthy);
+}
+
+static bool convert(struct converter *self)
+{
+	const struct policy_raw *raw = self->raw;
+	struct policy *policy = self->policy;
+	policy->node = self->root;
+	policy->on_failure = (enum policy_on_failure)raw->on_failure;
+	policy->pinned_images = raw->pinned_images;
+	policy->encrypted_secrets = raw->encrypted_secrets;
+	policy->canary_coverage = (enum policy_coverage)raw->canary_coverage;
+	policy->max_changed = raw->max_changed;
+	policy->keep_rollback_tags = raw->keep_rollback_tags;
+	bool good = convert_paths(self);
+	good = convert_stages(self) && good;
+	good = convert_files(self) && good;
+	good = convert_driver(self) && good;
+	good = convert_verify(self) && good;
+	good = policy_read_checks(raw, self->arena, policy, self->problems) && good;
+	if (raw->version && raw->version != 1)
+		good = policy_problem(self->problems, node_get(self->root, "version"),
+			"write 'version: 1'", "'version' is %lld: only 1 is known",
+			(long long)raw->version);
+	return good;
+}
+
+bool policy_parse(const char *bytes, size_t len, struct arena *arena, struct policy **policy_out,
+	struct problems *problems)
+{
+	struct error err;
+	struct policy_raw raw = {0};
+	struct node_options options = {.rules = NODE_CORE12};
+	struct converter self = {.raw = &raw,
+		.policy = arena_alloc(arena, sizeof(struct policy)),
+		.arena = arena,
+		.problems = problems};
+	if (!node_parse_yaml(arena, POLICY_FILE, bytes, len, &options, &self.root, &err)) {
+		problems_add_error(problems, &err);
+		return false;
+	}
+	/* What the table refuses stays at its zero value, so the rest can be checked as well. */
+	bool good = keys_read(policy_keys, "", self.root, POLICY_FILE, arena, &raw, problems);
+	if (self.root->kind != NODE_MAP && self.root->kind != NODE_NULL)
+		return false;
+	good = convert(&self) && good;
+	if (good)
+		*policy_out = self.policy;
+	return good;
+}
+
+bool policy_load(struct tree *tree, struct arena *arena, struct policy **policy_out,
+	struct problems *problems)
+{
+	auto_buf struct buf bytes = BUF_INIT(TREE_FILE_MAX);
+	struct error err;
+	if (tree_read(tree, POLICY_FILE, &bytes, NULL, &err))
+		return policy_parse(bytes.text, bytes.len, arena, policy_out, problems);
+	if (err.code == ERR_NOT_FOUND) {
+		error_set(&err, ERR_NOT_FOUND, "'%s' is missing", POLICY_FILE);
+		error_hint(&err,
+			"write it at the root of the repository, beginning with 'version: 1'");
+	}
+	error_at(&err, POLICY_FILE, 0);
+	problems_add_error(problems, &err);
+	return false;
+}

@@ -1,0 +1,57 @@
+/* reconcile/policy_file.h - fleet.yaml as its tables of keys read it, before it becomes a policy
+ *
+ * Internal to reconcile/policy*.c.
+ */
+#pragma once
+#include "reconcile/policy.h"
+
+struct stage_file {
+	char *name, *group;
+	const struct node *batch;
+	int64_t bake_ms, max_failures;
+};
+
+struct release_file {
+	char *from, *to, *mode;
+	bool template_;
+};
+
+struct driver_file {
+	char *kind, *root;
+	const struct node *activate;
+	int64_t activate_timeout_ms, retries, keep;
+};
+
+struct check_file {
+	char *app, *http, *tcp, *tls, *body;
+	const struct node *command;
+	int64_t status, timeout_ms, min_days;
+	const struct node *json, *headers;
+};
+
+struct policy_raw {
+	int64_t version;
+	char *inventory, *secrets_shared, *secrets_client, *secrets_service;
+	struct key_list stages; /* struct stage_file */
+	int on_failure;
+	struct key_list files; /* struct release_file */
+	struct driver_file driver;
+	const struct node *checks;
+	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
+	bool pinned_images, encrypted_secrets;
+	int canary_coverage;
+	int64_t max_changed, keep_rollback_tags;
+};
+
+extern const struct key policy_check_keys[];
+
+/** A problem at the place of a node. @return false */
+PRINTF(4, 5)
+bool policy_problem(struct problems *problems, const struct node *node, const char *fix,
+	const char *format, ...);
+/** Read `checks:` into policy->checks. @return false if errors were added */
+bool policy_read_checks(const struct policy_raw *raw, struct arena *arena, struct policy *policy,
+	struct problems *problems);
+/** Copy a list of texts (argv); anything else is a problem. @p name for messages. */
+bool policy_read_argv(const struct node *node, const char *name, struct arena *arena,
+	struct key_texts *argv_out, struct problems *problems);

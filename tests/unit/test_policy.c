@@ -1,0 +1,292 @@
+#include "base/buf.h"
+#include "base/fs.h"
+#include "reconcile/policy.h"
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#define LEAST "version: 1\ndriver: {kind: local, root: \"/srv/{{client_name}}\"}\n"
+
+struct fixture {
+	struct arena *arena;
+	struct problems problems;
+	struct policy *policy;
+};
+
+static int setup(void **state)
+{
+	struct fixture *fixture = mem_zero(1, sizeof(*fixture));
+	fixture->arena = arena_new(ARENA_PLAIN, 0);
+	*state = fixture;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+	problems_clear(&fixture->problems);
+	arena_free(fixture->arena);
+	free(fixture);
+	return 0;
+}
+
+static bool parse(struct fixture *fixture, const char *text)
+{
+	problems_clear(&fixture->problems);
+	fixture->policy = NULL;
+	return policy_parse(
+		text, strlen(text), fixture->arena, &fixture->policy, &fixture->problems);
+}
+
+static const struct policy *good(struct fixture *fixture, const char *text)
+{
+	if (!parse(fixture, text))
+		fail_msg(
+			"%u: %s", fixture->problems.items[0].line, fixture->problems.items[0].what);
+	return fixture->policy;
+}
+
+static void the_least_file_has_the_designs_defaults(void **state)
+{
+	const struct policy *policy = good(*state, LEAST);
+	assert_string_equal(policy->inventory, "ansible/inventory/clients.yml");
+	assert_string_equal(policy->secrets_client, "secrets/clients/{{client_name}}.sops.yaml");
+	assert_int_equal(policy->stage_count, 2);
+	assert_string_equal(policy->stages[0].name, "canary");
+	assert_int_equal(policy->stages[0].bake_ms, 600000);
+	assert_string_equal(policy->stages[1].group, "production");
+	assert_int_equal(policy->stages[1].batch, 1);
+	assert_int_equal(policy->on_failure, ON_FAILURE_ROLLBACK);
+	assert_int_equal(policy->verify_interval_ms, 5000);
+	assert_int_equal(policy->verify_healthy, 3);
+	assert_int_equal(policy->verify_timeout_ms, 300000);
+	assert_true(policy->pinned_images && policy->encrypted_secrets);
+	assert_int_equal(policy->canary_coverage, COVERAGE_WARN);
+	assert_int_equal(policy->max_changed, 100);
+	assert_int_equal(policy->keep_rollback_tags, 20);
+	assert_int_equal(policy->driver.retries, 2);
+	assert_int_equal(policy->driver.keep, 3);
+	assert_int_equal(policy->driver.activate.count, 0);
+	assert_int_equal(policy->driver.activate_timeout_ms, 600000);
+}
+
+static void stages_files_and_driver_are_read(void **state)
+{
+	const struct policy *policy = good(*state,
+		"version: 1\n"
+		"stages: [{name: canary, bake: 0s}, {name: rest, group: production, batch: 25%,"
+		" max_failures: 2}, {name: last, batch: 7}]\n"
+		"release: {files: [{from: a.yml, to: sub/a.yaml}, {from: e, to: .env, mode: \"0600\","
+		" template: false}]}\n"
+		"driver: {kind: local, root: /x, activate: [./run, '{{domain}}']}\n"
+		"on_failure: hold\npolicy: {canary_coverage: off}\n");
+	assert_int_equal(policy->stage_count, 3);
+	assert_string_equal(policy->stages[0].group, "canary");
+	assert_true(policy->stages[1].batch_is_percent);
+	assert_int_equal(policy->stages[1].batch, 25);
+	assert_int_equal(policy->stages[1].max_failures, 2);
+	assert_false(policy->stages[2].batch_is_percent);
+	assert_int_equal(policy->stages[2].batch, 7);
+	assert_int_equal(policy->file_count, 2);
+	assert_int_equal(policy->files[0].mode, 0644);
+	assert_true(policy->files[0].template_);
+	assert_int_equal(policy->files[1].mode, 0600);
+	assert_false(policy->files[1].template_);
+	assert_string_equal(policy->driver.activate.items[1], "{{domain}}");
+	assert_int_equal(policy->on_failure, ON_FAILURE_HOLD);
+	assert_int_equal(policy->canary_coverage, COVERAGE_OFF);
+}
+
+static void checks_of_each_kind_are_read(void **state)
+{
+	const struct policy *policy = good(*state,
+		LEAST "checks:\n"
+		      "  web: {http: 'https://{{domain}}/', status: 204, json: {ok: true}, body: x,"
+		      " headers: {Accept: text/html}, timeout: 2s}\n"
+		      "  port: {app: all, tcp: 'localhost:80'}\n"
+		      "  cert: {tls: '{{domain}}:443', min_days: 14}\n"
+		      "  script: {command: [bin/check, -v]}\n");
+	assert_int_equal(policy->check_count, 4);
+	const struct policy_check *web = &policy->checks[0], *script = &policy->checks[3];
+	assert_string_equal(web->name, "web");
+	assert_null(web->app);
+	assert_int_equal(web->kind, CHECK_HTTP);
+	assert_int_equal(web->status, 204);
+	assert_true(node_get(web->json, "ok")->boolean);
+	assert_string_equal(node_get(web->headers, "Accept")->text, "text/html");
+	assert_int_equal(web->timeout_ms, 2000);
+	assert_int_equal(policy->checks[1].kind, CHECK_TCP);
+	assert_string_equal(policy->checks[1].app, "all");
+	assert_int_equal(policy->checks[2].min_days, 14);
+	assert_int_equal(script->kind, CHECK_COMMAND);
+	assert_int_equal(script->command.count, 2);
+}
+
+/* Each text follows LEAST, so its mistake stands in line 3. */
+static void each_mistake_is_named_with_its_line_and_remedy(void **state)
+{
+	static const struct {
+		const char *text, *what, *fix;
+	} cases[] = {
+		{"stages: []", "'stages' is empty", ""},
+		{"stages: [{group: a}]", "'stages[0].name' is missing", "add it"},
+		{"stages: [{name: Canary}]", "'Canary' can not be the name of a stage",
+			"lower case"},
+		{"stages: [{name: a}, {name: a}]", "stage 'a' is there twice, first in line 3", ""},
+		{"stages: [{name: a, batch: 0}]", "'batch' of stage 'a'", "5 or 25%"},
+		{"stages: [{name: a, batch: 101%}]", "'batch' of stage 'a'", "5 or 25%"},
+		{"stages: [{name: a, batch: many}]", "'batch' of stage 'a'", "5 or 25%"},
+		{"stages: [{name: a, batch: [1, 2]}]", "not supported yet", "one number"},
+		{"stages: [{name: a, bake: 10}]", "must be a duration", "such as 10s"},
+		{"stages: [{name: a, approval: manual}]",
+			"'stages[0].approval' is not supported yet", "remove"},
+		{"stages: [{name: a, wave_pause: 1m}]", "not supported yet", "remove"},
+		{"stages: [{name: a, windows: []}]", "not supported yet", "remove"},
+		{"stages: [{name: a, max_unreachable: 1}]", "not supported yet", "remove"},
+		{"steps: {}", "'steps' is not supported yet", "remove"},
+		{"lifecycle: {}", "'lifecycle' is not supported yet", "remove"},
+		{"drift: off", "'drift' is not supported yet", "remove"},
+		{"drift_interval: 1h", "'drift_interval' is not supported yet", "remove"},
+		{"retention: {}", "'retention' is not supported yet", "remove"},
+		{"verfy: {}", "unknown key 'verfy'", "did you mean 'verify'?"},
+		{"inventory: ../x", "'inventory' leaves its folder", "without '..'"},
+		{"secrets: {shared: /etc/x}", "'secrets.shared' leaves its folder", ""},
+		{"secrets: {client: secrets/all.yaml}", "same file for every client",
+			"{{client_name}}"},
+		{"release: {files: [{from: a, to: ../b}]}", "'to' leaves its folder: '../b'", ""},
+		{"release: {files: [{from: a, to: b}, {from: c, to: b}]}",
+			"'b' is the target of another file, in line 3", "another path"},
+		{"release: {files: [{from: a, to: b}, {from: c, to: b/d}]}", "target of another",
+			""},
+		{"release: {files: [{from: a, to: b, mode: 0644}]}", "must be a text, not a number",
+			"\"0644\""},
+		{"release: {files: [{from: a, to: b, mode: \"4755\"}]}", "the mode of a file",
+			"octal"},
+		{"release: {files: [{from: a, to: b, mode: rw}]}", "the mode of a file", "octal"},
+		{"checks: [a]", "'checks' must be a map", ""},
+		{"checks: {a: {}}", "'checks.a' has no probe", "exactly one"},
+		{"checks: {a: {http: 'http://x', tcp: 'x:1'}}", "has several probes",
+			"exactly one"},
+		{"checks: {a: {http: x}}", "has the target 'x'", "http://"},
+		{"checks: {a: {tcp: x}}", "has the target 'x'", "host:port"},
+		{"checks: {a: {tcp: 'x:1', status: 200}}",
+			"'checks.a.status' means something for http", "remove"},
+		{"checks: {a: {http: 'http://x', min_days: 1}}", "for tls checks only", "remove"},
+		{"checks: {a: {http: 'http://x', json: []}}", "map of expected members", ""},
+		{"checks: {a: {http: 'http://x', headers: {'a b': c}}}", "name of a header", ""},
+		{"checks: {a: {http: 'http://x', headers: {a: \"b\\r\\nc: d\"}}}",
+			"header 'a' of 'checks.a' must be a text", "one line"},
+		{"checks: {a: {command: run me}}", "must be a list of arguments", "[/usr/bin"},
+		{"checks: {a: {command: [run, 1]}}", "argument 1 of 'checks.a.command'", "quotes"},
+		{"checks: {'a b': {tcp: 'x:1'}}", "can not be the name of a check", "letters"},
+		{"checks: {a: {htp: 'http://x', tcp: 'x:1'}}", "unknown key 'checks.a.htp'",
+			"'http'"},
+		{"verify: {interval: 1m, healthy: 10, timeout: 5m}", "before 10 rounds", "longer"},
+		{"policy: {max_changed: 20}", "must be a percentage", "20%"},
+		{"policy: {canary_coverage: wran}", "can not be 'wran'", "off, warn or refuse"},
+		{"version: 1", "key 'version' is written twice, first in line 1", ""},
+	};
+	struct fixture *fixture = *state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		auto_free char *text = mem_printf("%s%s\n", LEAST, cases[i].text);
+		if (parse(fixture, text))
+			fail_msg("accepted: %s", cases[i].text);
+		const struct problem *problem = &fixture->problems.items[0];
+		if (!strstr(problem->what, cases[i].what))
+			assert_string_equal(problem->what, cases[i].what);
+		if (!strstr(problem->fix, cases[i].fix))
+			assert_string_equal(problem->fix, cases[i].fix);
+		assert_int_equal(fixture->problems.errors, 1);
+		assert_string_equal(problem->file, "fleet.yaml");
+		assert_int_equal(problem->line, 3);
+		assert_null(fixture->policy);
+	}
+}
+
+static void drivers_are_refused_by_name(void **state)
+{
+	static const struct {
+		const char *driver, *what;
+	} cases[] = {
+		{"", "'driver.kind' is missing"},
+		{"kind: ssh, root: /x", "the driver 'ssh' is not supported yet"},
+		{"kind: magic, root: /x", "there is no driver 'magic'"},
+		{"kind: local", "'driver.root' is missing"},
+		{"kind: local, root: x", "'driver.root' must be an absolute path"},
+		{"kind: local, root: /x, user: deploy", "'driver.user' is not supported yet"},
+		{"kind: local, root: /x, activate: compose",
+			"'activate: compose' is not supported"},
+		{"kind: local, root: /x, activate: run", "must be a list of arguments"},
+		{"kind: local, root: /x, activate: []", "must be a list of arguments"},
+		{"kind: local, root: /x, activate: ['']", "names no command"},
+		{"kind: local, root: /x, keep: 0", "'driver.keep' is 0"},
+	};
+	struct fixture *fixture = *state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		auto_free char *text = mem_printf("version: 1\ndriver: {%s}\n", cases[i].driver);
+		assert_false(parse(fixture, text));
+		if (!strstr(fixture->problems.items[0].what, cases[i].what))
+			assert_string_equal(fixture->problems.items[0].what, cases[i].what);
+	}
+}
+
+static void all_mistakes_show_in_one_run(void **state)
+{
+	struct fixture *fixture = *state;
+	assert_false(parse(fixture, "version: 2\n"
+				    "stages: [{name: A}]\n"
+				    "release: {files: [{from: /a, to: b}]}\n"
+				    "driver: {kind: ssh, root: x}\n"
+				    "checks: {a: {}}\n"
+				    "drift: report\n"
+				    "on_failure: explode\n"));
+	assert_int_equal(fixture->problems.errors, 8);
+}
+
+static void what_is_no_policy_is_an_error(void **state)
+{
+	static const char *const texts[] = {
+		"", "[]", "text", "a: [", "\xFF", "version: 1\n---\na: b\n"};
+	struct fixture *fixture = *state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		assert_false(parse(fixture, texts[i]));
+		assert_true(fixture->problems.errors > 0);
+	}
+}
+
+static void a_tree_without_fleet_yaml_says_so(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error err;
+	auto_free char *folder = NULL;
+	assert_true(repo_library_init(&err));
+	assert_true(fs_scratch(NULL, "policy", &folder, &err));
+	auto_free char *path = mem_printf("%s/fleet.yaml", folder);
+	auto_tree struct tree *empty = NULL;
+	assert_true(tree_open_folder(folder, &empty, &err));
+	assert_false(policy_load(empty, fixture->arena, &fixture->policy, &fixture->problems));
+	assert_string_equal(fixture->problems.items[0].what, "'fleet.yaml' is missing");
+	assert_string_equal(fixture->problems.items[0].file, "fleet.yaml");
+
+	assert_true(fs_write(path, LEAST, strlen(LEAST), 0644, &err));
+	auto_tree struct tree *full = NULL;
+	assert_true(tree_open_folder(folder, &full, &err));
+	assert_true(policy_load(full, fixture->arena, &fixture->policy, &fixture->problems));
+	assert_true(fs_remove_tree(folder, &err));
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(the_least_file_has_the_designs_defaults),
+		TEST(stages_files_and_driver_are_read),
+		TEST(checks_of_each_kind_are_read),
+		TEST(each_mistake_is_named_with_its_line_and_remedy),
+		TEST(drivers_are_refused_by_name),
+		TEST(all_mistakes_show_in_one_run),
+		TEST(what_is_no_policy_is_an_error),
+		TEST(a_tree_without_fleet_yaml_says_so),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -76,6 +76,36 @@ static struct keyring *read_keys(const struct run *run)
 	return keyring;
 }
 
+/* What our writer does not write: comments, and another indent that a configuration asked for. */
+static bool cannot_be_written(const struct run *run, const char *plain)
+{
+	bool comment = plain[0] == '#';
+	for (const char *at = plain; !comment && (at = strchr(at, '#')); at++)
+		comment = strspn(at, "# ") && (at[-1] == ' ' || at[-1] == '\n') &&
+			  !strchr("'b", at[1]);
+	return comment || strstr(run->name, "indent-2");
+}
+
+static bool written_is_same(const struct run *run, const struct node *documents)
+{
+	const char *name = fixture_text(run->item, "plain");
+	auto_free char *path = mem_printf("%s/%s", run->folder, name);
+	auto_buf struct buf out = BUF_INIT(1 << 24);
+	if (!*name)
+		return true;
+	auto_buf struct buf plain = fixture_read(path);
+	if (cannot_be_written(run, plain.text))
+		return true;
+	for (size_t i = 0; i < documents->count; i++) {
+		buf_add_str(&out, i ? "---\n" : "");
+		sops_yaml_write(documents->items[i], &out);
+	}
+	if (strcmp(out.text, plain.text) == 0)
+		return true;
+	printf("%s: written:\n%s\n", run->name, out.text);
+	return false;
+}
+
 static void check_values(const struct run *run, struct arena *arena, const struct node *documents)
 {
 	const char *name = fixture_text(run->item, "values");
@@ -89,8 +119,9 @@ static void check_values(const struct run *run, struct arena *arena, const struc
 	auto_buf struct buf text = fixture_read(path);
 	if (!node_parse_json(arena, name, text.text, text.len, &want, &err))
 		tally_add(run->tally, run->name, false, "values: %s", err.message);
-	else
-		tally_add(run->tally, run->name, same(want, documents), "other values");
+	else if (tally_add(run->tally, run->name, same(want, documents), "other values") &&
+		 !written_is_same(run, documents))
+		tally_add(run->tally, run->name, false, "not written as sops writes it");
 }
 
 static void run_decrypt(const struct run *run, const struct buf *file)

@@ -28,6 +28,7 @@ struct fleet {
 	struct inventory *inventory;
 	struct client *clients; /* by stage, then name */
 	size_t client_count;
+	const struct client **by_name; /* the same, sorted by name */
 };
 
 /**
@@ -45,4 +46,7 @@ MUST_USE bool fleet_load(struct tree *tree, const struct oid *commit, struct fle
 void fleet_free(struct fleet *fleet);
 DEFINE_CLEANUP(struct fleet, fleet_free)
 #define auto_fleet CLEANUP(fleet_free_at)
+/** Client by name, or NULL. Binary search. */
 const struct client *fleet_client(const struct fleet *fleet, const char *name);
+/** Does the text hold a Jinja expression, which only Ansible could resolve? */
+bool fleet_text_is_jinja(const char *text);

@@ -2,8 +2,11 @@
  *
  * Rendering traces what it really reads; digest and reasons come from that trace, never from lists
  * kept by hand (design.md section 4). Digest: SHA-256 over a canonical text of rendered files
- * (path, mode, content with each secret replaced by its keyed hash), variables read and secrets
- * read (name, keyed hash). Described line by line in docs/release-digest.md.
+ * (path, mode, content with each secret replaced by its name), variables read, and secrets read
+ * (name, keyed hash). Described line by line in docs/release-digest.md.
+ *
+ * Partials: `{{> name}}` is looked for beside the including file, then in `templates/`, then at the
+ * root of the repository; each as it is written, then with `.mustache`.
  */
 #pragma once
 #include "reconcile/digest_key.h"
@@ -23,6 +26,7 @@ struct release_input {
 	const char *value;
 	const char *file; /* where it is defined */
 	unsigned line;
+	uint64_t used_by; /* bits of the release files that read it, see release_file.bit */
 };
 
 struct release_file {
@@ -31,9 +35,16 @@ struct release_file {
 	const char *from;  /* source path in the repository */
 	const char *bytes; /* only with want_content; holds secrets */
 	size_t len;
-	const char *shape; /* content with secrets as markers `{secret:<name>}`; for reasons and
+	const char *shape; /* content with secrets as markers `<secret:name>`; for reasons and
 			      plans */
 	size_t shape_len;
+	uint64_t bit; /* one bit per file; the last one is shared by all past the 63rd */
+};
+
+/** Where the version of an app is written. */
+struct release_place {
+	const char *file; /* "" unknown */
+	unsigned line;
 };
 
 struct release {
@@ -41,7 +52,10 @@ struct release {
 	char digest[DIGEST_TEXT]; /* "" without keys when the client uses secrets */
 	char key[KEY_ID_TEXT];    /* id of the digest key */
 	char checks[DIGEST_TEXT]; /* digest of the client's resolved checks */
-	struct client_app *apps;  /* versions, arena */
+	char plain[DIGEST_TEXT];  /* the same digest with secrets as their encrypted text: needs no
+				     key; "" when built with keys */
+	struct client_app *apps;  /* versions, arena; sorted by name */
+	struct release_place *app_places; /* of apps[i].version */
 	size_t app_count;
 	struct release_input *inputs; /* sorted by kind, name */
 	size_t input_count;

@@ -1,0 +1,20 @@
+/* reconcile/fleet_parts.h - what the files of module fleet share; nobody else includes it */
+#pragma once
+#include "reconcile/fleet.h"
+
+/** Fill one client from its host. @return false if errors were added (the client is left out). */
+MUST_USE bool fleet_read_client(struct fleet *fleet, const struct host *host,
+	struct client *client_out, struct problems *problems);
+
+/** Client names, driver roots and their owners: each once in the fleet. */
+void fleet_check_unique(struct fleet *fleet, struct problems *problems);
+
+/** Variables of all hosts: versions that YAML reads as numbers, keys that are not built yet. */
+void fleet_check_variables(const struct fleet *fleet, struct problems *problems);
+
+/** Sources of release files exist; checks name apps of the fleet; stages have clients. */
+void fleet_check_policy(const struct fleet *fleet, struct tree *tree, struct problems *problems);
+
+/** Files below secrets/ (and those that fleet.yaml names) are encrypted. */
+void fleet_check_encrypted(
+	const struct fleet *fleet, struct tree *tree, struct problems *problems);

@@ -1,0 +1,149 @@
+#include "reconcile/release.h"
+#include "reconcile/release_parts.h"
+
+bool release_builder_new(const struct fleet *fleet, struct tree *tree,
+	const struct keyring *keyring, struct release_builder **builder_out, struct error *err)
+{
+	auto_release_builder struct release_builder *builder = mem_zero(1, sizeof(*builder));
+	builder->fleet = fleet;
+	builder->tree = tree;
+	builder->keyring = keyring;
+	builder->arena = arena_new(ARENA_PLAIN, 0);
+	if (!release_secrets_load(builder, fleet->policy->secrets_shared, &builder->shared, err))
+		return false;
+	*builder_out = STEAL(builder);
+	return true;
+}
+
+void release_builder_free(struct release_builder *builder)
+{
+	if (!builder)
+		return;
+	strmap_clear(&builder->sources);
+	strmap_clear(&builder->partials);
+	strmap_clear(&builder->defined);
+	strmap_clear(&builder->compose);
+	for (size_t i = 0; i < builder->fact_count; i++) {
+		problems_clear(&builder->facts[i]->problems);
+		free(builder->facts[i]);
+	}
+	free(builder->facts);
+	release_secrets_clear(&builder->shared);
+	arena_free(builder->arena);
+	free(builder);
+}
+
+bool release_source_read(struct release_builder *builder, const char *path,
+	const struct release_source **source_out, struct error *err)
+{
+	struct release_source *source = strmap_get(&builder->sources, path);
+	if (!source) {
+		auto_buf struct buf text = BUF_INIT(TREE_FILE_MAX);
+		struct oid id = {{0}};
+		bool found = tree_read(builder->tree, path, &text, &id, err);
+		if (!found && err->code != ERR_NOT_FOUND)
+			return false;
+		source = arena_alloc(builder->arena, sizeof(*source));
+		source->path = arena_str(builder->arena, path);
+		source->text = arena_dup(builder->arena, text.text, text.len);
+		source->len = text.len;
+		source->id = id;
+		source->missing = !found;
+		strmap_set(&builder->sources, source->path, source);
+	}
+	*source_out = source;
+	return true;
+}
+
+/* What templates see: the client's variables and `secrets`. */
+static const struct node *make_context(
+	struct arena *arena, const struct client *client, const struct node *secrets)
+{
+	const struct node *vars = client->context;
+	struct node_entry *entries = arena_array(arena, vars->count + 1, sizeof(*entries));
+	if (vars->count)
+		memcpy(entries, vars->map, vars->count * sizeof(*entries));
+	if (!secrets)
+		secrets = node_new_map(arena, entries, 0, NULL);
+	entries[vars->count] = (struct node_entry){.key = "secrets",
+		.key_len = 7,
+		.key_node = node_new_string(arena, "secrets", 7),
+		.value = secrets};
+	return node_new_map(arena, entries, vars->count + 1, vars);
+}
+
+static bool uses_secrets(const struct release *release)
+{
+	for (size_t i = 0; i < release->input_count; i++)
+		if (release->inputs[i].kind == INPUT_SECRET)
+			return true;
+	return false;
+}
+
+static void set_digests(struct release *release, const struct digest_key *key)
+{
+	release_sort_inputs(release);
+	if (key)
+		(void)snprintf(release->key, sizeof(release->key), "%s", key->id); /* same size */
+	if (key || !uses_secrets(release))
+		release_make_digest(release, release->digest);
+	if (!key)
+		release_make_digest(release, release->plain);
+}
+
+static bool fill(struct release_trace *trace, struct problems *problems)
+{
+	struct release_builder *builder = trace->builder;
+	bool good = release_render(trace, problems);
+	good &= release_read_compose(builder, trace->client, trace->release, problems);
+	good &= release_checks_digest(
+		builder->fleet, trace->client, trace->release->checks, problems);
+	if (good)
+		set_digests(trace->release, trace->key);
+	return good;
+}
+
+bool release_build(struct release_builder *builder, const struct client *client,
+	const struct digest_key *key, bool want_content, struct release **release_out,
+	struct problems *problems)
+{
+	struct arena *arena = arena_new(want_content ? ARENA_SECRET : ARENA_PLAIN, 0);
+	auto_release struct release *release = arena_alloc(arena, sizeof(*release));
+	auto_arena struct arena *scratch = arena_new(ARENA_PLAIN, 0);
+	struct release_secrets own = {0};
+	struct error err;
+
+	release->arena = arena;
+	if (!release_secrets_load(builder, client->secrets_file, &own, &err)) {
+		problems_add_error(problems, &err);
+		return false;
+	}
+	struct release_trace trace = {
+		.builder = builder,
+		.client = client,
+		.key = key,
+		.release = release,
+		.want_content = want_content,
+		.context = make_context(scratch, client,
+			release_secrets_merge(scratch, builder->shared.node, own.node)),
+	};
+	bool good = fill(&trace, problems);
+	release_secrets_clear(&own);
+	if (good)
+		*release_out = STEAL(release);
+	return good;
+}
+
+void release_free(struct release *release)
+{
+	if (release)
+		arena_free(release->arena); /* the release itself lives in it */
+}
+
+const char *release_app_version(const struct release *release, const char *app)
+{
+	for (size_t i = 0; i < release->app_count; i++)
+		if (!strcmp(release->apps[i].name, app))
+			return release->apps[i].version;
+	return "";
+}

@@ -59,12 +59,11 @@ bool digest_keys_add(struct digest_keys *keys, struct error *err)
 {
 	unsigned long last = 0;
 	if (keys->count == DIGEST_KEYS_MAX)
-		return error_set(err, ERR_REFUSED, "there are %d digest keys already",
-			DIGEST_KEYS_MAX);
+		return error_set(
+			err, ERR_REFUSED, "there are %d digest keys already", DIGEST_KEYS_MAX);
 	for (size_t i = 0; i < keys->count; i++) {
-		unsigned long number = keys->items[i].id[0] == 'k'
-			? strtoul(keys->items[i].id + 1, NULL, 10)
-			: 0;
+		unsigned long number =
+			keys->items[i].id[0] == 'k' ? strtoul(keys->items[i].id + 1, NULL, 10) : 0;
 		if (number > last && number < 100000000)
 			last = number;
 	}
@@ -72,35 +71,6 @@ bool digest_keys_add(struct digest_keys *keys, struct error *err)
 	(void)snprintf(key->id, sizeof(key->id), "k%lu", last + 1); /* fits: below 10^8 */
 	randombytes_buf(key->key, sizeof(key->key));
 	return true;
-}
-
-static const struct node *key_node(struct arena *arena, const struct digest_key *key)
-{
-	char hex[2 * DIGEST_KEY_BYTES + 1];
-	sodium_bin2hex(hex, sizeof(hex), key->key, DIGEST_KEY_BYTES);
-	struct node_entry entries[] = {
-		{.key = "id", .key_len = 2, .value = node_new_string(arena, key->id, strlen(key->id))},
-		{.key = "key", .key_len = 3, .value = node_new_string(arena, hex, strlen(hex))},
-	};
-	sodium_memzero(hex, sizeof(hex));
-	for (size_t i = 0; i < ARRAY_LEN(entries); i++)
-		entries[i].key_node = node_new_string(arena, entries[i].key, entries[i].key_len);
-	return node_new_map(arena, entries, ARRAY_LEN(entries), NULL);
-}
-
-bool digest_keys_write(const struct digest_keys *keys, const struct strlist *recipients,
-	struct buf *out, struct error *err)
-{
-	auto_arena struct arena *arena = arena_new(ARENA_SECRET, 0);
-	struct node *list = node_new(arena, NODE_LIST, NULL);
-
-	list->items = arena_array(arena, keys->count, sizeof(*list->items));
-	for (size_t i = 0; i < keys->count; i++)
-		list->items[list->count++] = key_node(arena, &keys->items[i]);
-	struct node_entry entry = {.key = "keys", .key_len = 4, .value = list};
-	entry.key_node = node_new_string(arena, "keys", 4);
-	return sops_encrypt_yaml(node_new_map(arena, &entry, 1, NULL), recipients, out, err) ||
-		error_wrap(err, "digest keys");
 }
 
 const struct digest_key *digest_keys_find(const struct digest_keys *keys, const char *id)

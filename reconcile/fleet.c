@@ -49,7 +49,8 @@ static void look_at_inventory(struct fleet *fleet, struct tree *tree, struct pro
 	struct error err;
 	if (!tree_stat(tree, DEFAULT_INVENTORY, &entry, &err))
 		return; /* fleet.yaml may name another one: its own mistake is told already */
-	if (inventory_load(tree, DEFAULT_INVENTORY, fleet->arena, &fleet->inventory, NULL, problems))
+	if (inventory_load(
+		    tree, DEFAULT_INVENTORY, fleet->arena, &fleet->inventory, NULL, problems))
 		fleet_check_variables(fleet, problems);
 }
 
@@ -85,10 +86,9 @@ bool fleet_load(struct tree *tree, const struct oid *commit, struct fleet **flee
 	load_clients(fleet, tree, problems);
 	if (fleet->policy->encrypted_secrets)
 		fleet_check_encrypted(fleet, tree, problems);
-	if (problems->errors > errors)
-		return false;
-	*fleet_out = STEAL(fleet);
-	return true;
+	if (fleet->inventory)
+		*fleet_out = STEAL(fleet);
+	return problems->errors == errors;
 }
 
 const struct client *fleet_client(const struct fleet *fleet, const char *name)

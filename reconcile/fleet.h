@@ -39,6 +39,8 @@ struct fleet {
  * Jinja in a value that Aviary needs; `aviary_pin`, `aviary_offboard` ("not supported yet");
  * versions that YAML reads as numbers; two clients with one driver root; checks of unknown apps;
  * templates that do not exist; files under secrets/ that are not encrypted (policy).
+ * @param fleet_out  also set on failure where policy and inventory could be read, so that the
+ *                   mistakes of templates can be told in the same run; never to be deployed
  * @return false if errors were added
  */
 MUST_USE bool fleet_load(struct tree *tree, const struct oid *commit, struct fleet **fleet_out,

@@ -129,8 +129,8 @@ static void check_stage(const struct fleet *fleet, size_t stage, struct problems
 		problems_add(problems, POLICY_FILE, line, "put at least one client into its group",
 			"the first stage, '%s', has no client", item->name);
 	else
-		problems_warn(problems, POLICY_FILE, line, "", "stage '%s' has no client",
-			item->name);
+		problems_warn(
+			problems, POLICY_FILE, line, "", "stage '%s' has no client", item->name);
 }
 
 static bool app_exists(const struct fleet *fleet, const char *app)
@@ -150,7 +150,8 @@ static void check_sources(const struct policy *policy, struct tree *tree, struct
 		struct error err;
 		if (tree_stat(tree, file->from, &entry, &err)) {
 			if (entry.type != TREE_FILE && entry.type != TREE_EXECUTABLE)
-				problems_add(problems, POLICY_FILE, file->node ? file->node->line : 0,
+				problems_add(problems, POLICY_FILE,
+					file->node ? file->node->line : 0,
 					"name a file of the repository",
 					"release file '%s' is not a file", file->from);
 			continue;
@@ -172,11 +173,12 @@ void fleet_check_policy(const struct fleet *fleet, struct tree *tree, struct pro
 		check_stage(fleet, i, problems);
 	for (size_t i = 0; i < policy->check_count; i++) {
 		const struct policy_check *check = &policy->checks[i];
-		if (!check->app || (strcmp(check->app, "all") && !app_exists(fleet, check->app)))
+		const char *app = check->app ? check->app : check->name;
+		if (strcmp(app, "all") != 0 && !app_exists(fleet, app))
 			problems_add(problems, POLICY_FILE, check->node ? check->node->line : 0,
 				"write app: all, or the name of an app of some client",
 				"check '%s' is for app '%s', which no client has", check->name,
-				check->app ? check->app : check->name);
+				app);
 	}
 	check_sources(policy, tree, problems);
 }
@@ -187,7 +189,7 @@ static bool is_exempt(const char *path)
 	const char *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
 	return !strcmp(name, "README.md") || !strcmp(name, ".gitkeep") ||
-		!strcmp(name, ".gitignore") || !strcmp(name, ".gitattributes");
+	       !strcmp(name, ".gitignore") || !strcmp(name, ".gitattributes");
 }
 
 static void check_file(struct tree *tree, const char *path, struct problems *problems)
@@ -206,7 +208,8 @@ static void check_file(struct tree *tree, const char *path, struct problems *pro
 		return;
 	error_at(&err, path, 0);
 	if (!err.hint[0])
-		error_hint(&err, "encrypt it with sops, and replace the values that were committed");
+		error_hint(
+			&err, "encrypt it with sops, and replace the values that were committed");
 	problems_add_error(problems, &err);
 }
 

@@ -7,8 +7,8 @@ bool fleet_text_is_jinja(const char *text)
 }
 
 /* Where to send a person whose variable has no place of its own. */
-static void place_of(const struct node *node, const struct fleet *fleet, const char **file,
-	unsigned *line)
+static void place_of(
+	const struct node *node, const struct fleet *fleet, const char **file, unsigned *line)
 {
 	bool known = node && node->file && node->line;
 	*file = known ? node->file : fleet->policy->inventory;
@@ -31,7 +31,8 @@ static const char *need_text(const struct fleet *fleet, const struct host *host,
 			"'%s' of host '%s' must be a text, not a %s", name, host->name,
 			value->len ? node_kind_name(value->kind) : "empty one");
 	else if (fleet_text_is_jinja(value->text))
-		problems_add(problems, file, line, "write the value itself: only Ansible reads Jinja",
+		problems_add(problems, file, line,
+			"write the value itself: only Ansible reads Jinja",
 			"'%s' of host '%s' is a Jinja expression", name, host->name);
 	else
 		return value->text;
@@ -42,15 +43,15 @@ static bool client_name_is_valid(const char *name)
 {
 	size_t len = strlen(name);
 	return len >= 1 && len <= 31 && name[0] >= 'a' && name[0] <= 'z' &&
-		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
 }
 
 static bool app_name_is_valid(const char *name)
 {
 	size_t len = strlen(name);
 	return len >= 1 && len <= 63 && name[0] != '-' && name[0] != '_' &&
-		strspn(name,
-			"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == len;
+	       strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
+		       len;
 }
 
 static bool read_app(const struct node *item, struct client *client, struct problems *problems)
@@ -131,7 +132,8 @@ static const char *render_text(const struct fleet *fleet, const struct client *c
 	auto_free char *out = NULL;
 	struct error err;
 
-	if (!mustache_text(place ? place : fleet->policy->node, text, client->context, &out, &err)) {
+	if (!mustache_text(
+		    place ? place : fleet->policy->node, text, client->context, &out, &err)) {
 		problems_add_error(problems, &err);
 		return NULL;
 	}
@@ -146,7 +148,7 @@ static bool read_root(const struct fleet *fleet, struct client *client, struct p
 	if (!client->root)
 		return false;
 	bool inside = client->root[0] == '/' && client->root[1] && !strstr(client->root, "/../") &&
-		!fleet_text_is_jinja(client->root) && strlen(client->root) < 512;
+		      !fleet_text_is_jinja(client->root) && strlen(client->root) < 512;
 	if (!inside)
 		problems_add(problems, POLICY_FILE, place ? place->line : 0,
 			"write an absolute path, for example /srv/fleet/{{client_name}}",

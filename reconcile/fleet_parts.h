@@ -16,5 +16,4 @@ void fleet_check_variables(const struct fleet *fleet, struct problems *problems)
 void fleet_check_policy(const struct fleet *fleet, struct tree *tree, struct problems *problems);
 
 /** Files below secrets/ (and those that fleet.yaml names) are encrypted. */
-void fleet_check_encrypted(
-	const struct fleet *fleet, struct tree *tree, struct problems *problems);
+void fleet_check_encrypted(const struct fleet *fleet, struct tree *tree, struct problems *problems);

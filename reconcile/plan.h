@@ -38,9 +38,10 @@ struct plan_stage {
 };
 
 struct plan {
-	char base[OID_HEX + 1];     /* commit compared with; "" nothing */
-	char target[OID_HEX + 1];   /* "" a folder as it lies */
-	char digest[16];            /* "p-5a30e7c1" */
+	char base[OID_HEX + 1];   /* commit compared with; "" nothing */
+	char target[OID_HEX + 1]; /* "" a folder as it lies */
+	char digest[16];          /* "p-5a30e7c1" */
+	size_t entry_capacity;
 	struct plan_entry *entries; /* all that are not unchanged, by stage, then name */
 	size_t entry_count;
 	size_t changed; /* onboard, upgrade, rollback */
@@ -83,7 +84,15 @@ void plan_free(struct plan *plan);
 DEFINE_CLEANUP(struct plan, plan_free)
 #define auto_plan CLEANUP(plan_free_at)
 
-/** As specs/output.md shows it. */
+/**
+ * The commit that plans compare with: that of the newest rollout, in git order, which ended
+ * succeeded. Commits that the repository lacks do not count.
+ * @param commit_out  empty: nothing was deployed yet
+ */
+MUST_USE bool plan_last_deployed(
+	struct repo *repo, const struct status *status, struct oid *commit_out, struct error *err);
+
+/** For people: first the answer, then a line per client that changes, with its reasons. */
 void plan_to_text(const struct plan *plan, struct buf *out);
 /** design.md section 8: {from, to, plan, verdict, changed, unchanged, clients, warnings}. */
 void plan_to_json(const struct plan *plan, struct buf *out);

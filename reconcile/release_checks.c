@@ -29,8 +29,8 @@ static const char *render(struct check_reader *reader, const struct node *place,
 	return arena_str(reader->arena, out);
 }
 
-static void render_headers(struct check_reader *reader, const struct node *headers,
-	struct client_check *check)
+static void render_headers(
+	struct check_reader *reader, const struct node *headers, struct client_check *check)
 {
 	check->headers = arena_array(
 		reader->arena, (headers ? headers->count : 0) + 1, sizeof(*check->headers));
@@ -48,11 +48,10 @@ static void render_check(
 	check->policy = policy;
 	check->target = render(reader, policy->node, policy->target);
 	check->body = render(reader, policy->node, policy->body);
-	check->argv =
-		arena_array(reader->arena, policy->command.count + 1, sizeof(*check->argv));
+	check->argv = arena_array(reader->arena, policy->command.count + 1, sizeof(*check->argv));
 	for (size_t i = 0; i < policy->command.count; i++)
-		check->argv[i] = render(
-			reader, policy->command.nodes ? policy->command.nodes[i] : policy->node,
+		check->argv[i] = render(reader,
+			policy->command.nodes ? policy->command.nodes[i] : policy->node,
 			policy->command.items[i]);
 	render_headers(reader, policy->headers, check);
 }

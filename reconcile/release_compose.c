@@ -98,7 +98,7 @@ static void check_pinned(struct compose_reader *reader, const char *service, con
 static void check_source(struct compose_reader *reader, const char *service, const char *source)
 {
 	bool relative = !strcmp(source, ".") || !strcmp(source, "..") ||
-		!strncmp(source, "./", 2) || !strncmp(source, "../", 3) || *source == '~';
+			!strncmp(source, "./", 2) || !strncmp(source, "../", 3) || *source == '~';
 	if (!relative)
 		return;
 	const struct release_source *text =
@@ -110,8 +110,8 @@ static void check_source(struct compose_reader *reader, const char *service, con
 		source);
 }
 
-static void read_volumes(struct compose_reader *reader, const char *service,
-	const struct node *volumes)
+static void read_volumes(
+	struct compose_reader *reader, const char *service, const struct node *volumes)
 {
 	for (size_t i = 0; volumes && volumes->kind == NODE_LIST && i < volumes->count; i++) {
 		const struct node *item = volumes->items[i];
@@ -123,7 +123,7 @@ static void read_volumes(struct compose_reader *reader, const char *service,
 			if (strchr(item->text, ':'))
 				check_source(reader, service, host);
 		} else if (source && source->kind == NODE_STRING && kind &&
-			kind->kind == NODE_STRING && !strcmp(kind->text, "bind")) {
+			   kind->kind == NODE_STRING && !strcmp(kind->text, "bind")) {
 			if (source->text[0] != '/')
 				check_source(reader, service, source->text);
 		}
@@ -158,8 +158,8 @@ static void parse_compose(struct compose_reader *reader)
 	const struct node *root = NULL;
 	struct error err;
 
-	if (!node_parse_yaml(arena, file->from, file->shape, file->shape_len, &options, &root,
-		    &err)) {
+	if (!node_parse_yaml(
+		    arena, file->from, file->shape, file->shape_len, &options, &root, &err)) {
 		/* the line is one of the rendered text, not of the template */
 		problems_add(&reader->facts->problems, file->from, 0,
 			"look at it with: aviary render CLIENT --out DIR",
@@ -198,16 +198,15 @@ static const struct compose_facts *get_facts(struct release_builder *builder,
 	return facts;
 }
 
-static void set_version(struct release *release, size_t app, const char *version,
-	struct release_place place)
+static void set_version(
+	struct release *release, size_t app, const char *version, struct release_place place)
 {
 	release->apps[app].version = arena_str(release->arena, version);
 	release->app_places[app].file = arena_str(release->arena, place.file);
 	release->app_places[app].line = place.line;
 }
 
-static bool version_from_variable(
-	const struct client *client, struct release *release, size_t app)
+static bool version_from_variable(const struct client *client, struct release *release, size_t app)
 {
 	auto_free char *name = mem_printf("%s_version", release->apps[app].name);
 	for (char *c = name; *c; c++)

@@ -45,8 +45,7 @@ static void trace_file(struct release_trace *trace, const struct release_source 
 
 static void trace_secret(struct release_trace *trace, const struct node *leaf)
 {
-	struct release_input *input =
-		find_input(trace, INPUT_SECRET, release_secret_name(leaf));
+	struct release_input *input = find_input(trace, INPUT_SECRET, release_secret_name(leaf));
 	input->used_by |= trace->bit;
 	if (input->value)
 		return;
@@ -213,7 +212,7 @@ static bool ends_with(const char *text, const char *end)
 static bool is_one_line_file(const struct policy_file *file)
 {
 	return ends_with(file->to, ".env") || ends_with(file->from, "env.mustache") ||
-		ends_with(file->to, ".yml") || ends_with(file->to, ".yaml");
+	       ends_with(file->to, ".yml") || ends_with(file->to, ".yaml");
 }
 
 static bool render(struct release_trace *trace, const struct policy_file *file,
@@ -221,8 +220,8 @@ static bool render(struct release_trace *trace, const struct policy_file *file,
 {
 	struct mustache_options options = {
 		.strict = true,
-		.escape = ends_with(file->to, ".html") ? MUSTACHE_ESCAPE_HTML
-						       : MUSTACHE_ESCAPE_NONE,
+		.escape =
+			ends_with(file->to, ".html") ? MUSTACHE_ESCAPE_HTML : MUSTACHE_ESCAPE_NONE,
 		.hooks = {.data = trace,
 			.partial = on_partial,
 			.read = on_read,
@@ -233,8 +232,8 @@ static bool render(struct release_trace *trace, const struct policy_file *file,
 		buf_add(out, source->text, source->len);
 		return true;
 	}
-	if (!mustache_render(source->path, source->text, source->len, trace->context, &options, out,
-		    err))
+	if (!mustache_render(
+		    source->path, source->text, source->len, trace->context, &options, out, err))
 		return false;
 	if (!trace->bad.code)
 		return true;
@@ -291,7 +290,7 @@ static bool render_one(struct release_trace *trace, size_t index, struct problem
 		.mode = (unsigned)file->mode,
 		.bit = trace->bit};
 	bool good = render_file(trace, file, false, out, &err) &&
-		(!content || render_file(trace, file, true, out, &err));
+		    (!content || render_file(trace, file, true, out, &err));
 	trace->want_content = content;
 	if (!good) {
 		problems_add_error(problems, &err);

@@ -80,8 +80,8 @@ static bool read_values(struct release_builder *builder, const char *path, const
 	struct arena *arena, const struct node **node_out, struct error *err)
 {
 	if (builder->keyring)
-		return sops_decrypt_yaml(path, text->text, text->len, builder->keyring, arena,
-			node_out, NULL, err);
+		return sops_decrypt_yaml(
+			path, text->text, text->len, builder->keyring, arena, node_out, NULL, err);
 	return sops_peek_yaml(path, text->text, text->len, arena, node_out, err);
 }
 

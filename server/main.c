@@ -6,6 +6,9 @@
 
 /* In the order of `aviary --help`. */
 static const struct command *const commands[] = {
+	&command_validate,
+	&command_plan,
+	&command_render,
 	&command_inventory,
 };
 

@@ -9,3 +9,6 @@ struct command {
 };
 
 extern const struct command command_inventory;
+extern const struct command command_plan;
+extern const struct command command_render;
+extern const struct command command_validate;

@@ -1,0 +1,103 @@
+/* reconcile/plan_parts.h - what the files of module plan share; nobody else includes it */
+#pragma once
+#include "reconcile/plan.h"
+
+struct reason_list {
+	struct plan_reason *items;
+	size_t count, capacity;
+};
+PRINTF(4, 5)
+void reason_add(struct reason_list *list, const char *file, unsigned line, const char *format, ...);
+void reason_list_clear(struct reason_list *list);
+
+/** One tree of the infra repo with everything to build releases of it. */
+struct plan_side {
+	struct oid commit; /* empty: the folder */
+	struct tree *tree;
+	bool tree_borrowed;
+	struct fleet *fleet;           /* NULL: cannot be read, see `why` */
+	struct release_builder *keyed; /* NULL: without keys */
+	struct release_builder *plain;
+	char why[1024];
+};
+
+/** What the target wants of one client; index as in fleet->clients. */
+struct plan_wanted {
+	char digest[DIGEST_TEXT]; /* under the newest key; "" without keys if it uses secrets */
+	char key[KEY_ID_TEXT];
+	char plain[DIGEST_TEXT];
+	char checks[DIGEST_TEXT];
+	struct client_app *apps; /* work->arena */
+	size_t app_count;
+};
+
+/** What base and target, both without keys, show of one client. */
+struct plan_change {
+	const char *client;
+	const char *stage;
+	enum plan_action action;
+	struct reason_list reasons;
+	char *summary;
+};
+
+struct plan_work {
+	const struct plan_request *request;
+	struct plan *plan;
+	struct problems *problems;
+	struct arena *arena;
+	struct plan_side target;
+	struct plan_side *base;   /* NULL: nothing */
+	struct plan_side **sides; /* of other commits that clients run; owned */
+	size_t side_count, side_capacity;
+	struct plan_wanted *wanted;
+	struct plan_change *changes; /* sorted by client */
+	size_t change_count;
+	size_t *stages;                        /* effective stage of each target client */
+	const struct member_record **last;     /* newest membership of each target client */
+	const struct rollout_record **last_of; /* the rollout of it */
+	const struct rollout_record *own;      /* newest rollout of the target commit, or NULL */
+	int max_changed;                       /* after the ratchet */
+	enum policy_coverage canary_coverage;
+};
+
+/* ---- sides ---- */
+/** Side of a commit, from those known or read now. NULL: err says why. */
+struct plan_side *plan_side_get(struct plan_work *work, const char *commit, struct error *err);
+MUST_USE bool plan_side_open(struct plan_work *work, struct plan_side *side);
+void plan_side_clear(struct plan_side *side);
+/** Release of one client on a side. @param key  NULL: without keys */
+MUST_USE bool plan_side_release(struct plan_side *side, const struct client *client,
+	const struct digest_key *key, struct release **release_out, struct problems *problems);
+/** Wanted releases of all clients; mistakes that several clients share are told once. */
+MUST_USE bool plan_build_wanted(struct plan_work *work);
+
+/* ---- reasons ---- */
+struct plan_pair {
+	const struct plan_side *old_side, *new_side;
+	const struct client *old_client, *new_client;
+	const struct release *old_release, *new_release;
+	bool encrypted; /* built without keys */
+};
+/** Why the new release differs from the old one, the most telling first. */
+void plan_explain(const struct plan_pair *pair, struct reason_list *reasons, char **summary_out);
+/** Subject of a first onboarding: its apps and their versions. */
+char *plan_summary_apps(const struct client_app *apps, size_t count);
+
+/* ---- comparing ---- */
+MUST_USE bool plan_compare_trees(struct plan_work *work);
+void plan_make_digest(struct plan_work *work);
+/** Entries from the status branch's records. */
+MUST_USE bool plan_compare_records(struct plan_work *work);
+/** Entries from the two trees alone. */
+void plan_take_changes(struct plan_work *work);
+struct plan_entry *plan_add_entry(struct plan_work *work);
+/** Entry of a target client with all but action, from and reasons. */
+struct plan_entry *plan_add_client(struct plan_work *work, size_t index);
+void plan_entry_take(struct plan_entry *entry, struct reason_list *reasons, char *summary);
+void plan_find_members(struct plan_work *work);
+void plan_check_renamed(struct plan_work *work);
+
+/* ---- policy ---- */
+/** Stages and limits: the stricter of base and target where fleet.yaml changed. */
+void plan_set_policy(struct plan_work *work);
+void plan_judge(struct plan_work *work);

@@ -1,0 +1,303 @@
+#include "base/clock.h"
+#include "reconcile/plan_parts.h"
+
+/* ---- the ratchet: the stricter of the old and the new policy, key by key --------------------- */
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static size_t wave(bool percent, int64_t batch, size_t clients)
+{
+	size_t size = percent ? clients * (size_t)batch / 100 : (size_t)batch;
+	return size ? size : 1;
+}
+
+static void set_stage(struct plan_stage *stage, const struct policy_stage *policy)
+{
+	*stage = (struct plan_stage){.name = mem_dup_str(policy->name),
+		.batch_is_percent = policy->batch_is_percent,
+		.batch = policy->batch,
+		.bake_ms = policy->bake_ms,
+		.max_failures = policy->max_failures};
+}
+
+static const struct policy_stage *find_stage(const struct policy *policy, const char *name)
+{
+	for (size_t i = 0; i < policy->stage_count; i++)
+		if (!strcmp(policy->stages[i].name, name))
+			return &policy->stages[i];
+	return NULL;
+}
+
+/* @p clients: members of the stage, for comparing a number with a percentage */
+static void make_stricter(struct plan_stage *stage, const struct policy_stage *old, size_t clients)
+{
+	stage->bake_ms = most(stage->bake_ms, old->bake_ms);
+	stage->max_failures = least(stage->max_failures, old->max_failures);
+	if (wave(old->batch_is_percent, old->batch, clients) >=
+		wave(stage->batch_is_percent, stage->batch, clients))
+		return;
+	stage->batch_is_percent = old->batch_is_percent;
+	stage->batch = old->batch;
+}
+
+static size_t members(const struct fleet *fleet, const char *stage)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < fleet->client_count; i++)
+		count += !strcmp(fleet->policy->stages[fleet->clients[i].stage].name, stage);
+	return count;
+}
+
+/* A removed stage keeps its place once: before the next one that is still there. */
+static void add_removed(
+	struct plan *plan, const struct policy *old, const struct policy *new, const char *before)
+{
+	for (size_t i = 0; i < old->stage_count; i++) {
+		if (find_stage(new, old->stages[i].name))
+			continue;
+		size_t next = i + 1;
+		while (next < old->stage_count && !find_stage(new, old->stages[next].name))
+			next++;
+		const char *follows = next < old->stage_count ? old->stages[next].name : NULL;
+		if (before == follows || (before && follows && !strcmp(before, follows)))
+			set_stage(&plan->stages[plan->stage_count++], &old->stages[i]);
+	}
+}
+
+static void set_stages(struct plan_work *work, const struct policy *new, const struct policy *old)
+{
+	struct plan *plan = work->plan;
+	size_t most_stages = new->stage_count + (old ? old->stage_count : 0);
+	plan->stages = mem_zero(most_stages, sizeof(*plan->stages));
+	for (size_t i = 0; i < new->stage_count; i++) {
+		const struct policy_stage *stage = &new->stages[i];
+		if (old)
+			add_removed(plan, old, new, stage->name);
+		struct plan_stage *out = &plan->stages[plan->stage_count++];
+		const struct policy_stage *before = old ? find_stage(old, stage->name) : NULL;
+		set_stage(out, stage);
+		if (before)
+			make_stricter(out, before, members(work->target.fleet, stage->name));
+	}
+	if (old)
+		add_removed(plan, old, new, NULL);
+}
+
+static bool fleet_file_differs(struct plan_work *work)
+{
+	struct tree_entry new, old;
+	struct error err;
+	if (!work->base)
+		return false;
+	return !tree_stat(work->target.tree, POLICY_FILE, &new, &err) ||
+	       !tree_stat(work->base->tree, POLICY_FILE, &old, &err) ||
+	       !oid_equal(&new.id, &old.id);
+}
+
+void plan_set_policy(struct plan_work *work)
+{
+	struct plan *plan = work->plan;
+	struct policy *new = work->target.fleet->policy;
+	const struct policy *old = NULL;
+
+	plan->fleet_changed = fleet_file_differs(work);
+	if (plan->fleet_changed && work->base->fleet)
+		old = work->base->fleet->policy;
+	set_stages(work, new, old);
+	plan->roll_back = new->on_failure == ON_FAILURE_ROLLBACK;
+	plan->verify_interval_ms = new->verify_interval_ms;
+	plan->verify_timeout_ms = new->verify_timeout_ms;
+	plan->verify_healthy = new->verify_healthy;
+	work->max_changed = (int)new->max_changed;
+	work->canary_coverage = new->canary_coverage;
+	if (!old)
+		return;
+	plan->verify_healthy = most(new->verify_healthy, old->verify_healthy);
+	work->max_changed = (int)least(new->max_changed, old->max_changed);
+	if (old->canary_coverage > new->canary_coverage)
+		work->canary_coverage = old->canary_coverage;
+	new->pinned_images |= old->pinned_images;
+}
+
+/* ---- verdict -------------------------------------------------------------------------------- */
+
+static bool changes(const struct plan_entry *entry)
+{
+	return entry->action == PLAN_ONBOARD || entry->action == PLAN_UPGRADE ||
+	       entry->action == PLAN_ROLLBACK;
+}
+
+static size_t count_actions(struct plan *plan)
+{
+	size_t held = 0;
+	plan->changed = 0;
+	for (size_t i = 0; i < plan->entry_count; i++) {
+		const struct plan_entry *entry = &plan->entries[i];
+		plan->changed += changes(entry);
+		if (entry->action != PLAN_HELD)
+			continue;
+		held++;
+		if (entry->stage < plan->stage_count)
+			plan->stages[entry->stage].blocked = true;
+	}
+	return held;
+}
+
+/* A held client is changed and not healthy: its own stage may go on, no later one. */
+static bool some_may_start(const struct plan *plan)
+{
+	size_t last = 0;
+	while (last + 1 < plan->stage_count && !plan->stages[last].blocked)
+		last++;
+	for (size_t i = 0; i < plan->entry_count; i++)
+		if (changes(&plan->entries[i]) && plan->entries[i].stage <= last)
+			return true;
+	return false;
+}
+
+static void refuse_held(struct plan *plan)
+{
+	auto_buf struct buf names = BUF_INIT(600);
+	size_t told = 0, left = 0;
+	for (size_t i = 0; i < plan->entry_count; i++) {
+		if (plan->entries[i].action != PLAN_HELD)
+			continue;
+		if (told < 8)
+			buf_addf(&names, "%s%s", told++ ? ", " : "", plan->entries[i].client);
+		else
+			left++;
+	}
+	if (left)
+		buf_addf(&names, " and %zu more", left);
+	strlist_addf(&plan->refusals, "no client may start: held %s", names.text);
+}
+
+static void check_max_changed(struct plan_work *work)
+{
+	struct plan *plan = work->plan;
+	const struct status *status = work->request->status;
+	size_t recorded = 0, touched = 0;
+
+	if (!status && work->base && work->base->fleet)
+		recorded = work->base->fleet->client_count;
+	for (size_t i = 0; status && i < status->client_count; i++)
+		recorded += status->clients[i]->state != CLIENT_OFFBOARDED;
+	for (size_t i = 0; i < plan->entry_count; i++) {
+		enum plan_action action = plan->entries[i].action;
+		touched += action == PLAN_UPGRADE || action == PLAN_ROLLBACK ||
+			   action == PLAN_VANISHED;
+	}
+	if (recorded && touched * 100 > (size_t)work->max_changed * recorded)
+		strlist_addf(&plan->refusals,
+			"%zu of %zu recorded clients would change or vanish: policy.max_changed is %d%%",
+			touched, recorded, work->max_changed);
+}
+
+/* ---- canary coverage ------------------------------------------------------------------------ */
+
+static bool runs_on_canary(const struct plan_work *work, const char *app)
+{
+	const struct fleet *fleet = work->target.fleet;
+	for (size_t i = 0; i < fleet->client_count; i++) {
+		const struct client *client = &fleet->clients[i];
+		for (size_t k = 0; !work->stages[i] && k < client->app_count; k++)
+			if (!strcmp(client->apps[k], app))
+				return true;
+	}
+	return false;
+}
+
+/* Is this app one of those that change for the client: "app X", "X 1 -> 2", or all of a new one. */
+static bool app_changes(const struct plan_entry *entry, const char *app)
+{
+	size_t len = strlen(app);
+	if (entry->action == PLAN_ONBOARD)
+		return true;
+	for (size_t i = 0; i < entry->reason_count; i++) {
+		const char *text = entry->reasons[i].text;
+		if (!strncmp(text, "app ", 4))
+			text += 4;
+		if (!strncmp(text, app, len) && text[len] == ' ' &&
+			(strstr(text, " -> ") || strstr(text, " added")))
+			return true;
+	}
+	return false;
+}
+
+static void add_coverage(struct plan_work *work, const char *app)
+{
+	struct plan *plan = work->plan;
+	const char *only = NULL;
+	size_t others = 0;
+	for (size_t i = 0; i < plan->entry_count; i++) {
+		const struct plan_entry *entry = &plan->entries[i];
+		bool has = false;
+		for (size_t k = 0; k < entry->app_count; k++)
+			has |= !strcmp(entry->apps[k].name, app);
+		if (!has || !changes(entry) || !app_changes(entry, app))
+			continue;
+		if (!only)
+			only = entry->client;
+		else
+			others++;
+	}
+	auto_free char *text =
+		others ? mem_printf("%s changes on no canary (%s and %zu more run it)", app, only,
+				 others)
+		       : mem_printf("%s changes on no canary (only %s runs it)", app,
+				 only ? only : "");
+	if (work->canary_coverage == COVERAGE_REFUSE)
+		strlist_addf(&plan->refusals, "%s: policy.canary_coverage", text);
+	else
+		problems_warn(&plan->warnings, "", 0, "", "%s: canary_coverage", text);
+}
+
+static void check_coverage(struct plan_work *work)
+{
+	struct plan *plan = work->plan;
+	auto_strlist struct strlist told = STRLIST_INIT;
+	if (work->canary_coverage == COVERAGE_OFF)
+		return;
+	for (size_t i = 0; i < plan->entry_count; i++) {
+		const struct plan_entry *entry = &plan->entries[i];
+		if (!changes(entry) || !entry->stage)
+			continue;
+		for (size_t k = 0; k < entry->app_count; k++) {
+			const char *app = entry->apps[k].name;
+			if (strlist_has(&told, app) || !app_changes(entry, app))
+				continue;
+			strlist_add(&told, app);
+			if (!runs_on_canary(work, app))
+				add_coverage(work, app);
+		}
+	}
+}
+
+void plan_judge(struct plan_work *work)
+{
+	struct plan *plan = work->plan;
+	size_t held = count_actions(plan);
+
+	if (plan->changed || held) {
+		check_coverage(work);
+		if (!some_may_start(plan))
+			refuse_held(plan);
+	}
+	check_max_changed(work);
+	bool failed = work->own &&
+		      (work->own->state == ROLLOUT_FAILED || work->own->state == ROLLOUT_ABORTED);
+	if (failed)
+		plan->verdict = PLAN_NOTHING;
+	else if (plan->refusals.count)
+		plan->verdict = PLAN_REFUSED;
+	else
+		plan->verdict = plan->changed ? PLAN_ALLOWED : PLAN_NOTHING;
+}

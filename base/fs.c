@@ -188,9 +188,9 @@ static void temp_name(const char *name, char *temp)
 	(void)snprintf(temp, TEMP_SIZE, ".%.200s.%016llx.new", name, (unsigned long long)salt);
 }
 
-static bool write_temp(int folder, const char *temp, const void *bytes, size_t len, mode_t mode)
+static bool create_file(int folder, const char *name, const void *bytes, size_t len, mode_t mode)
 {
-	int fd = openat(folder, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return false;
 	bool good = write_all(fd, bytes, len) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
@@ -199,6 +199,16 @@ static bool write_temp(int folder, const char *temp, const void *bytes, size_t l
 		return false;
 	errno = saved;
 	return good;
+}
+
+bool fs_create_at(
+	int folder, const char *name, const void *bytes, size_t len, mode_t mode, struct error *err)
+{
+	if (create_file(folder, name, bytes, len, mode))
+		return true;
+	if (errno == EEXIST)
+		return error_set(err, ERR_INVALID, "'%s' exists already", name);
+	return error_errno(err, errno, "cannot write '%s'", name);
 }
 
 static bool rename_durably(int folder, const char *from, const char *to)
@@ -212,7 +222,7 @@ bool fs_write_at(
 {
 	char temp[TEMP_SIZE];
 	temp_name(name, temp);
-	if (write_temp(folder, temp, bytes, len, mode) && rename_durably(folder, temp, name))
+	if (create_file(folder, temp, bytes, len, mode) && rename_durably(folder, temp, name))
 		return true;
 	int saved = errno;
 	(void)unlinkat(folder, temp, 0); /* the first failure is the one to tell */

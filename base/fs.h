@@ -24,6 +24,10 @@ MUST_USE bool fs_write(
 /** As fs_write(), relative to an open folder, which is fsynced too. */
 MUST_USE bool fs_write_at(int folder, const char *name, const void *bytes, size_t len, mode_t mode,
 	struct error *err);
+/** A new file, fsynced, for folders that nobody looks into yet. ERR_INVALID if it exists. The
+ * caller fsyncs the folder. */
+MUST_USE bool fs_create_at(int folder, const char *name, const void *bytes, size_t len, mode_t mode,
+	struct error *err);
 /** rename() inside an open folder, which is fsynced. An existing @p to is replaced as by rename().
  */
 MUST_USE bool fs_rename_at(int folder, const char *from, const char *to, struct error *err);

@@ -1,0 +1,64 @@
+/* reconcile/git_thread.h - the one thread that does all git work, so that a hanging remote delays
+ * no rollback
+ *
+ * Two kinds of work, in the order asked: look (fetch the tracked branch and the status branch, plan
+ * the newest commit) and append (facts to the status branch). Answers come as messages.
+ */
+#pragma once
+#include "git/remote.h"
+#include "reconcile/fact.h"
+#include "reconcile/inbox.h"
+#include "reconcile/plan.h"
+
+struct git_options {
+	const char *state_dir;
+	struct remote_options infra; /* the infra repository */
+	const char *branch;          /* tracked */
+	const char *status_url;      /* NULL: the infra repository */
+	const char *status_branch;
+	const char *author;
+	const struct keyring *keyring; /* borrowed */
+	bool accept_history;           /* for the first look only */
+};
+
+/** What a look found. */
+struct look_result {
+	bool reached;     /* the remote answered */
+	bool nothing_new; /* neither branch moved since the last look */
+	struct oid head;  /* newest commit of the tracked branch */
+	char subject[200];
+	char author[120];
+	struct status *status;   /* as of now; NULL when nothing_new */
+	struct plan *plan;       /* of head; NULL when nothing is to be planned or it was refused */
+	struct strlist refusals; /* the commit was refused: one sentence each */
+	char refused_plan[16];   /* plan digest of a commit that policy refused */
+	const char *waits;       /* why no plan is made: "held", "refused before", or NULL */
+	struct rollout_record *resume; /* a rollout that the branch says is running, and */
+	struct plan
+		*resume_plan; /* the plan of its commit; may be NULL if it does not load any more */
+	char resume_author[120];
+};
+void look_result_free(struct look_result *result);
+
+struct look_request {
+	bool force;  /* plan again though nothing moved */
+	bool resume; /* a running rollout of the branch is to be gone on with */
+};
+
+struct git_thread;
+MUST_USE bool git_thread_new(const struct git_options *options, struct inbox *inbox,
+	struct git_thread **thread_out, struct error *err);
+/** Ends what runs at once (remote calls are cancelled) and joins. */
+void git_thread_free(struct git_thread *thread);
+DEFINE_CLEANUP(struct git_thread, git_thread_free)
+#define auto_git_thread CLEANUP(git_thread_free_at)
+
+/** Answered by MESSAGE_LOOKED. */
+void git_thread_look(struct git_thread *thread, struct look_request request);
+/** Answered by MESSAGE_APPENDED. The array and its facts stay the caller's and must live until
+ * then. */
+void git_thread_append(struct git_thread *thread, struct fact *const *facts, size_t count);
+/** Prune rollback tags; no answer, failures are logged. */
+void git_thread_prune_tags(struct git_thread *thread, size_t keep);
+/** A handle of the mirror for another thread. */
+MUST_USE bool git_thread_repo(struct git_thread *thread, struct repo **repo_out, struct error *err);

@@ -1,0 +1,288 @@
+#include "reconcile/look.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+/* Of the succeeded rollouts only so many are compared in git order; older ones cannot be newer. */
+#define LOOK_BASE_CANDIDATES 50
+
+void look_result_free(struct look_result *result)
+{
+	if (!result)
+		return;
+	status_free(result->status);
+	plan_free(result->plan);
+	plan_free(result->resume_plan);
+	strlist_clear(&result->refusals);
+	if (result->resume)
+		rollout_record_clear(result->resume);
+	free(result->resume);
+	free(result);
+}
+DEFINE_CLEANUP(struct look_result, look_result_free)
+#define auto_look_result CLEANUP(look_result_free_at)
+
+static bool fetch_head(struct looker *looker, struct oid *head_out, struct error *err)
+{
+	auto_free char *ref = mem_printf("refs/heads/%s", looker->options->branch);
+	auto_free char *tracking = mem_printf("refs/remotes/origin/%s", looker->options->branch);
+	const char *const refs[] = {ref};
+	bool forward = true;
+	if (!remote_fetch(looker->infra, looker->repo, "origin", refs, 1, NULL, err) ||
+		!repo_ref(looker->repo, tracking, head_out, err))
+		return error_wrap(err, "repository");
+	if (looker->head.hex[0] &&
+		!repo_is_ancestor(looker->repo, &looker->head, head_out, &forward, err))
+		return false;
+	if (!forward)
+		log_warn("tracked branch was rewritten", LOG_STR("before", looker->head.hex),
+			LOG_STR("commit", head_out->hex));
+	return true;
+}
+
+static bool describe(struct looker *looker, const struct oid *commit, char *subject,
+	size_t subject_size, char *author, size_t author_size, struct error *err)
+{
+	auto_commit_info struct commit_info info = {0};
+	auto_buf struct buf clean = BUF_INIT(4096);
+	if (!commit_read(looker->repo, commit, &info, err))
+		return false;
+	buf_add_clean(&clean, info.subject, strlen(info.subject));
+	(void)snprintf(subject, subject_size, "%s", clean.text);
+	buf_clear(&clean);
+	buf_add_clean(&clean, info.author_name, strlen(info.author_name));
+	(void)snprintf(author, author_size, "%s", clean.text);
+	return true;
+}
+
+/* The commit of the newest rollout, in git order, that ended succeeded. */
+static bool last_deployed(
+	struct looker *looker, const struct status *status, struct oid *base_out, struct error *err)
+{
+	*base_out = (struct oid){0};
+	for (size_t i = 0, seen = 0; i < status->rollout_count && seen < LOOK_BASE_CANDIDATES;
+		i++) {
+		const struct rollout_record *record = status->rollouts[i];
+		struct oid commit = {0};
+		bool newer = false;
+		memcpy(commit.hex, record->commit, sizeof(commit.hex));
+		if (record->state != ROLLOUT_SUCCEEDED || !repo_has_commit(looker->repo, &commit))
+			continue;
+		seen++;
+		if (base_out->hex[0] &&
+			!repo_is_ancestor(looker->repo, base_out, &commit, &newer, err))
+			return false;
+		if (!base_out->hex[0] || (newer && !oid_equal(base_out, &commit)))
+			*base_out = commit;
+	}
+	return true;
+}
+
+/* ---- digest keys -------------------------------------------------------------------------------
+ */
+
+/* Who may read the digest keys: whoever may read the shared secrets, else this service. */
+static bool key_recipients(struct looker *looker, const struct oid *head,
+	struct strlist *recipients, struct error *err)
+{
+	auto_tree struct tree *tree = NULL;
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	auto_problems struct problems problems = {0};
+	auto_buf struct buf text = BUF_INIT(TREE_FILE_MAX);
+	struct policy *policy;
+	if (!tree_open_commit(looker->repo, head, &tree, err))
+		return false;
+	if (policy_load(tree, arena, &policy, &problems) && policy->secrets_shared &&
+		tree_read(tree, policy->secrets_shared, &text, NULL, err) &&
+		sops_recipients(policy->secrets_shared, text.text, text.len, recipients, err) &&
+		recipients->count)
+		return true;
+	/* A commit that does not even read is refused by the plan, with a better sentence. */
+	keyring_recipients(looker->options->keyring, recipients);
+	return true;
+}
+
+/* Ids are never used twice, also when the list itself is lost. */
+static void next_key_id(const struct status *status, char id[KEY_ID_TEXT])
+{
+	unsigned long newest = 0;
+	for (size_t i = 0; i < status->client_count; i++) {
+		const char *key = status->clients[i]->current.release_key;
+		unsigned long number = key[0] == 'k' ? strtoul(key + 1, NULL, 10) : 0;
+		newest = number > newest ? number : newest;
+	}
+	(void)snprintf(id, KEY_ID_TEXT, "k%lu", newest + 1);
+}
+
+static bool make_digest_keys(struct looker *looker, const struct oid *head,
+	const struct status *status, struct digest_keys *keys, struct error *err)
+{
+	auto_strlist struct strlist recipients = STRLIST_INIT;
+	auto_buf struct buf text = BUF_INIT(1 << 20);
+	char id[KEY_ID_TEXT];
+	if (!key_recipients(looker, head, &recipients, err) || !digest_keys_add(keys, err))
+		return false;
+	next_key_id(status, id);
+	memcpy(keys->items[keys->count - 1].id, id, sizeof(id));
+	if (!digest_keys_write(keys, &recipients, &text, err))
+		return error_wrap(err, "digest key");
+	auto_fact struct fact *fact = fact_digest_keys(id, text.text, text.len);
+	struct fact *const facts[] = {fact};
+	log_info("digest key made", LOG_STR("key", id));
+	return ledger_append(looker->ledger, facts, 1, err);
+}
+
+/* Read the digest keys, or make them on first use and when no identity opens them any more. */
+static bool digest_keys_of(struct looker *looker, const struct oid *head,
+	const struct status *status, struct digest_keys *keys, struct error *err)
+{
+	*keys = (struct digest_keys){0};
+	if (status->digest_keys) {
+		if (digest_keys_read(status->digest_keys, status->digest_keys_len,
+			    looker->options->keyring, keys, err))
+			return true;
+		if (err->code != ERR_AUTH)
+			return error_wrap(err, "digest-key.sops.yaml");
+		log_warn("digest keys are lost: no identity opens them", LOG_ERROR_FIELD(err));
+	}
+	return make_digest_keys(looker, head, status, keys, err);
+}
+
+/* ---- plans -------------------------------------------------------------------------------------
+ */
+
+static void problems_to_sentences(const struct problems *problems, struct strlist *out)
+{
+	for (size_t i = 0; i < problems->count; i++) {
+		const struct problem *item = &problems->items[i];
+		const char *colon = item->fix[0] ? ": " : "";
+		if (item->warning)
+			continue;
+		if (item->file[0] && item->line)
+			strlist_addf(out, "%s:%u: %s%s%s", item->file, item->line, item->what,
+				colon, item->fix);
+		else if (item->file[0])
+			strlist_addf(out, "%s: %s%s%s", item->file, item->what, colon, item->fix);
+		else
+			strlist_addf(out, "%s%s%s", item->what, colon, item->fix);
+	}
+}
+
+/* The plan of one commit. @p plan_out stays NULL if the commit has mistakes: @p refusals tells
+ * them. */
+static bool plan_commit(struct looker *looker, const struct oid *commit,
+	const struct status *status, struct plan **plan_out, struct strlist *refusals,
+	struct error *err)
+{
+	auto_tree struct tree *tree = NULL;
+	auto_fleet struct fleet *fleet = NULL;
+	auto_problems struct problems problems = {0};
+	auto_digest_keys struct digest_keys keys = {0};
+	const struct keyring *keyring = looker->options->keyring;
+	struct plan_request request = {.repo = looker->repo,
+		.commit = *commit,
+		.status = status,
+		.keyring = keyring,
+		.cache = looker->cache};
+	if (!tree_open_commit(looker->repo, commit, &tree, err) ||
+		!last_deployed(looker, status, &request.base, err))
+		return false;
+	if (keyring_count(keyring)) {
+		if (!digest_keys_of(looker, commit, status, &keys, err))
+			return false;
+		request.keys = &keys;
+	}
+	request.tree = tree;
+	if (!plan_build(&request, plan_out, &fleet, &problems)) {
+		problems_sort(&problems);
+		problems_to_sentences(&problems, refusals);
+	}
+	return true;
+}
+
+static const struct rollout_record *last_rollout_of(const struct status *status, const char *commit)
+{
+	for (size_t i = 0; i < status->rollout_count; i++)
+		if (!strcmp(status->rollouts[i]->commit, commit))
+			return status->rollouts[i];
+	return NULL;
+}
+
+/* Why the newest commit is not planned again by itself, or NULL. */
+static const char *why_wait(const struct status *status, const char *commit)
+{
+	const struct rollout_record *record = last_rollout_of(status, commit);
+	if (!record)
+		return NULL;
+	switch (record->state) {
+	case ROLLOUT_FAILED:
+	case ROLLOUT_ABORTED:
+		return "held";
+	case ROLLOUT_REFUSED:
+		return "refused";
+	default:
+		return NULL;
+	}
+}
+
+static bool look_at_running(struct looker *looker, struct look_result *result, struct error *err)
+{
+	const struct rollout_record *running = result->status->rollouts[0];
+	auto_strlist struct strlist refusals = STRLIST_INIT;
+	struct oid commit = {0};
+	char subject[200];
+	memcpy(commit.hex, running->commit, sizeof(commit.hex));
+	result->resume = mem_zero(1, sizeof(*result->resume));
+	rollout_record_copy(result->resume, running);
+	if (!repo_has_commit(looker->repo, &commit))
+		return error_set(err, ERR_REFUSED,
+			"rollout %s is running, but its commit %.7s is not in the repository",
+			running->id, running->commit);
+	return describe(looker, &commit, subject, sizeof(subject), result->resume_author,
+		       sizeof(result->resume_author), err) &&
+	       plan_commit(looker, &commit, result->status, &result->resume_plan, &refusals, err);
+}
+
+static bool look_at_head(struct looker *looker, struct look_result *result, struct error *err)
+{
+	result->waits = why_wait(result->status, result->head.hex);
+	if (result->waits)
+		return true;
+	if (!plan_commit(
+		    looker, &result->head, result->status, &result->plan, &result->refusals, err))
+		return false;
+	if (result->plan && result->plan->verdict == PLAN_REFUSED) {
+		strlist_copy(&result->refusals, &result->plan->refusals);
+		memcpy(result->refused_plan, result->plan->digest, sizeof(result->refused_plan));
+		plan_free(STEAL(result->plan));
+	}
+	return true;
+}
+
+bool look(struct looker *looker, const struct look_request *request,
+	struct look_result **result_out, struct error *err)
+{
+	auto_look_result struct look_result *result = mem_zero(1, sizeof(*result));
+	bool accept = looker->options->accept_history && !looker->looked;
+	if (!fetch_head(looker, &result->head, err) ||
+		!ledger_load(looker->ledger, accept, &result->status, err) ||
+		!describe(looker, &result->head, result->subject, sizeof(result->subject),
+			result->author, sizeof(result->author), err))
+		return false;
+	result->reached = true;
+	result->nothing_new = looker->looked && !request->force && !request->resume &&
+			      oid_equal(&looker->head, &result->head) &&
+			      oid_equal(&looker->tip, &result->status->tip);
+	bool running = result->status->rollout_count &&
+		       !rollout_state_is_final(result->status->rollouts[0]->state);
+	if (request->resume && running) {
+		if (!look_at_running(looker, result, err))
+			return false;
+	} else if (!result->nothing_new && !look_at_head(looker, result, err)) {
+		return false;
+	}
+	looker->looked = true;
+	looker->head = result->head;
+	looker->tip = result->status->tip;
+	*result_out = STEAL(result);
+	return true;
+}

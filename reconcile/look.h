@@ -1,0 +1,22 @@
+/* reconcile/look.h - one look at the repository: fetch, read the status, plan the newest commit
+ *
+ * Used by the git thread only; see reconcile/git_thread.h for what it answers.
+ */
+#pragma once
+#include "reconcile/git_thread.h"
+#include "reconcile/ledger.h"
+
+/** What looks share. */
+struct looker {
+	const struct git_options *options; /* borrowed */
+	struct repo *repo;                 /* borrowed */
+	struct remote *infra;              /* borrowed */
+	struct ledger *ledger;             /* borrowed */
+	struct plan_cache *cache;          /* borrowed */
+	struct oid head, tip;              /* of the last look */
+	bool looked;
+};
+
+/** @return false: the remote could not be read, or our own machine failed; nothing is concluded. */
+MUST_USE bool look(struct looker *looker, const struct look_request *request,
+	struct look_result **result_out, struct error *err);

@@ -17,7 +17,11 @@ struct log_field {
 	const char *text; /* NULL: number */
 	long long number;
 };
-#define LOG_STR(k, v) ((struct log_field){.key = (k), .text = (v) ? (v) : ""})
+static inline const char *log_text(const char *text)
+{
+	return text ? text : "";
+}
+#define LOG_STR(k, v) ((struct log_field){.key = (k), .text = log_text(v)})
 #define LOG_INT(k, v) ((struct log_field){.key = (k), .number = (long long)(v)})
 
 /** Where lines go. Call before threads start. @param fd  borrowed; -1 turns logging off */

@@ -1,4 +1,5 @@
 #include "reconcile/look.h"
+#include "reconcile/secrets/sops.h"
 #include "base/clock.h"
 #include "base/log.h"
 

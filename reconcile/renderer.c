@@ -1,0 +1,182 @@
+#include "reconcile/renderer.h"
+#include "reconcile/target_checks.h"
+#include <pthread.h>
+
+/* The rollout's commit and the commits of its known good releases; these are rarely more. */
+#define RENDERER_COMMITS 4
+
+struct rendered_commit {
+	char commit[OID_HEX + 1];
+	struct tree *tree;
+	struct fleet *fleet;
+	struct release_builder *builder;
+	uint64_t used; /* larger = more recently */
+};
+
+struct renderer {
+	pthread_mutex_t lock;
+	struct repo *repo;
+	const struct keyring *keyring;
+	struct digest_keys keys;
+	struct rendered_commit commits[RENDERER_COMMITS];
+	uint64_t clock;
+};
+
+static void forget(struct rendered_commit *loaded)
+{
+	release_builder_free(loaded->builder);
+	fleet_free(loaded->fleet);
+	tree_free(loaded->tree);
+	*loaded = (struct rendered_commit){0};
+}
+
+struct renderer *renderer_new(struct repo *repo, const struct keyring *keyring)
+{
+	struct renderer *renderer = mem_zero(1, sizeof(*renderer));
+	pthread_mutex_init(&renderer->lock, NULL);
+	renderer->repo = repo;
+	renderer->keyring = keyring;
+	return renderer;
+}
+
+void renderer_free(struct renderer *renderer)
+{
+	if (!renderer)
+		return;
+	for (size_t i = 0; i < RENDERER_COMMITS; i++)
+		forget(&renderer->commits[i]);
+	digest_keys_wipe(&renderer->keys);
+	repo_free(renderer->repo);
+	pthread_mutex_destroy(&renderer->lock);
+	free(renderer);
+}
+
+bool renderer_set_keys(struct renderer *renderer, const char *text, size_t len, struct error *err)
+{
+	auto_digest_keys struct digest_keys keys = {0};
+	if (!digest_keys_read(text, len, renderer->keyring, &keys, err))
+		return error_wrap(err, "digest-key.sops.yaml");
+	pthread_mutex_lock(&renderer->lock);
+	renderer->keys = keys;
+	pthread_mutex_unlock(&renderer->lock);
+	return true;
+}
+
+static bool load_commit(struct renderer *renderer, const char *commit,
+	struct rendered_commit *loaded, struct error *err)
+{
+	auto_problems struct problems problems = {0};
+	struct oid id = {0};
+	const struct keyring *keyring = keyring_count(renderer->keyring) ? renderer->keyring : NULL;
+	(void)snprintf(id.hex, sizeof(id.hex), "%s", commit);
+	if (!tree_open_commit(renderer->repo, &id, &loaded->tree, err))
+		return false;
+	if (!fleet_load(loaded->tree, &id, &loaded->fleet, &problems))
+		return problems_to_error(&problems, err);
+	if (!release_builder_new(loaded->fleet, loaded->tree, keyring, &loaded->builder, err))
+		return false;
+	(void)snprintf(loaded->commit, sizeof(loaded->commit), "%s", commit);
+	return true;
+}
+
+/* The loaded commit, in the place of the one that was not used for longest. */
+static bool find_commit(struct renderer *renderer, const char *commit,
+	struct rendered_commit **loaded_out, struct error *err)
+{
+	struct rendered_commit *place = &renderer->commits[0];
+	for (size_t i = 0; i < RENDERER_COMMITS; i++) {
+		struct rendered_commit *candidate = &renderer->commits[i];
+		if (!strcmp(candidate->commit, commit)) {
+			place = candidate;
+			break;
+		}
+		if (candidate->used < place->used)
+			place = candidate;
+	}
+	if (strcmp(place->commit, commit) != 0) {
+		forget(place);
+		if (!load_commit(renderer, commit, place, err)) {
+			forget(place);
+			return error_wrap(err, "commit %.7s", commit);
+		}
+	}
+	place->used = ++renderer->clock;
+	*loaded_out = place;
+	return true;
+}
+
+static bool build_release(struct renderer *renderer, struct rendered_commit *loaded,
+	const struct client *client, const char *key_id, struct target *target, struct error *err)
+{
+	auto_problems struct problems problems = {0};
+	const struct digest_key *key = NULL;
+	if (key_id[0]) {
+		key = digest_keys_find(&renderer->keys, key_id);
+		if (!key)
+			return error_set(
+				err, ERR_NOT_FOUND, "digest key '%s' is not known", key_id);
+	}
+	if (!release_build(loaded->builder, client, key, true, &target->release, &problems))
+		return problems_to_error(&problems, err);
+	return true;
+}
+
+static void fill_host(
+	struct target *target, const struct policy_driver *policy, const struct client *client)
+{
+	const char **argv = arena_array(target->arena, policy->activate.count + 1, sizeof(*argv));
+	for (size_t i = 0; i < policy->activate.count; i++)
+		argv[i] = arena_str(target->arena, policy->activate.items[i]);
+	target->host = (struct driver_host){
+		.client = arena_str(target->arena, client->name),
+		.root = arena_str(target->arena, client->root),
+		.activate = policy->activate.count ? argv : NULL,
+		.activate_timeout_ms = policy->activate_timeout_ms,
+		.keep = policy->keep,
+	};
+}
+
+static bool fill_target(struct rendered_commit *loaded, const char *client_name,
+	struct target *target, struct error *err)
+{
+	const struct fleet *fleet = loaded->fleet;
+	const struct client *client = fleet_client(fleet, client_name);
+	if (!client)
+		return error_set(err, ERR_NOT_FOUND, "commit %.7s does not describe client '%s'",
+			loaded->commit, client_name);
+	target->driver = driver_find(fleet->policy->driver.kind);
+	if (!target->driver)
+		return error_set(
+			err, ERR_INVALID, "driver '%s' does not exist", fleet->policy->driver.kind);
+	fill_host(target, &fleet->policy->driver, client);
+	return target_checks(
+		fleet, client, target->arena, &target->checks, &target->check_count, err);
+}
+
+bool renderer_target(struct renderer *renderer, const char *commit, const char *client_name,
+	const char *want_release, struct target **target_out, struct error *err)
+{
+	auto_target struct target *target = mem_zero(1, sizeof(*target));
+	struct rendered_commit *loaded;
+	target->arena = arena_new(ARENA_PLAIN, 0);
+	pthread_mutex_lock(&renderer->lock);
+	bool ok = find_commit(renderer, commit, &loaded, err) &&
+		  fill_target(loaded, client_name, target, err) &&
+		  (!want_release ||
+			  build_release(renderer, loaded, fleet_client(loaded->fleet, client_name),
+				  want_release, target, err));
+	pthread_mutex_unlock(&renderer->lock);
+	if (!ok)
+		return false;
+	*target_out = STEAL(target);
+	return true;
+}
+
+void target_free(struct target *target)
+{
+	if (!target)
+		return;
+	release_free(target->release);
+	arena_free(target->arena);
+	free(target);
+}

@@ -1,0 +1,45 @@
+/* reconcile/renderer.h - releases and checks of any commit, on demand, for the workers
+ *
+ * Reads the mirror with its own handle. Fleets of the last commits stay loaded, since a rollout
+ * asks for many clients of one commit, and for their known good ones.
+ * Threads: any; one at a time inside.
+ */
+#pragma once
+#include "reconcile/checks/checks.h"
+#include "reconcile/drivers/driver.h"
+#include "reconcile/release.h"
+
+struct renderer;
+
+/** @param repo     taken over
+ *  @param keyring  borrowed; may hold no identity */
+struct renderer *renderer_new(struct repo *repo, const struct keyring *keyring);
+void renderer_free(struct renderer *renderer);
+DEFINE_CLEANUP(struct renderer, renderer_free)
+#define auto_renderer CLEANUP(renderer_free_at)
+
+/** The digest keys as the status branch has them (text of digest-key.sops.yaml). */
+MUST_USE bool renderer_set_keys(
+	struct renderer *renderer, const char *text, size_t len, struct error *err);
+
+/** Everything that a worker needs to bring one client to one commit, or to check it. */
+struct target {
+	struct arena *arena;
+	const struct driver *driver;
+	struct driver_host host;
+	struct release *release; /* with content; NULL unless asked for */
+	struct check_spec *checks;
+	size_t check_count;
+};
+void target_free(struct target *target);
+DEFINE_CLEANUP(struct target, target_free)
+#define auto_target CLEANUP(target_free_at)
+
+/**
+ * @param commit        of the infra repo
+ * @param client        client_name; ERR_NOT_FOUND if the commit does not describe it
+ * @param want_release  render the release with content, under this digest key's id; NULL: not
+ * needed
+ */
+MUST_USE bool renderer_target(struct renderer *renderer, const char *commit, const char *client,
+	const char *want_release, struct target **target_out, struct error *err);

@@ -1,0 +1,406 @@
+#include "reconcile/workers.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "reconcile/secrets/secret.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define LOG_MAX                                                                                    \
+	((size_t)1 << 20) /* of one client in one rollout; the rest is dropped with a note */
+#define LOG_TAIL_MAX 200  /* of the output that an error message repeats */
+
+struct entry {
+	struct entry *next;
+	struct work *work;
+};
+
+struct workers {
+	struct workers_options options;
+	char *log_dir;
+	struct checks *checks;
+	int cancel_fd;
+	pthread_t *threads;
+	size_t started;
+	pthread_mutex_t lock; /* of what follows */
+	pthread_cond_t filled;
+	struct entry *first, *last;
+	bool stopping;
+};
+
+struct work *work_new(enum work_kind kind)
+{
+	struct work *work = mem_zero(1, sizeof(*work));
+	work->kind = kind;
+	return work;
+}
+
+void work_free(struct work *work)
+{
+	if (!work)
+		return;
+	free(work->client);
+	free(work->stage);
+	strlist_clear(&work->keep);
+	free(work);
+}
+DEFINE_CLEANUP(struct work, work_free)
+#define auto_work CLEANUP(work_free_at)
+
+static void free_work(void *data)
+{
+	work_free(data);
+}
+
+/* ---- output of activations --------------------------------------------------------------------
+ */
+
+struct output {
+	struct secret_stream *masked;
+	int fd; /* of the log file; -1 if it could not be opened, which is logged */
+	size_t written;
+	struct buf tail; /* last bytes, for the error message */
+};
+
+static void keep_tail(struct output *output, const char *bytes, size_t len)
+{
+	auto_buf struct buf joined = BUF_INIT(SIZE_MAX / 2);
+	buf_add(&joined, output->tail.text, output->tail.len);
+	buf_add(&joined, bytes, len);
+	size_t cut = joined.len > LOG_TAIL_MAX ? joined.len - LOG_TAIL_MAX : 0;
+	buf_clear(&output->tail);
+	buf_add(&output->tail, joined.text + cut, joined.len - cut);
+}
+
+static void write_output(void *data, const char *bytes, size_t len)
+{
+	static const char note[] = "\n[output over 1 MiB was dropped]\n";
+	struct output *output = data;
+	keep_tail(output, bytes, len);
+	if (output->fd < 0 || output->written > LOG_MAX)
+		return;
+	bool last = output->written + len > LOG_MAX;
+	size_t room = last ? LOG_MAX - output->written : len;
+	output->written += len;
+	if (write(output->fd, bytes, room) < 0 ||
+		(last && write(output->fd, note, sizeof(note) - 1) < 0)) {
+		log_warn("output of activate could not be written", LOG_INT("errno", errno));
+		close(output->fd);
+		output->fd = -1;
+	}
+}
+
+static void feed_output(void *data, const char *bytes, size_t len)
+{
+	struct output *output = data;
+	secret_stream_add(output->masked, bytes, len);
+}
+
+static int open_log(const struct workers *workers, const struct work *work)
+{
+	struct error err;
+	auto_free char *folder = mem_printf("%s/%s", workers->log_dir, work->rollout);
+	auto_free char *path = mem_printf("%s/%s.log", folder, work->client);
+	if (!fs_make_folders(folder, 0700, &err)) {
+		log_warn("output of activate is not kept", LOG_ERROR_FIELD(&err));
+		return -1;
+	}
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		log_warn("output of activate is not kept", LOG_STR("file", path),
+			LOG_INT("errno", errno));
+	return fd;
+}
+
+static void output_begin(
+	struct output *output, const struct workers *workers, const struct work *work)
+{
+	*output = (struct output){.fd = open_log(workers, work), .tail = BUF_INIT(LOG_TAIL_MAX)};
+	output->masked = secret_stream_new(write_output, output);
+}
+
+/* The last line of the output tells more than an exit status. */
+static void output_end(struct output *output, bool ok, struct error *err)
+{
+	secret_stream_end(output->masked);
+	while (output->tail.len && strchr(" \r\n", output->tail.text[output->tail.len - 1]))
+		buf_truncate(&output->tail, output->tail.len - 1);
+	const char *line = strrchr(output->tail.text, '\n');
+	line = line ? line + 1 : output->tail.text;
+	if (!ok && *line) {
+		auto_buf struct buf clean = BUF_INIT(4 * LOG_TAIL_MAX);
+		size_t used = strlen(err->message);
+		buf_add_clean(&clean, line, strlen(line));
+		(void)snprintf(
+			err->message + used, sizeof(err->message) - used, ": %s", clean.text);
+	}
+	buf_clear(&output->tail);
+	if (output->fd >= 0)
+		close(output->fd);
+}
+
+/* ---- activate ----------------------------------------------------------------------------------
+ */
+
+static struct driver_file *driver_files(struct arena *arena, const struct release *release)
+{
+	struct driver_file *files = arena_array(arena, release->file_count, sizeof(*files));
+	for (size_t i = 0; i < release->file_count; i++)
+		files[i] = (struct driver_file){.path = release->files[i].path,
+			.mode = release->files[i].mode,
+			.bytes = release->files[i].bytes,
+			.len = release->files[i].len};
+	return files;
+}
+
+static bool same_as_planned(const struct work *work, const struct target *target, struct error *err)
+{
+	if (!strcmp(target->release->digest, work->target.release))
+		return true;
+	error_set(err, ERR_SYSTEM, "release of '%s' renders as %.15s, but %.15s was planned",
+		work->client, target->release->digest, work->target.release);
+	return error_hint(err, "this is a mistake in aviary: please report it");
+}
+
+/* The target to activate: rendered, or without files if the host still has the release. */
+static bool find_target(struct workers *workers, const struct work *work,
+	struct target **target_out, struct error *err)
+{
+	auto_target struct target *target = NULL;
+	bool has = false;
+	struct renderer *renderer = workers->options.renderer;
+	bool planned = renderer_target(renderer, work->target.commit, work->client,
+		work->target.release_key, &target, err);
+	if (planned) {
+		if (!same_as_planned(work, target, err))
+			return false;
+		*target_out = STEAL(target);
+		return true;
+	}
+	/* Going back must not depend on reading an old commit, if the host has its files. */
+	struct error first = *err;
+	if (!work->fallback_commit[0] ||
+		!renderer_target(
+			renderer, work->fallback_commit, work->client, NULL, &target, err) ||
+		!target->driver->has_release(&target->host, work->target.release, &has, err) ||
+		!has) {
+		*err = first;
+		return false;
+	}
+	*target_out = STEAL(target);
+	return true;
+}
+
+static void prune(const struct target *target, const struct work *work)
+{
+	struct error err;
+	if (!target->driver->prune(
+		    &target->host, (const char *const *)work->keep.items, work->keep.count, &err))
+		log_warn("old releases were not deleted", LOG_STR("client", work->client),
+			LOG_ERROR_FIELD(&err));
+}
+
+static bool activate(struct workers *workers, struct work *work, struct error *err)
+{
+	auto_target struct target *target = NULL;
+	struct driver_run run = DRIVER_RUN_INIT;
+	struct output output;
+	if (!find_target(workers, work, &target, err))
+		return false;
+	const struct driver_release release = {
+		.digest = work->target.release,
+		.files = target->release ? driver_files(target->arena, target->release) : NULL,
+		.count = target->release ? target->release->file_count : 0,
+		.commit = work->target.commit,
+		.rollout = work->rollout,
+		.stage = work->stage,
+		.action = plan_action_name(work->action),
+		.epoch = work->epoch,
+	};
+	output_begin(&output, workers, work);
+	run.cancel_fd = workers->cancel_fd;
+	run.output = feed_output;
+	run.output_data = &output;
+	bool ok = target->driver->activate(&target->host, &release, &run, err);
+	output_end(&output, ok, err);
+	if (ok)
+		prune(target, work);
+	else
+		work->unreachable =
+			err->code == ERR_UNREACHABLE && run.touched == DRIVER_TOUCHED_NOTHING;
+	return ok;
+}
+
+static bool ask(struct workers *workers, struct work *work, struct error *err)
+{
+	auto_target struct target *target = NULL;
+	return renderer_target(workers->options.renderer, work->target.commit, work->client, NULL,
+		       &target, err) &&
+	       target->driver->ask(&target->host, &work->state, err);
+}
+
+static void answer_worked(struct workers *workers, struct work *work)
+{
+	struct message *message = message_new(MESSAGE_WORKED);
+	message->rollout = work->rollout_serial;
+	message->client = work->index;
+	message->ok = work->ok;
+	message->err = work->err;
+	message->data = work;
+	message->free_data = free_work;
+	inbox_post(workers->options.inbox, message);
+}
+
+/* ---- rounds of checks ---------------------------------------------------------------------------
+ */
+
+struct round {
+	struct inbox *inbox;
+	struct work *work;
+	struct target *target;
+};
+
+static void answer_round(
+	struct inbox *inbox, const struct work *work, bool good, const char *detail)
+{
+	struct message *message = message_new(MESSAGE_ROUND);
+	message->rollout = work->rollout_serial;
+	message->client = work->index;
+	message->ok = good;
+	if (!good)
+		error_set(&message->err, ERR_INVALID, "%s", detail);
+	inbox_post(inbox, message);
+}
+
+static void round_done(void *data, const struct check_outcome *outcome)
+{
+	struct round *round = data;
+	answer_round(round->inbox, round->work, outcome->good, outcome->detail);
+	target_free(round->target);
+	work_free(round->work);
+	free(round);
+}
+
+/* Takes the work over. */
+static void start_round(struct workers *workers, struct work *work)
+{
+	auto_work struct work *owned = work;
+	struct target *target = NULL;
+	struct error err;
+	const char *commit = work->target.commit;
+	if (!renderer_target(
+		    workers->options.renderer, commit, work->client, NULL, &target, &err)) {
+		answer_round(workers->options.inbox, work, false, err.message);
+		return;
+	}
+	struct round *round = mem_zero(1, sizeof(*round));
+	*round = (struct round){workers->options.inbox, STEAL(owned), target};
+	auto_free char *current = mem_printf("%s/current", target->host.root);
+	checks_start(
+		workers->checks, target->checks, target->check_count, current, round_done, round);
+}
+
+/* ---- threads ------------------------------------------------------------------------------------
+ */
+
+static struct work *take_work(struct workers *workers)
+{
+	pthread_mutex_lock(&workers->lock);
+	while (!workers->first && !workers->stopping)
+		pthread_cond_wait(&workers->filled, &workers->lock);
+	struct entry *entry = workers->stopping ? NULL : workers->first;
+	struct work *work = NULL;
+	if (entry) {
+		workers->first = entry->next;
+		if (!workers->first)
+			workers->last = NULL;
+		work = entry->work;
+		free(entry);
+	}
+	pthread_mutex_unlock(&workers->lock);
+	return work;
+}
+
+static void *run(void *data)
+{
+	struct workers *workers = data;
+	struct work *work;
+	while ((work = take_work(workers))) {
+		if (work->kind == WORK_ROUND) {
+			start_round(workers, work);
+			continue;
+		}
+		work->ok = work->kind == WORK_ACTIVATE ? activate(workers, work, &work->err)
+						       : ask(workers, work, &work->err);
+		answer_worked(workers, work);
+	}
+	return NULL;
+}
+
+void workers_add(struct workers *workers, struct work *work)
+{
+	struct entry *entry = mem_zero(1, sizeof(*entry));
+	entry->work = work;
+	pthread_mutex_lock(&workers->lock);
+	if (workers->last)
+		workers->last->next = entry;
+	else
+		workers->first = entry;
+	workers->last = entry;
+	pthread_cond_signal(&workers->filled);
+	pthread_mutex_unlock(&workers->lock);
+}
+
+bool workers_new(
+	const struct workers_options *options, struct workers **workers_out, struct error *err)
+{
+	auto_workers struct workers *workers = mem_zero(1, sizeof(*workers));
+	workers->options = *options;
+	workers->log_dir = mem_dup_str(options->log_dir);
+	workers->threads = mem_zero(options->threads, sizeof(*workers->threads));
+	pthread_mutex_init(&workers->lock, NULL);
+	pthread_cond_init(&workers->filled, NULL);
+	workers->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (workers->cancel_fd < 0)
+		return error_errno(err, errno, "eventfd");
+	if (!checks_new(&workers->checks, err))
+		return false;
+	for (size_t i = 0; i < options->threads; i++) {
+		int failed = pthread_create(&workers->threads[i], NULL, run, workers);
+		if (failed)
+			return error_errno(err, failed, "cannot start a worker");
+		workers->started++;
+	}
+	*workers_out = STEAL(workers);
+	return true;
+}
+
+void workers_free(struct workers *workers)
+{
+	const uint64_t one = 1;
+	if (!workers)
+		return;
+	pthread_mutex_lock(&workers->lock);
+	workers->stopping = true;
+	pthread_cond_broadcast(&workers->filled);
+	pthread_mutex_unlock(&workers->lock);
+	if (workers->cancel_fd >= 0 && write(workers->cancel_fd, &one, sizeof(one)) < 0)
+		log_warn("workers could not be cancelled", LOG_INT("errno", errno));
+	for (size_t i = 0; i < workers->started; i++)
+		pthread_join(workers->threads[i], NULL);
+	checks_free(workers->checks); /* answers what is under way, so rounds free themselves */
+	for (struct entry *entry = workers->first, *next; entry; entry = next) {
+		next = entry->next;
+		work_free(entry->work);
+		free(entry);
+	}
+	if (workers->cancel_fd >= 0)
+		close(workers->cancel_fd);
+	pthread_cond_destroy(&workers->filled);
+	pthread_mutex_destroy(&workers->lock);
+	free(workers->threads);
+	free(workers->log_dir);
+	free(workers);
+}

@@ -1,0 +1,54 @@
+/* reconcile/workers.h - a pool of threads that does the steps of clients: activate, ask, check
+ *
+ * Work goes in with everything it needs and comes back as MESSAGE_WORKED (or MESSAGE_ROUND) in the
+ * loop's inbox. A hanging host costs one thread and nothing else.
+ */
+#pragma once
+#include "reconcile/inbox.h"
+#include "reconcile/renderer.h"
+
+enum work_kind {
+	WORK_ACTIVATE, /* deliver and activate `target` */
+	WORK_ASK,      /* what does the host run? */
+	WORK_ROUND     /* one round of checks as `target`'s commit defines them */
+};
+
+struct work {
+	enum work_kind kind;
+	uint64_t rollout_serial; /* copied into the answer */
+	size_t index;            /* of the client in the rollout; copied into the answer */
+	char *client;
+	char *stage;
+	struct release_ref target; /* release, its key and commit */
+	char fallback_commit[OID_HEX +
+			     1]; /* whose driver settings serve if target.commit does not load */
+	char rollout[ROLLOUT_TEXT];
+	enum plan_action action;
+	int64_t epoch;
+	struct strlist keep; /* digests that must stay on the host */
+	/* answer */
+	bool ok;
+	bool unreachable;          /* nothing was touched */
+	struct driver_state state; /* WORK_ASK */
+	struct error err;
+};
+struct work *work_new(enum work_kind kind);
+void work_free(struct work *work);
+
+struct workers_options {
+	size_t threads;
+	const char *log_dir; /* <log_dir>/<rollout>/<client>.log: masked output of activations */
+	struct renderer *renderer; /* borrowed */
+	struct inbox *inbox;       /* borrowed */
+};
+
+struct workers;
+MUST_USE bool workers_new(
+	const struct workers_options *options, struct workers **workers_out, struct error *err);
+/** Cancels what runs (children get SIGTERM), joins. */
+void workers_free(struct workers *workers);
+DEFINE_CLEANUP(struct workers, workers_free)
+#define auto_workers CLEANUP(workers_free_at)
+
+/** Takes the work over. */
+void workers_add(struct workers *workers, struct work *work);

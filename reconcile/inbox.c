@@ -94,3 +94,11 @@ struct message *inbox_take(struct inbox *inbox, int64_t until_ms)
 	pthread_mutex_unlock(&inbox->lock);
 	return message;
 }
+
+bool inbox_is_empty(struct inbox *inbox)
+{
+	pthread_mutex_lock(&inbox->lock);
+	bool empty = !inbox->first;
+	pthread_mutex_unlock(&inbox->lock);
+	return empty;
+}

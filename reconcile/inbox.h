@@ -45,3 +45,5 @@ void inbox_post(struct inbox *inbox, struct message *message);
 /** The oldest message, or NULL once the monotonic clock reached @p until_ms (INT64_MAX: waits for
  * ever). */
 struct message *inbox_take(struct inbox *inbox, int64_t until_ms);
+/** Is nothing waiting? Only a hint: the next message may be on its way. */
+bool inbox_is_empty(struct inbox *inbox);

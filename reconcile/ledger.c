@@ -157,6 +157,11 @@ bool ledger_load(
 	return true;
 }
 
+struct status *ledger_status(const struct ledger *ledger)
+{
+	return ledger->status ? status_copy(ledger->status) : status_new();
+}
+
 /* ---- writing: the branch -----------------------------------------------------------------------
  */
 

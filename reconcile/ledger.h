@@ -43,6 +43,9 @@ MUST_USE bool ledger_load(
 MUST_USE bool ledger_append(
 	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err);
 
+/** What the branch said after the last load or append; the caller frees. */
+struct status *ledger_status(const struct ledger *ledger);
+
 /** Push the rollback tags that records of running deployments name and the remote lacks. */
 MUST_USE bool ledger_repair_tags(struct ledger *ledger, struct error *err);
 

@@ -1,7 +1,7 @@
 #include "reconcile/look.h"
-#include "reconcile/secrets/sops.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "reconcile/secrets/sops.h"
 
 /* Of the succeeded rollouts only so many are compared in git order; older ones cannot be newer. */
 #define LOOK_BASE_CANDIDATES 50
@@ -281,6 +281,9 @@ bool look(struct looker *looker, const struct look_request *request,
 	} else if (!result->nothing_new && !look_at_head(looker, result, err)) {
 		return false;
 	}
+	/* Digest keys may have been made meanwhile. */
+	status_free(result->status);
+	result->status = ledger_status(looker->ledger);
 	looker->looked = true;
 	looker->head = result->head;
 	looker->tip = result->status->tip;

@@ -17,10 +17,10 @@ struct plan_entry {
 	size_t stage;
 	char *stage_name;
 	enum plan_action action;
-	bool unproved;           /* the client runs `to` already, but it is not its known good */
-	struct release_ref from; /* what it runs, as recorded; empty for a first onboarding */
-	struct release_ref to;   /* what the commit wants */
-	char checks[DIGEST_TEXT];
+	bool unproved;            /* the client runs `to` already, but it is not its known good */
+	struct release_ref from;  /* what it runs, as recorded; empty for a first onboarding */
+	struct release_ref to;    /* what the commit wants */
+	char checks[DIGEST_TEXT]; /* digest of its checks; "" if it has none */
 	struct client_app *apps;
 	size_t app_count;
 	struct plan_reason *reasons;

@@ -1,0 +1,262 @@
+#include "reconcile/loop.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "reconcile/loop_state.h"
+
+#define PUBLISH_EVERY_MS 100 /* while messages come faster than people read */
+
+void loop_set_problem(struct loop *loop, const char *text)
+{
+	if (!strcmp(loop->problem, text))
+		return;
+	(void)snprintf(loop->problem, sizeof(loop->problem), "%s", text);
+	loop->changed = true;
+	if (text[0])
+		log_warn("trouble", LOG_STR("problem", text));
+	else
+		log_info("trouble is over");
+}
+
+/* ---- snapshots ---------------------------------------------------------------------------------
+ */
+
+static void show_rollout(const struct rollout *rollout, struct snapshot *snapshot)
+{
+	snapshot->rollout = mem_zero(1, sizeof(*snapshot->rollout));
+	rollout_record_copy(snapshot->rollout, &rollout->record);
+	snapshot->members = mem_zero(rollout->client_count, sizeof(*snapshot->members));
+	snapshot->member_count = rollout->client_count;
+	size_t next = 0;
+	for (size_t i = 0; i < snapshot->rollout->stage_count; i++)
+		for (size_t j = 0; j < snapshot->rollout->stages[i].member_count; j++, next++) {
+			struct snapshot_member *member = &snapshot->members[next];
+			const struct rollout_client *client = &rollout->clients[next];
+			member->client = snapshot->rollout->stages[i].members[j].client;
+			member->good_rounds = client->good_rounds;
+			member->wanted_rounds = (int)rollout->verify_healthy;
+			memcpy(member->detail, client->failure, sizeof(member->detail));
+		}
+}
+
+static bool is_idle(const struct loop *loop)
+{
+	return !loop->look_running && !loop->look_wanted && !loop->rollout &&
+	       !loop_has_facts(loop) && !loop->decide_again;
+}
+
+static void publish(struct loop *loop)
+{
+	struct snapshot *snapshot = snapshot_new();
+	const struct look_result *seen = loop->seen;
+	memcpy(snapshot->leader, loop->status->leader, sizeof(snapshot->leader));
+	snapshot->epoch = loop->status->epoch;
+	snapshot->ready = loop->looked && !loop->not_ready[0];
+	(void)snprintf(snapshot->not_ready, sizeof(snapshot->not_ready), "%s",
+		loop->looked || loop->not_ready[0] ? loop->not_ready
+						   : "the repository was not fetched yet");
+	memcpy(snapshot->problem, loop->problem, sizeof(snapshot->problem));
+	if (seen) {
+		memcpy(snapshot->commit, seen->head.hex, sizeof(snapshot->commit));
+		memcpy(snapshot->commit_subject, seen->subject, sizeof(seen->subject));
+		memcpy(snapshot->commit_author, seen->author, sizeof(seen->author));
+	}
+	snapshot->status = status_copy(loop->status);
+	snapshot->published_s = clock_wall_s();
+	snapshot->idle = is_idle(loop);
+	snapshot->looks = loop->looks;
+	if (loop->rollout)
+		show_rollout(loop->rollout, snapshot);
+	board_publish(loop->board, snapshot);
+	loop->changed = false;
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------
+ */
+
+static void on_stop(struct loop *loop)
+{
+	if (loop->stopping)
+		return;
+	log_info("stopping: what runs is finished or recorded");
+	loop->stopping = true;
+	loop->stop_until_ms = clock_mono_ms() + LOOP_STOP_MS;
+	if (loop->rollout)
+		loop_feed(loop, (struct rollout_event){.kind = EVENT_STOP});
+}
+
+static void handle(struct loop *loop, struct message *message)
+{
+	switch (message->kind) {
+	case MESSAGE_LOOK:
+		loop->look_wanted = true;
+		break;
+	case MESSAGE_LOOKED:
+		loop_on_looked(loop, message);
+		break;
+	case MESSAGE_APPENDED:
+		loop_on_appended(loop, message);
+		break;
+	case MESSAGE_WORKED:
+		loop_on_worked(loop, message);
+		break;
+	case MESSAGE_ROUND:
+		loop_on_round(loop, message);
+		break;
+	case MESSAGE_STOP:
+		on_stop(loop);
+		break;
+	}
+}
+
+static int64_t next_wake_ms(const struct loop *loop)
+{
+	int64_t next = loop->next_look_ms;
+	if (loop->append_retry_ms && loop->append_retry_ms < next)
+		next = loop->append_retry_ms;
+	if (loop->rollout && rollout_next_tick_ms(loop->rollout) < next)
+		next = rollout_next_tick_ms(loop->rollout);
+	if (loop->stopping && loop->stop_until_ms < next)
+		next = loop->stop_until_ms;
+	return next;
+}
+
+static void on_time(struct loop *loop)
+{
+	int64_t now_ms = clock_mono_ms();
+	if (now_ms >= loop->next_look_ms) {
+		loop->next_look_ms = now_ms + loop->options.poll_interval_ms;
+		loop->look_wanted = true;
+	}
+	if (loop->append_retry_ms && now_ms >= loop->append_retry_ms)
+		loop->append_retry_ms = 0;
+	if (loop->rollout && now_ms >= rollout_next_tick_ms(loop->rollout))
+		loop_feed(loop, (struct rollout_event){.kind = EVENT_TICK});
+}
+
+static void finish_rollout(struct loop *loop)
+{
+	const struct rollout_record *record = &loop->rollout->record;
+	bool failed = record->state == ROLLOUT_FAILED;
+	log_info("rollout ended", LOG_STR("rollout", record->id),
+		LOG_STR("state", rollout_state_name(record->state)));
+	loop->outcome.exit_status = failed ? 1 : 0;
+	(void)snprintf(loop->outcome.result, sizeof(loop->outcome.result), "%s",
+		rollout_state_name(record->state));
+	memcpy(loop->outcome.rollout, record->id, sizeof(record->id));
+	(void)snprintf(loop->outcome.text, sizeof(loop->outcome.text), "%s",
+		record->reasons.count ? record->reasons.items[0] : "");
+	if (loop->plan)
+		git_thread_prune_tags(loop->git, loop->plan->keep_rollback_tags);
+	bool again = record->state == ROLLOUT_SUPERSEDED || loop->rollout->superseded ||
+		     strcmp(loop->seen->head.hex, record->commit) != 0;
+	loop_drop_rollout(loop);
+	loop->look_wanted = loop->look_wanted || again || !loop->options.once;
+	loop->look_forced = loop->look_wanted;
+}
+
+/* Somebody else changed our records: once nothing runs, start from the branch and the hosts. */
+static void decide_again(struct loop *loop)
+{
+	if (loop->steps_running || loop->append_running || loop->look_running)
+		return;
+	log_warn("deciding again from the status branch");
+	loop_drop_facts(loop);
+	if (loop->rollout)
+		loop_drop_rollout(loop);
+	loop->decide_again = false;
+	loop->look_wanted = loop->look_forced = loop->look_resumes = true;
+}
+
+static bool is_done(const struct loop *loop)
+{
+	bool quiet = !loop->steps_running && !loop->append_running;
+	if (loop->stopping)
+		return clock_mono_ms() >= loop->stop_until_ms ||
+		       (quiet && (!loop_has_facts(loop) || loop->append_failed));
+	return loop->options.once && loop->looks && is_idle(loop) && quiet;
+}
+
+static void settle(struct loop *loop)
+{
+	if (loop->decide_again)
+		decide_again(loop);
+	loop_push(loop);
+	if (loop->rollout && loop->rollout->ended && !loop->rollout->unrecorded)
+		finish_rollout(loop);
+	loop_start_look(loop);
+}
+
+void loop_run(struct loop *loop, struct loop_outcome *outcome_out)
+{
+	int64_t published_ms = 0;
+	loop->look_wanted = loop->look_resumes = true;
+	loop->changed = true;
+	loop->next_look_ms = clock_mono_ms() + loop->options.poll_interval_ms;
+	settle(loop);
+	while (!is_done(loop)) {
+		int64_t now_ms = clock_mono_ms();
+		if (loop->changed && (inbox_is_empty(loop->inbox) ||
+					     now_ms - published_ms >= PUBLISH_EVERY_MS)) {
+			publish(loop);
+			published_ms = now_ms;
+		}
+		auto_message struct message *message = inbox_take(loop->inbox, next_wake_ms(loop));
+		if (message)
+			handle(loop, message);
+		on_time(loop);
+		settle(loop);
+	}
+	publish(loop);
+	*outcome_out = loop->outcome;
+}
+
+void loop_poke(struct loop *loop)
+{
+	inbox_post(loop->inbox, message_new(MESSAGE_LOOK));
+}
+
+void loop_stop(struct loop *loop)
+{
+	inbox_post(loop->inbox, message_new(MESSAGE_STOP));
+}
+
+bool loop_new(const struct loop_options *options, struct board *board, struct loop **loop_out,
+	struct error *err)
+{
+	auto_loop struct loop *loop = mem_zero(1, sizeof(*loop));
+	auto_free char *log_dir = mem_printf("%s/logs", options->state_dir);
+	struct repo *repo = NULL;
+	loop->options = *options;
+	loop->board = board;
+	loop->inbox = inbox_new();
+	loop->status = status_new();
+	if (!loop_read_instance(loop, err) ||
+		!git_thread_new(&options->git, loop->inbox, &loop->git, err) ||
+		!git_thread_repo(loop->git, &repo, err))
+		return false;
+	loop->renderer = renderer_new(repo, options->git.keyring);
+	const struct workers_options workers = {.threads = options->workers,
+		.log_dir = log_dir,
+		.renderer = loop->renderer,
+		.inbox = loop->inbox};
+	if (!workers_new(&workers, &loop->workers, err))
+		return false;
+	*loop_out = STEAL(loop);
+	return true;
+}
+
+void loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	workers_free(loop->workers);
+	git_thread_free(loop->git);
+	renderer_free(loop->renderer);
+	loop_drop_facts(loop);
+	rollout_free(loop->rollout);
+	plan_free(loop->plan);
+	look_result_free(loop->seen);
+	status_free(loop->status);
+	inbox_free(loop->inbox);
+	free(loop);
+}

@@ -1,0 +1,256 @@
+/* What the loop makes of a look at the repository. */
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "reconcile/loop_state.h"
+#include <sodium.h>
+#include <unistd.h>
+
+#define LOOKS_FAILED_NOT_READY 3 /* polls in a row; design: /readyz says 503 then */
+#define LOOK_RETRY_MS          1000
+
+/* ---- this instance ------------------------------------------------------------------------------
+ */
+
+bool loop_read_instance(struct loop *loop, struct error *err)
+{
+	auto_free char *path = mem_printf("%s/instance", loop->options.state_dir);
+	auto_buf struct buf text = BUF_INIT(sizeof(loop->instance));
+	char host[32] = "";
+	if (fs_read(path, sizeof(loop->instance) - 1, &text, err)) {
+		(void)snprintf(loop->instance, sizeof(loop->instance), "%.*s",
+			(int)strcspn(text.text, "\n"), text.text);
+		return true;
+	}
+	if (err->code != ERR_NOT_FOUND)
+		return false;
+	if (gethostname(host, sizeof(host) - 1))
+		(void)snprintf(host, sizeof(host), "aviary");
+	loop->state_is_new = true;
+	(void)snprintf(
+		loop->instance, sizeof(loop->instance), "%s-%08x", host, randombytes_random());
+	return fs_write(path, loop->instance, strlen(loop->instance), 0600, err);
+}
+
+static void stop_leading(struct loop *loop, const struct status *status)
+{
+	loop->leads = false;
+	(void)snprintf(loop->not_ready, sizeof(loop->not_ready),
+		"instance '%s' leads since epoch %lld; this one, '%s', does nothing",
+		status->leader, (long long)status->epoch, loop->instance);
+	loop_set_problem(loop, loop->not_ready);
+}
+
+/* A new state folder, or the one that led last, leads from now on (design.md section 6). */
+static void lead(struct loop *loop)
+{
+	loop->leads = true;
+	loop->epoch = loop->status->epoch + 1;
+	loop->status->epoch = loop->epoch;
+	(void)snprintf(loop->status->leader, sizeof(loop->status->leader), "%s", loop->instance);
+	loop_record(loop, fact_leader(loop->instance, loop->epoch, clock_wall_s()), false);
+	log_info("leading", LOG_STR("instance", loop->instance), LOG_INT("epoch", loop->epoch));
+}
+
+/* @return false: somebody else leads */
+static bool check_leader(struct loop *loop, const struct status *status)
+{
+	bool ours = !strcmp(status->leader, loop->instance);
+	if (loop->leads && (ours || status->epoch <= loop->epoch))
+		return true;
+	if (!loop->leads && (ours || !status->leader[0] || loop->state_is_new))
+		return true;
+	stop_leading(loop, status);
+	return false;
+}
+
+/* ---- wanting and starting a look
+ * ----------------------------------------------------------------- */
+
+void loop_start_look(struct loop *loop)
+{
+	if (loop->look_running || !loop->look_wanted || loop->stopping)
+		return;
+	loop->look_running = true;
+	loop->look_wanted = false;
+	git_thread_look(loop->git,
+		(struct look_request){.force = loop->look_forced, .resume = loop->look_resumes});
+	loop->look_forced = false;
+}
+
+static void plan_next_look(struct loop *loop)
+{
+	int64_t interval = loop->options.poll_interval_ms;
+	if (loop->looks_failed) {
+		unsigned shift = loop->looks_failed < 7 ? loop->looks_failed - 1 : 6;
+		int64_t soon = (int64_t)LOOK_RETRY_MS << shift;
+		interval = soon < interval ? soon : interval;
+	}
+	/* A tenth of jitter, so that many services do not ask one forge at the same moment. */
+	interval += (int64_t)(interval / 10 ? randombytes_uniform((uint32_t)(interval / 10)) : 0);
+	loop->next_look_ms = clock_mono_ms() + interval;
+}
+
+/* ---- outcomes for `apply`
+ * ------------------------------------------------------------------------- */
+
+static void set_outcome(struct loop *loop, int exit_status, const char *result, const char *text)
+{
+	loop->outcome.exit_status = exit_status;
+	(void)snprintf(loop->outcome.result, sizeof(loop->outcome.result), "%s", result);
+	(void)snprintf(loop->outcome.text, sizeof(loop->outcome.text), "%s", text);
+}
+
+/* ---- what a look found
+ * ----------------------------------------------------------------------------- */
+
+static void on_look_failed(struct loop *loop, const struct error *err)
+{
+	char text[1400];
+	error_line(err, text, sizeof(text));
+	loop->looks_failed++;
+	loop_set_problem(loop, text);
+	if (!loop->looked || loop->looks_failed >= LOOKS_FAILED_NOT_READY ||
+		err->code == ERR_REFUSED)
+		(void)snprintf(loop->not_ready, sizeof(loop->not_ready), "%s", text);
+	set_outcome(loop, error_exit_status(err->code), "error", text);
+}
+
+/* Is the refusal of this commit recorded, or on its way? */
+static bool is_refused(const struct status *status, const char *commit)
+{
+	for (size_t i = 0; i < status->rollout_count; i++)
+		if (!strcmp(status->rollouts[i]->commit, commit))
+			return status->rollouts[i]->state == ROLLOUT_REFUSED;
+	return false;
+}
+
+static void record_refusal(struct loop *loop, struct look_result *result)
+{
+	if (is_refused(loop->status, result->head.hex))
+		return;
+	log_warn("commit refused", LOG_STR("commit", result->head.hex),
+		LOG_STR("reason", result->refusals.items[0]),
+		LOG_INT("reasons", result->refusals.count));
+	loop_record(loop,
+		fact_refused(loop->status, result->head.hex, result->refused_plan,
+			&result->refusals, clock_wall_s()),
+		false);
+	set_outcome(loop, 1, "refused", result->refusals.items[0]);
+}
+
+static void end_holds(struct loop *loop, const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->ends_hold.count; i++) {
+		const struct client_record *record =
+			status_client(loop->status, plan->ends_hold.items[i]);
+		auto_free char *reason =
+			mem_printf("commit %.7s wants another release", plan->target);
+		if (record)
+			loop_record(loop, fact_hold_ended(record, reason, clock_wall_s()), false);
+	}
+}
+
+static void start_plan(struct loop *loop, struct look_result *result)
+{
+	struct plan *plan = result->plan;
+	bool only_policy = !plan->changed && plan->fleet_changed && plan->base[0];
+	end_holds(loop, plan);
+	if (plan->verdict != PLAN_ALLOWED && !only_policy) {
+		set_outcome(loop, 0, "unchanged", "every client runs what the commit wants");
+		return;
+	}
+	result->plan = NULL;
+	loop_begin(
+		loop, rollout_from_plan(plan, loop->status, clock_wall_s()), plan, result->author);
+}
+
+static void resume_rollout(struct loop *loop, struct look_result *result)
+{
+	struct plan *plan = STEAL(result->resume_plan);
+	const struct plan empty = {.roll_back = true,
+		.verify_interval_ms = 5000,
+		.verify_healthy = 3,
+		.verify_timeout_ms = 300000};
+	/* The commit planned well when the rollout began; if it does not any more (a key was lost),
+	 * the defaults of fleet.yaml carry what is under way to its end. */
+	struct rollout *rollout =
+		rollout_from_record(result->resume, plan ? plan : &empty, loop->status);
+	loop_begin(loop, rollout, plan, result->resume_author);
+}
+
+/* A look that came while a rollout runs. */
+static void consider_newer(struct loop *loop, struct look_result *result)
+{
+	if (!strcmp(result->head.hex, loop->rollout->record.commit) || loop->rollout->ended)
+		return;
+	if (result->refusals.count) {
+		record_refusal(loop, result);
+		return;
+	}
+	if (!result->plan || !rollout_is_changed_by(loop->rollout, result->plan, loop->status))
+		return;
+	log_info("rollout is superseded", LOG_STR("rollout", loop->rollout->record.id),
+		LOG_STR("commit", result->head.hex));
+	loop_feed(loop, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = result->head.hex});
+}
+
+static void consider(struct loop *loop, struct look_result *result)
+{
+	status_free(loop->status);
+	loop->status = STEAL(result->status);
+	if (!loop->leads)
+		lead(loop);
+	if (result->resume)
+		resume_rollout(loop, result);
+	else if (result->refusals.count)
+		record_refusal(loop, result);
+	else if (result->plan)
+		start_plan(loop, result);
+	else if (result->waits)
+		set_outcome(loop, 1, result->waits,
+			"the newest commit was tried before; push another one");
+}
+
+static void remember_seen(struct loop *loop, struct look_result *result)
+{
+	look_result_free(loop->seen);
+	loop->seen = result;
+	loop->looked = true;
+	loop->looks_failed = 0;
+	loop->not_ready[0] = '\0';
+	if (!loop->append_failed)
+		loop_set_problem(loop, "");
+}
+
+void loop_on_looked(struct loop *loop, struct message *message)
+{
+	loop->look_running = false;
+	loop->looks++;
+	loop->changed = true;
+	if (!message->ok) {
+		on_look_failed(loop, &message->err);
+		plan_next_look(loop);
+		return;
+	}
+	struct look_result *result = message->data;
+	message->data = NULL;
+	remember_seen(loop, result);
+	plan_next_look(loop);
+	if (loop->decide_again || !result->status || !check_leader(loop, result->status))
+		return;
+	if (loop->rollout) {
+		if (!result->nothing_new)
+			consider_newer(loop, result);
+		return;
+	}
+	/* Facts under way change the status that this look saw: it is looked again after them. */
+	if (loop_has_facts(loop)) {
+		loop->look_after_push = true;
+		return;
+	}
+	if (result->nothing_new && loop->leads)
+		return;
+	consider(loop, result);
+	loop->look_resumes = false;
+}

@@ -1,0 +1,185 @@
+/* The loop's side of a rollout: what the machine wants is done, what came of it is fed back. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "reconcile/loop_state.h"
+
+/* ---- steps for workers -------------------------------------------------------------------------
+ */
+
+static struct work *work_for(const struct loop *loop, enum work_kind kind, size_t index)
+{
+	const struct rollout_client *client = &loop->rollout->clients[index];
+	const struct member_record *member = client->record;
+	struct work *work = work_new(kind);
+	work->rollout_serial = loop->serial;
+	work->index = index;
+	work->client = mem_dup_str(member->client);
+	work->stage = mem_dup_str(loop->rollout->stages[client->stage].record->name);
+	work->action = member->action;
+	work->epoch = loop->epoch;
+	memcpy(work->rollout, loop->rollout->record.id, sizeof(work->rollout));
+	memcpy(work->target.release, member->to, sizeof(work->target.release));
+	memcpy(work->target.release_key, member->to_key, sizeof(work->target.release_key));
+	memcpy(work->target.commit, loop->rollout->record.commit, sizeof(work->target.commit));
+	return work;
+}
+
+static const struct release_ref *known_good_of(const struct loop *loop, size_t index)
+{
+	const struct client_record *record =
+		status_client(loop->status, loop->rollout->clients[index].record->client);
+	return record && record->known_good.release[0] ? &record->known_good : NULL;
+}
+
+/* Releases that pruning must not touch: where the client came from and where it may go back to. */
+static void keep_releases(struct work *work, const struct loop *loop, size_t index)
+{
+	const struct release_ref *good = known_good_of(loop, index);
+	const struct member_record *member = loop->rollout->clients[index].record;
+	if (good)
+		strlist_add(&work->keep, good->release);
+	if (member->from[0])
+		strlist_add(&work->keep, member->from);
+	strlist_add(&work->keep, member->to);
+}
+
+/* Work on the way back: the known good release at its own commit. */
+static void aim_back(struct work *work, const struct loop *loop, size_t index)
+{
+	const struct release_ref *good = known_good_of(loop, index);
+	if (!good)
+		return;
+	memcpy(work->fallback_commit, work->target.commit, sizeof(work->fallback_commit));
+	work->target = *good;
+	work->action = PLAN_ROLLBACK;
+}
+
+static void start_work(struct loop *loop, const struct rollout_action *action)
+{
+	enum rollout_phase phase = loop->rollout->clients[action->client].phase;
+	enum work_kind kind = action->kind == ACTION_ASK     ? WORK_ASK
+			      : action->kind == ACTION_ROUND ? WORK_ROUND
+							     : WORK_ACTIVATE;
+	struct work *work = work_for(loop, kind, action->client);
+	if (action->kind == ACTION_BACK || phase == PHASE_BACK_VERIFY)
+		aim_back(work, loop, action->client);
+	keep_releases(work, loop, action->client);
+	if (kind != WORK_ROUND)
+		loop->steps_running++;
+	if (kind == WORK_ACTIVATE)
+		log_info("activating release", LOG_STR("client", work->client),
+			LOG_STR("release", work->target.release),
+			LOG_STR("action", plan_action_name(work->action)),
+			LOG_STR("rollout", work->rollout));
+	workers_add(loop->workers, work);
+}
+
+static void record_action(struct loop *loop, const struct rollout_action *action)
+{
+	const struct fact_context context = {.rollout = loop->rollout,
+		.plan = loop->plan,
+		.status = loop->status,
+		.author = loop->author,
+		.wall_s = clock_wall_s()};
+	struct fact *fact = fact_from_action(&context, action);
+	log_info("recording", LOG_STR("fact", fact->subject));
+	loop_record(loop, fact, true);
+}
+
+void loop_feed(struct loop *loop, struct rollout_event event)
+{
+	struct rollout_actions actions = {0};
+	event.now_ms = clock_mono_ms();
+	event.wall_s = clock_wall_s();
+	rollout_step(loop->rollout, &event, &actions);
+	for (size_t i = 0; i < actions.count; i++) {
+		if (actions.items[i].kind == ACTION_RECORD)
+			record_action(loop, &actions.items[i]);
+		else
+			start_work(loop, &actions.items[i]);
+	}
+	rollout_actions_clear(&actions);
+	loop->changed = true;
+}
+
+/* ---- life of a rollout --------------------------------------------------------------------------
+ */
+
+void loop_begin(struct loop *loop, struct rollout *rollout, struct plan *plan, const char *author)
+{
+	struct error err;
+	loop->rollout = rollout;
+	loop->plan = plan;
+	loop->serial++;
+	(void)snprintf(loop->author, sizeof(loop->author), "%s", author);
+	for (size_t i = 0; i < rollout->client_count; i++)
+		rollout->clients[i].no_checks = !rollout->clients[i].record->checks[0];
+	if (loop->status->digest_keys &&
+		!renderer_set_keys(loop->renderer, loop->status->digest_keys,
+			loop->status->digest_keys_len, &err))
+		log_warn("digest keys do not open", LOG_ERROR_FIELD(&err));
+	log_info(rollout->resumed ? "rollout goes on" : "rollout starts",
+		LOG_STR("rollout", rollout->record.id), LOG_STR("commit", rollout->record.commit),
+		LOG_INT("clients", rollout->client_count));
+	loop_feed(loop, (struct rollout_event){.kind = EVENT_START});
+}
+
+void loop_drop_rollout(struct loop *loop)
+{
+	rollout_free(loop->rollout);
+	plan_free(loop->plan);
+	loop->rollout = NULL;
+	loop->plan = NULL;
+	loop->serial++; /* answers that are still under way are out of date now */
+	loop->changed = true;
+}
+
+/* ---- answers ------------------------------------------------------------------------------------
+ */
+
+static enum rollout_runs what_runs(const struct loop *loop, const struct work *work)
+{
+	const struct driver_state *state = &work->state;
+	const struct release_ref *good = known_good_of(loop, work->index);
+	bool sure = !state->activating && driver_same_release(state->current, state->release);
+	if (!state->found || strcmp(state->rollout, work->rollout) != 0)
+		return RUNS_UNTOUCHED;
+	if (driver_same_release(state->release, work->target.release))
+		return sure ? RUNS_TARGET : RUNS_TARGET_UNSURE;
+	if (good && driver_same_release(state->release, good->release))
+		return sure ? RUNS_BACK : RUNS_BACK_UNSURE;
+	return RUNS_UNKNOWN;
+}
+
+void loop_on_worked(struct loop *loop, struct message *message)
+{
+	const struct work *work = message->data;
+	struct rollout_event event = {
+		.client = message->client, .ok = message->ok, .text = message->err.message};
+	loop->steps_running--;
+	if (message->rollout != loop->serial || !loop->rollout)
+		return;
+	/* We ended it ourselves because we stop: the host is asked after the restart. */
+	if (!message->ok && message->err.code == ERR_STOPPED)
+		return;
+	if (work->kind == WORK_ASK) {
+		event.kind = EVENT_RUNS;
+		event.runs = message->ok ? what_runs(loop, work) : RUNS_UNKNOWN;
+	} else {
+		event.kind = work->unreachable ? EVENT_UNREACHABLE : EVENT_DEPLOYED;
+		if (!message->ok)
+			log_warn("activation failed", LOG_STR("client", work->client),
+				LOG_ERROR_FIELD(&message->err));
+	}
+	loop_feed(loop, event);
+}
+
+void loop_on_round(struct loop *loop, const struct message *message)
+{
+	if (message->rollout != loop->serial || !loop->rollout)
+		return;
+	loop_feed(loop, (struct rollout_event){.kind = EVENT_ROUND,
+				.client = message->client,
+				.ok = message->ok,
+				.text = message->err.message});
+}

@@ -1,0 +1,93 @@
+/* reconcile/loop_state.h - inside of the loop, shared by its files only */
+#pragma once
+#include "reconcile/loop.h"
+#include "reconcile/renderer.h"
+#include "reconcile/rollout_build.h"
+#include "reconcile/workers.h"
+
+struct fact_list {
+	struct fact **items;
+	size_t count, capacity;
+};
+
+struct loop {
+	struct loop_options options;
+	struct board *board;
+	struct inbox *inbox;
+	struct git_thread *git;
+	struct renderer *renderer;
+	struct workers *workers;
+
+	char instance[64];
+	bool state_is_new; /* the state folder was made just now, or led last */
+	bool leads;
+	int64_t epoch;
+
+	struct status *status; /* with every fact that went out put in */
+	struct look_result
+		*seen; /* last look that found something; its status and plan are moved out */
+	bool look_running, look_wanted, look_forced, look_resumes;
+	bool look_after_push;  /* a look found facts of ours under way: it is repeated after them */
+	unsigned looks_failed; /* in a row */
+	uint64_t looks;
+	bool looked; /* at least once with success */
+	int64_t next_look_ms;
+
+	struct rollout *rollout; /* NULL: nothing runs */
+	struct plan *plan;       /* of it; NULL if its commit does not load any more */
+	char author[120];
+	uint64_t serial;      /* of the rollout; answers with another one are out of date */
+	size_t steps_running; /* activations and questions under way */
+
+	struct fact_list queue; /* facts that wait for the push under way */
+	struct fact_list sent;  /* of the push under way or to be repeated */
+	size_t sent_of_rollout; /* facts of the machine among them */
+	size_t queued_of_rollout;
+	bool append_running;
+	int64_t append_retry_ms; /* 0: no retry is due */
+	unsigned append_failed;  /* in a row */
+
+	bool decide_again; /* somebody else changed our records */
+	bool stopping;
+	int64_t stop_until_ms;
+	bool changed; /* something that a snapshot shows */
+	char problem[1024];
+	char not_ready[512];
+	struct loop_outcome outcome;
+};
+
+/* loop_rollout.c */
+
+/** Feed the machine and carry out what it wants. @p text may be NULL. */
+void loop_feed(struct loop *loop, struct rollout_event event);
+/** Begin a rollout; takes both over. */
+void loop_begin(struct loop *loop, struct rollout *rollout, struct plan *plan, const char *author);
+/** Answers of workers and checks. */
+void loop_on_worked(struct loop *loop, struct message *message);
+void loop_on_round(struct loop *loop, const struct message *message);
+/** Forget the running rollout (it ended, or is read anew from the branch). */
+void loop_drop_rollout(struct loop *loop);
+
+/* loop_record.c */
+
+/** Queue a fact for the branch (taken over) and put its records into the status. */
+void loop_record(struct loop *loop, struct fact *fact, bool of_rollout);
+/** Push what is queued, if no push is under way. */
+void loop_push(struct loop *loop);
+void loop_on_appended(struct loop *loop, const struct message *message);
+/** Forget facts that were not accepted. */
+void loop_drop_facts(struct loop *loop);
+bool loop_has_facts(const struct loop *loop);
+
+/* loop_look.c */
+
+/** Start a look if one is wanted and none runs. */
+void loop_start_look(struct loop *loop);
+void loop_on_looked(struct loop *loop, struct message *message);
+/** Name of this instance: from state_dir/instance, made on first use. */
+MUST_USE bool loop_read_instance(struct loop *loop, struct error *err);
+
+/* loop.c */
+
+/** Remember trouble for `status` and say it in the log, once per text. */
+void loop_set_problem(struct loop *loop, const char *text);

@@ -191,15 +191,22 @@ static enum MHD_Result send_response(struct http_request *request)
 	return queued;
 }
 
+/* A small body is read before it is refused: closing on unread bytes resets the connection, and the
+ * sender's log would show that instead of our answer. One in an encoding that nobody can take apart
+ * has no end. */
+static bool can_drain(const struct http_request *request)
+{
+	return declared_length(request) <= HTTP_DRAIN_MAX &&
+	       encoding_is(request, "Transfer-Encoding", "chunked");
+}
+
 static enum MHD_Result begin(struct http_request *request)
 {
 	(void)MHD_get_connection_values_n(
 		request->connection, MHD_HEADER_KIND, add_header, request); /* count is ours */
 	read_address(request);
 	check_headers(request);
-	/* A small body is read before it is refused: closing on unread bytes resets the
-	 * connection, and the sender's log would show that instead of our answer. */
-	if (request->response.status && declared_length(request) > HTTP_DRAIN_MAX)
+	if (request->response.status && !can_drain(request))
 		return send_response(request);
 	return MHD_YES;
 }

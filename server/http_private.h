@@ -129,6 +129,7 @@ struct http_server {
 	struct http_watches watches;
 	struct http_failures failures;
 };
-/** Percent-decode into @p to of @p size bytes; false if badly encoded, too long, or with a NUL. */
+/** Percent-decode into @p to of @p size bytes; false, and empty text, if badly encoded, too long,
+ * or with a NUL. */
 bool http_decode(const char *from, size_t len, char *to, size_t size);
 void http_response_clear(struct http_response *response);

@@ -31,6 +31,7 @@ bool http_request_query(
 {
 	const char *value =
 		MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+	text[0] = '\0';
 	return value && http_decode(value, strlen(value), text, size);
 }
 

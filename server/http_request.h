@@ -51,7 +51,7 @@ const char *http_request_path(const struct http_request *request);
 /** What `{name}` of the route matched, percent-decoded; NULL if the route has no such part. */
 const char *http_request_param(const struct http_request *request, const char *name);
 /** A query argument, percent-decoded into @p text of @p size bytes; false if absent, badly encoded
- *  or longer. */
+ *  or longer (@p text is then empty). */
 bool http_request_query(
 	const struct http_request *request, const char *name, char *text, size_t size);
 /** The `tag` of the matched route. */

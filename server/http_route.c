@@ -1,24 +1,34 @@
 #include "server/http_private.h"
+#include <ctype.h>
+
+/* Decodes the byte at @p at of @p from and moves on; false if the escape is none. */
+static bool decode_byte(const char *from, size_t len, size_t *at, char *byte_out)
+{
+	char hex[3] = {0};
+	char *end = NULL;
+	*byte_out = from[*at];
+	if (from[(*at)++] != '%')
+		return true;
+	/* strtoul() would take a sign or blanks too. */
+	if (len - *at < 2 || !isxdigit((unsigned char)from[*at]))
+		return false;
+	memcpy(hex, from + *at, 2);
+	*byte_out = (char)strtoul(hex, &end, 16);
+	*at += 2;
+	return end == hex + 2;
+}
 
 bool http_decode(const char *from, size_t len, char *to, size_t size)
 {
 	size_t put = 0;
-	for (size_t i = 0; i < len; i++) {
-		unsigned value = (unsigned char)from[i];
-		if (value == '%') {
-			char hex[3] = {0};
-			char *end = NULL;
-			if (len - i < 3 || from[i + 1] == '+' || from[i + 1] == '-')
-				return false;
-			memcpy(hex, from + i + 1, 2);
-			value = (unsigned)strtoul(hex, &end, 16);
-			if (end != hex + 2)
-				return false;
-			i += 2;
-		}
-		if (!value || put + 1 >= size)
+	to[0] = '\0';
+	for (size_t at = 0; at < len;) {
+		char byte = '\0';
+		if (!decode_byte(from, len, &at, &byte) || !byte || put + 1 >= size) {
+			to[0] = '\0';
 			return false;
-		to[put++] = (char)value;
+		}
+		to[put++] = byte;
 	}
 	to[put] = '\0';
 	return true;

@@ -73,6 +73,7 @@ static void report_cycle(struct inventory_build *build, const size_t *waiting)
 	auto_free bool *seen = mem_zero(build->group_count, sizeof(*seen));
 	auto_buf struct buf text = BUF_INIT(400);
 	const struct link *link = NULL;
+	const struct node *place = NULL;
 	size_t at = 0, start;
 
 	while (at < build->group_count && !waiting[at])
@@ -86,11 +87,13 @@ static void report_cycle(struct inventory_build *build, const size_t *waiting)
 	start = at;
 	do {
 		link = waiting_parent(build, at, waiting);
+		place = link->place ? link->place : place;
 		buf_addf(&text, "%s in ", build->groups[at].name);
 		at = link->position;
 	} while (at != start);
 	buf_add_str(&text, build->groups[start].name);
-	problems_add(build->problems, link->place->file, link->place->line,
+	/* `ungrouped` in `all` is written nowhere, but what closes the cycle is */
+	problems_add(build->problems, place->file, place->line,
 		"take one of them out of the children of the other",
 		"groups contain each other: %s", text.text);
 }

@@ -27,7 +27,7 @@ struct loop_outcome {
 	int exit_status; /* design.md section 8 */
 	char result[24]; /* succeeded, failed, refused, held, unchanged, error */
 	char rollout[ROLLOUT_TEXT];
-	char text[1024]; /* one sentence, for people */
+	char text[1400]; /* one sentence, for people */
 };
 
 struct loop;

@@ -51,8 +51,8 @@ struct loop {
 	bool stopping;
 	int64_t stop_until_ms;
 	bool changed; /* something that a snapshot shows */
-	char problem[1024];
-	char not_ready[512];
+	char problem[1400];
+	char not_ready[1400];
 	struct loop_outcome outcome;
 };
 

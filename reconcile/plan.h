@@ -54,6 +54,7 @@ struct plan {
 	struct plan_stage *stages;
 	size_t stage_count;
 	bool roll_back; /* on_failure: rollback */
+	size_t keep_rollback_tags;
 	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
 };
 

@@ -113,6 +113,7 @@ void plan_set_policy(struct plan_work *work)
 		old = work->base->fleet->policy;
 	set_stages(work, new, old);
 	plan->roll_back = new->on_failure == ON_FAILURE_ROLLBACK;
+	plan->keep_rollback_tags = (size_t) new->keep_rollback_tags;
 	plan->verify_interval_ms = new->verify_interval_ms;
 	plan->verify_timeout_ms = new->verify_timeout_ms;
 	plan->verify_healthy = new->verify_healthy;

@@ -118,6 +118,9 @@ bool release_checks_digest(const struct fleet *fleet, const struct client *clien
 
 	if (!release_checks(fleet, client, arena, &checks, &count, problems))
 		return false;
+	digest_out[0] = '\0'; /* no checks: nothing to tell apart */
+	if (!count)
+		return true;
 	buf_add_str(&text, "aviary checks 1\n");
 	for (size_t i = 0; i < count; i++)
 		add_check(&text, &checks[i]);

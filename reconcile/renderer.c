@@ -157,7 +157,7 @@ bool renderer_target(struct renderer *renderer, const char *commit, const char *
 	const char *want_release, struct target **target_out, struct error *err)
 {
 	auto_target struct target *target = mem_zero(1, sizeof(*target));
-	struct rendered_commit *loaded;
+	struct rendered_commit *loaded = NULL;
 	target->arena = arena_new(ARENA_PLAIN, 0);
 	pthread_mutex_lock(&renderer->lock);
 	bool ok = find_commit(renderer, commit, &loaded, err) &&

@@ -20,8 +20,8 @@ struct snapshot {
 	char leader[64];
 	int64_t epoch;
 	bool ready;
-	char not_ready[512];      /* why /readyz says 503 */
-	char problem[1024];       /* newest trouble that a person should know, "" none */
+	char not_ready[1400];     /* why /readyz says 503 */
+	char problem[1400];       /* newest trouble that a person should know, "" none */
 	char commit[OID_HEX + 1]; /* newest commit of the tracked branch that was looked at */
 	char commit_subject[200];
 	char commit_author[120];

@@ -17,6 +17,8 @@ struct entry {
 	struct work *work;
 };
 
+struct round;
+
 struct workers {
 	struct workers_options options;
 	char *log_dir;
@@ -27,6 +29,7 @@ struct workers {
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t filled;
 	struct entry *first, *last;
+	struct round *rounds; /* under way */
 	bool stopping;
 };
 
@@ -46,9 +49,6 @@ void work_free(struct work *work)
 	strlist_clear(&work->keep);
 	free(work);
 }
-DEFINE_CLEANUP(struct work, work_free)
-#define auto_work CLEANUP(work_free_at)
-
 static void free_work(void *data)
 {
 	work_free(data);
@@ -257,7 +257,8 @@ static void answer_worked(struct workers *workers, struct work *work)
  */
 
 struct round {
-	struct inbox *inbox;
+	struct round *next, **link; /* in workers->rounds */
+	struct workers *workers;
 	struct work *work;
 	struct target *target;
 };
@@ -274,32 +275,60 @@ static void answer_round(
 	inbox_post(inbox, message);
 }
 
-static void round_done(void *data, const struct check_outcome *outcome)
+static void round_add(struct round *round)
 {
-	struct round *round = data;
-	answer_round(round->inbox, round->work, outcome->good, outcome->detail);
+	struct workers *workers = round->workers;
+	pthread_mutex_lock(&workers->lock);
+	round->next = workers->rounds;
+	round->link = &workers->rounds;
+	if (round->next)
+		round->next->link = &round->next;
+	workers->rounds = round;
+	pthread_mutex_unlock(&workers->lock);
+}
+
+static void round_free(struct round *round)
+{
+	pthread_mutex_lock(&round->workers->lock);
+	*round->link = round->next;
+	if (round->next)
+		round->next->link = round->link;
+	pthread_mutex_unlock(&round->workers->lock);
 	target_free(round->target);
 	work_free(round->work);
 	free(round);
 }
 
+static void round_done(void *data, const struct check_outcome *outcome)
+{
+	struct round *round = data;
+	auto_buf struct buf detail = BUF_INIT(2 * sizeof(outcome->detail));
+	buf_add_str(&detail, outcome->detail); /* may quote what a server said */
+	secret_mask(&detail);
+	answer_round(round->workers->options.inbox, round->work, outcome->good, detail.text);
+	round_free(round);
+}
+
 /* Takes the work over. */
 static void start_round(struct workers *workers, struct work *work)
 {
-	auto_work struct work *owned = work;
 	struct target *target = NULL;
 	struct error err;
-	const char *commit = work->target.commit;
-	if (!renderer_target(
-		    workers->options.renderer, commit, work->client, NULL, &target, &err)) {
+	if (!renderer_target(workers->options.renderer, work->target.commit, work->client, NULL,
+		    &target, &err)) {
 		answer_round(workers->options.inbox, work, false, err.message);
+		work_free(work);
 		return;
 	}
-	struct round *round = mem_zero(1, sizeof(*round));
-	*round = (struct round){workers->options.inbox, STEAL(owned), target};
 	auto_free char *current = mem_printf("%s/current", target->host.root);
-	checks_start(
-		workers->checks, target->checks, target->check_count, current, round_done, round);
+	const struct check_round checks = {
+		.specs = target->checks, .count = target->check_count, .folder = current};
+	struct round *round = mem_zero(1, sizeof(*round));
+	round->workers = workers;
+	round->work = work;
+	round->target = target;
+	round_add(round);
+	checks_start(workers->checks, &checks, round_done, round);
 }
 
 /* ---- threads ------------------------------------------------------------------------------------
@@ -390,7 +419,9 @@ void workers_free(struct workers *workers)
 		log_warn("workers could not be cancelled", LOG_INT("errno", errno));
 	for (size_t i = 0; i < workers->started; i++)
 		pthread_join(workers->threads[i], NULL);
-	checks_free(workers->checks); /* answers what is under way, so rounds free themselves */
+	checks_free(workers->checks); /* does not answer what is under way */
+	while (workers->rounds)
+		round_free(workers->rounds);
 	for (struct entry *entry = workers->first, *next; entry; entry = next) {
 		next = entry->next;
 		work_free(entry->work);

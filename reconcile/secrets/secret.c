@@ -289,7 +289,8 @@ struct secret_stream {
 	void *data;
 	char *held;
 	size_t len;
-	size_t covered; /* bytes at its start whose mask is written already */
+	bool masked;    /* the last thing written was a mask */
+	size_t covered; /* bytes at the start of `held` that belong to that mask */
 };
 
 struct secret_stream *secret_stream_new(
@@ -304,17 +305,20 @@ struct secret_stream *secret_stream_new(
 /* Writes what stands before @p hold. */
 static void write_out(struct secret_stream *stream, const struct spans *spans, size_t hold)
 {
-	size_t at = 0, end = 0;
+	size_t at = 0, end = stream->covered;
 	for (size_t i = 0; i < spans->count && spans->items[i].start < hold; i++) {
 		const struct span *span = &spans->items[i];
 		if (span->start > at)
 			stream->write(stream->data, stream->held + at, span->start - at);
-		if (span->start || !stream->covered)
+		if (span->start || !stream->masked)
 			stream->write(stream->data, MASK, strlen(MASK));
+		stream->masked = true;
 		at = end = span->end;
 	}
-	if (at < hold)
+	if (at < hold) {
 		stream->write(stream->data, stream->held + at, hold - at);
+		stream->masked = false;
+	}
 	stream->covered = end > hold ? end - hold : 0;
 }
 
@@ -330,7 +334,7 @@ static void keep_from(struct secret_stream *stream, size_t hold)
 static void flush(struct secret_stream *stream, bool last)
 {
 	CLEANUP(spans_clear) struct spans spans = {0};
-	if (stream->covered)
+	if (stream->masked)
 		add_span(&spans, 0, stream->covered);
 	lock_for_reading();
 	size_t hold = find_spans(stream->held, stream->len, &spans);

@@ -1,0 +1,197 @@
+#include "server/config_file.h"
+
+#define SECOND         ((int64_t)1000)
+#define DAY            (24 * 60 * 60 * SECOND)
+#define AT(member)     .offset = offsetof(struct config_raw, member)
+#define IN(type, part) .offset = offsetof(struct type, part)
+#define LATER(key_name)                                                                            \
+	{                                                                                          \
+		.name = (key_name), .type = KEY_REFUSED                                            \
+	}
+
+static const char *const log_formats[] = {"text", "json", NULL};
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+
+static const struct key repository_keys[] = {
+	{.name = "url",
+		.type = KEY_TEXT,
+		AT(repository.url),
+		.required = true,
+		.env = "AVIARY_REPOSITORY_URL",
+		.doc = "The infra repository: ssh://, user@host:path, https://, or an absolute path. "
+		       "Passwords do not belong into it."},
+	{.name = "branch",
+		.type = KEY_TEXT,
+		AT(repository.branch),
+		.standard = "main",
+		.env = "AVIARY_REPOSITORY_BRANCH",
+		.doc = "Branch whose newest commit is deployed."},
+	{.name = "ssh_key_file",
+		.type = KEY_TEXT,
+		AT(repository.ssh_key_file),
+		.doc = "Private key in OpenSSH's format, without a passphrase. Needed for ssh."},
+	{.name = "known_hosts_file",
+		.type = KEY_TEXT,
+		AT(repository.known_hosts_file),
+		.doc = "Host keys in OpenSSH's format; a host that is not listed is refused. Needed "
+		       "for ssh."},
+	{.name = "token_file",
+		.type = KEY_TEXT,
+		AT(repository.token_file),
+		.doc = "Access token for https, or user:password in one line."},
+	{.name = "ca_file",
+		.type = KEY_TEXT,
+		AT(repository.ca_file),
+		.doc = "Certificates (PEM) that are trusted for https instead of the system's."},
+	{.name = "poll_interval",
+		.type = KEY_DURATION,
+		AT(repository.poll_interval_ms),
+		.standard = "5m",
+		.min = 100,
+		.max = DAY,
+		.env = "AVIARY_POLL_INTERVAL",
+		.doc = "Time between looks at the repository when no webhook comes."},
+	LATER("allowed_signers_file"),
+	LATER("forge_keyring_file"),
+	KEYS_END,
+};
+
+static const struct key status_keys[] = {
+	{.name = "branch",
+		.type = KEY_TEXT,
+		AT(status.branch),
+		.standard = "deployments",
+		.env = "AVIARY_STATUS_BRANCH",
+		.doc = "Branch that Aviary commits its record to."},
+	{.name = "author",
+		.type = KEY_TEXT,
+		AT(status.author),
+		.standard = "Aviary <aviary@localhost>",
+		.doc = "Author of these commits, written as Name <mail>."},
+	{.name = "url",
+		.type = KEY_TEXT,
+		AT(status.url),
+		.doc = "Another repository for the status branch. Default: repository.url."},
+	LATER("signing_key_file"),
+	KEYS_END,
+};
+
+static const struct key webhook_keys[] = {
+	{.name = "forge",
+		.type = KEY_TEXT,
+		IN(webhook_file, forge),
+		.required = true,
+		.doc = "github, gitlab, gitea, forgejo or bitbucket. Its deliveries go to "
+		       "/webhook/<forge>."},
+	{.name = "secret_file",
+		.type = KEY_TEXTS,
+		IN(webhook_file, secret_files),
+		.required = true,
+		.doc = "File with the webhook's secret. Several: each of them is accepted, so that a "
+		       "secret can be changed without losing deliveries."},
+	KEYS_END,
+};
+
+static const struct key token_keys[] = {
+	{.name = "name",
+		.type = KEY_TEXT,
+		IN(token_file, name),
+		.required = true,
+		.doc = "Who it belongs to, for logs and records."},
+	{.name = "file",
+		.type = KEY_TEXT,
+		IN(token_file, file),
+		.required = true,
+		.doc = "File with the token."},
+	{.name = "may",
+		.type = KEY_TEXTS,
+		IN(token_file, may),
+		.required = true,
+		.doc = "What it allows: read, write, approve."},
+	KEYS_END,
+};
+
+static const struct key api_keys[] = {
+	{.name = "tokens",
+		.type = KEY_LIST,
+		AT(tokens),
+		.keys = token_keys,
+		.item_size = sizeof(struct token_file),
+		.doc = "Bearer tokens of the API."},
+	KEYS_END,
+};
+
+const struct key config_keys[] = {
+	{.name = "listen",
+		.type = KEY_TEXT,
+		AT(listen),
+		.standard = "127.0.0.1:8750",
+		.env = "AVIARY_LISTEN",
+		.doc = "Address and port for webhooks and the API; IPv6 in brackets, port 0 for any "
+		       "free one."},
+	{.name = "socket",
+		.type = KEY_TEXT,
+		AT(socket),
+		.env = "AVIARY_SOCKET",
+		.doc = "Unix socket for the commands of this machine, mode 0600. Default: aviary.sock "
+		       "in state_dir."},
+	{.name = "state_dir",
+		.type = KEY_TEXT,
+		AT(state_dir),
+		.standard = "/var/lib/aviary",
+		.env = "AVIARY_STATE_DIR",
+		.doc = "Folder of the mirror of the repository. All of it can be fetched again."},
+	{.name = "repository",
+		.type = KEY_MAP,
+		.keys = repository_keys,
+		.doc = "The infra repository and how it is reached."},
+	{.name = "status",
+		.type = KEY_MAP,
+		.keys = status_keys,
+		.doc = "The branch that holds the deployment history."},
+	{.name = "webhooks",
+		.type = KEY_LIST,
+		AT(webhooks),
+		.keys = webhook_keys,
+		.item_size = sizeof(struct webhook_file),
+		.doc = "Forges whose webhooks are accepted."},
+	{.name = "webhook_max_body",
+		.type = KEY_INT,
+		AT(webhook_max_body),
+		.standard = "26214400",
+		.min = 1024,
+		.max = 268435456,
+		.doc = "Bytes of the largest body that is accepted; larger ones get 413."},
+	{.name = "age_key_file",
+		.type = KEY_TEXT,
+		AT(age_key_file),
+		.env = "AVIARY_AGE_KEY_FILE",
+		.doc = "File with age identities that open the SOPS files. SOPS_AGE_KEY_FILE and "
+		       "SOPS_AGE_KEY are read too."},
+	{.name = "api",
+		.type = KEY_MAP,
+		.keys = api_keys,
+		.doc = "Who may use the API over the network."},
+	{.name = "log_format",
+		.type = KEY_ENUM,
+		AT(log_format),
+		.words = log_formats,
+		.standard = "text",
+		.env = "AVIARY_LOG_FORMAT",
+		.doc = "Form of the log on standard error."},
+	{.name = "log_level",
+		.type = KEY_ENUM,
+		AT(log_level),
+		.words = log_levels,
+		.standard = "info",
+		.env = "AVIARY_LOG_LEVEL",
+		.doc = "Lines below this level are not written."},
+	LATER("hosts"),
+	LATER("forge"),
+	LATER("notify"),
+	KEYS_END,
+};
+
+/* Order of the words is the order of the enums. */
+_Static_assert(LOG_TEXT == 0 && LOG_JSON == 1, "log_formats");
+_Static_assert(LOG_DEBUG == 0 && LOG_INFO == 1 && LOG_WARN == 2 && LOG_ERROR == 3, "log_levels");

@@ -1,0 +1,141 @@
+#include "server/man.h"
+#include "reconcile/policy.h"
+#include "server/config.h"
+
+#define DURATION_TEXT                                                                              \
+	"Durations are numbers with units d h m s ms in falling order, such as\n.Ql 1h30m\nor\n"   \
+	".Ql 500ms .\n"
+
+static void add_title(struct buf *out, const char *name, int section, const char *what)
+{
+	buf_addf(out, ".Dd November 24, 2026\n.Dt %s %d\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n", name,
+		section, name, what);
+}
+
+static void add_commands(struct buf *out, const struct command *const *commands)
+{
+	buf_add_str(out, ".Bl -tag -width Ds\n");
+	for (; *commands; commands++)
+		if ((*commands)->summary)
+			buf_addf(out, ".It Cm %s\n%s\n", (*commands)->name, (*commands)->summary);
+	buf_add_str(out, ".El\n.Pp\n");
+}
+
+static void write_program(struct buf *out, const struct command *const *commands)
+{
+	add_title(
+		out, "AVIARY", 1, "keep a fleet of servers equal to an infrastructure repository");
+	buf_add_str(out,
+		".Sh SYNOPSIS\n.Nm aviary\n.Ar command\n.Op Ar argument ...\n.Nm aviary\n"
+		".Fl Fl version\n"
+		".Sh DESCRIPTION\n"
+		".Nm aviary\n"
+		"deploys the newest commit of an infrastructure repository to the clients of a fleet,\n"
+		"canary first, rolls back what fails its checks, and commits what it did to a branch "
+		"of\n"
+		"that repository.\n"
+		".Pp\nThe commands are:\n");
+	add_commands(out, commands);
+	buf_add_str(out,
+		"Each command explains its options with\n.Fl Fl help .\n"
+		".Sh FILES\n"
+		".Bl -tag -width Ds\n"
+		".It Pa /etc/aviary/aviary.yaml\nconfiguration of the service, see\n.Xr aviary.yaml 5\n"
+		".It Pa fleet.yaml\npolicy, at the root of the repository, see\n.Xr fleet.yaml 5\n"
+		".El\n"
+		".Sh EXIT STATUS\n"
+		".Bl -tag -width Ds\n"
+		".It 0\nfine, also when there was nothing to do\n"
+		".It 1\nrefused, failed or held\n"
+		".It 2\nwrong usage\n"
+		".It 3\nnothing could be reached\n"
+		".It 4\nwaiting\n"
+		".El\n"
+		".Sh SEE ALSO\n.Xr aviary.yaml 5 ,\n.Xr fleet.yaml 5\n");
+}
+
+static void write_config(struct buf *out, const struct command *const *commands)
+{
+	(void)commands; /* a page about a file */
+	add_title(out, "AVIARY.YAML", 5, "configuration of the Aviary service");
+	buf_add_str(out,
+		".Sh DESCRIPTION\n"
+		"The file is YAML 1.2. Unknown and repeated keys are errors. Secrets never stand in "
+		"it:\n"
+		"keys that end in\n.Ql _file\nname files, which must not be readable by others.\n"
+		"Relative paths count from the folder of the file.\n"
+		"A flag of the command line goes before an environment variable, that before the "
+		"file.\n" DURATION_TEXT ".Pp\nThe keys are:\n.Bl -tag -width Ds\n");
+	keys_to_man(config_keys, "", out);
+	buf_add_str(out, ".El\n"
+			 ".Sh EXAMPLES\n"
+			 ".Bd -literal\n"
+			 "listen: 127.0.0.1:8750\n"
+			 "repository:\n"
+			 "  url: ssh://git@forge.example.org/infra.git\n"
+			 "  ssh_key_file: /etc/aviary/id_ed25519\n"
+			 "  known_hosts_file: /etc/aviary/known_hosts\n"
+			 "webhooks:\n"
+			 "  - {forge: gitea, secret_file: /etc/aviary/webhook-secret}\n"
+			 "age_key_file: /etc/aviary/age-key.txt\n"
+			 "api:\n"
+			 "  tokens:\n"
+			 "    - {name: eva, file: /etc/aviary/token-eva, may: [read, write]}\n"
+			 ".Ed\n"
+			 ".Sh SEE ALSO\n.Xr aviary 1 ,\n.Xr fleet.yaml 5\n");
+}
+
+static void write_policy(struct buf *out, const struct command *const *commands)
+{
+	(void)commands; /* a page about a file */
+	add_title(out, "FLEET.YAML", 5, "policy of a fleet, in its infrastructure repository");
+	buf_add_str(out,
+		".Sh DESCRIPTION\n"
+		"The file stands at the root of the repository and says what releases are made of and "
+		"how\n"
+		"they reach the clients. It is YAML 1.2. Unknown and repeated keys are errors, and a "
+		"commit\n"
+		"with an error changes nothing.\n"
+		"Values called templates are rendered with Mustache for each client.\n" DURATION_TEXT
+		".Pp\nThe keys are:\n.Bl -tag -width Ds\n");
+	keys_to_man(policy_keys, "", out);
+	buf_add_str(out,
+		".El\n"
+		".Sh EXAMPLES\n"
+		".Bd -literal\n"
+		"version: 1\n"
+		"stages:\n"
+		"  - {name: canary, bake: 10m}\n"
+		"  - {name: production, batch: 25%}\n"
+		"release:\n"
+		"  files:\n"
+		"    - {from: docker/compose.yml, to: compose.yaml}\n"
+		"    - {from: templates/env.mustache, to: .env, mode: \"0600\"}\n"
+		"driver:\n"
+		"  kind: local\n"
+		"  root: \"/srv/fleet/{{client_name}}\"\n"
+		"  activate: [bin/activate, \"{{domain}}\"]\n"
+		"checks:\n"
+		"  nextcloud: {http: \"https://{{domain}}/status.php\", json: {installed: true}}\n"
+		".Ed\n"
+		".Sh SEE ALSO\n.Xr aviary 1 ,\n.Xr aviary.yaml 5\n");
+}
+
+bool man_write(const char *page, const struct command *const *commands, struct buf *out)
+{
+	static const struct {
+		const char *name;
+		void (*write)(struct buf *out, const struct command *const *commands);
+	} pages[] = {
+		{"aviary", write_program},
+		{"aviary.yaml", write_config},
+		{"fleet.yaml", write_policy},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
+		if (strcmp(pages[i].name, page))
+			continue;
+		pages[i].write(out, commands);
+		return true;
+	}
+	return false;
+}

@@ -71,9 +71,10 @@ static bool is_word(uint32_t c)
 		return isalnum((int)c) || c == '_';
 	if (c < 0xaa || c == 0xab || c == 0xd7 || c == 0xf7)
 		return false;
-	return !(c >= 0x2000 && c <= 0x206f) && !(c >= 0x2190 && c <= 0x245f) &&
-	       !(c >= 0x2500 && c <= 0x2bff) && !(c >= 0x3000 && c <= 0x3004) &&
-	       !(c >= 0xd800 && c <= 0xf8ff) && !(c >= 0x1f000 && c <= 0x1faff);
+	return !(c >= 0x2000 && c <= 0x206f) && !(c >= 0x20a0 && c <= 0x20cf) &&
+	       !(c >= 0x2190 && c <= 0x245f) && !(c >= 0x2500 && c <= 0x2bff) &&
+	       !(c >= 0x3000 && c <= 0x3004) && !(c >= 0xd800 && c <= 0xf8ff) &&
+	       !(c >= 0x1f000 && c <= 0x1faff);
 }
 
 /* One code point of valid UTF-8. */

@@ -86,6 +86,8 @@ bool build_read_file(struct inventory_build *build, const char *path, const stru
 		return true;
 	}
 	error_at(&err, path, 0);
+	if (!*err.hint)
+		error_hint(&err, "correct the file; Ansible refuses it too");
 	problems_add_error(build->problems, &err);
 	return false;
 }

@@ -66,6 +66,8 @@ struct key {
 MUST_USE bool keys_read(const struct key *keys, const char *what, const struct node *node,
 	const char *place, struct arena *arena, void *into, struct problems *problems);
 
+/** Append text as roff takes it: a line for each sentence, at most 80 columns, nothing special. */
+void keys_man_prose(const char *text, struct buf *out);
 /** mdoc(7) items of the table for a man page, to stand in a `.Bl -tag` list; nested tables follow
  *  their key as `prefix.key`. Refused keys are left out. */
 void keys_to_man(const struct key *keys, const char *prefix, struct buf *out);

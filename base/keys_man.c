@@ -2,17 +2,41 @@
 #include "base/clock.h"
 #include "base/keys.h"
 
-/* Text of a table becomes a line of roff: a leading dot and backslashes must not mean anything. */
-static void add_text(struct buf *out, const char *text)
+#define PROSE_COLUMNS 78 /* mandoc -Tlint wants less than 80 */
+
+static void add_word(struct buf *out, const char *word, size_t len)
 {
-	if (*text == '.' || *text == '\'')
-		buf_add_str(out, "\\&");
-	for (; *text; text++) {
-		if (*text == '\\')
+	for (size_t i = 0; i < len; i++) {
+		if (word[i] == '\\')
 			buf_add_str(out, "\\e");
 		else
-			buf_add_char(out, *text);
+			buf_add_char(out, word[i]);
 	}
+}
+
+void keys_man_prose(const char *text, struct buf *out)
+{
+	size_t used = 0; /* columns of the current line; 0: at its start */
+	for (;;) {
+		text += strspn(text, " ");
+		size_t len = strcspn(text, " ");
+		if (!len)
+			break;
+		bool breaks = used && used + 1 + len > PROSE_COLUMNS;
+		if (used)
+			buf_add_char(out, breaks ? '\n' : ' ');
+		used = breaks ? 0 : used + (used > 0);
+		if (!used && (*text == '.' || *text == '\''))
+			buf_add_str(out, "\\&"); /* would be a request of roff */
+		add_word(out, text, len);
+		used += len;
+		text += len;
+		if (strchr(".?!", text[-1]) && *text) { /* a sentence begins a line */
+			buf_add_char(out, '\n');
+			used = 0;
+		}
+	}
+	buf_add_char(out, '\n');
 }
 
 static const char *type_text(const struct key *key)
@@ -63,8 +87,7 @@ static void add_facts(const struct key *key, struct buf *out)
 		buf_addf(&line, " Default: %s.", key->standard);
 	if (line.len) {
 		buf_add_str(out, ".br\n");
-		add_text(out, line.text[0] == ' ' ? line.text + 1 : line.text);
-		buf_add_char(out, '\n');
+		keys_man_prose(line.text, out);
 	}
 	if (key->env)
 		buf_addf(out, ".br\nThe environment variable\n.Ev %s\noverrides it.\n", key->env);
@@ -82,10 +105,8 @@ void keys_to_man(const struct key *keys, const char *prefix, struct buf *out)
 		if (key->type == KEY_REFUSED)
 			continue;
 		buf_addf(out, ".It Ic %s%s\n", prefix, key->name);
-		if (key->doc) {
-			add_text(out, key->doc);
-			buf_add_char(out, '\n');
-		}
+		if (key->doc)
+			keys_man_prose(key->doc, out);
 		add_facts(key, out);
 		if (!key->keys)
 			continue;

@@ -2,14 +2,15 @@
 #include "reconcile/policy.h"
 #include "server/config.h"
 
-#define DURATION_TEXT                                                                              \
-	"Durations are numbers with units d h m s ms in falling order, such as\n.Ql 1h30m\nor\n"   \
-	".Ql 500ms .\n"
+static const char durations[] =
+	"Durations are numbers with units d h m s ms in falling order, such as 1h30m or 500ms.";
 
 static void add_title(struct buf *out, const char *name, int section, const char *what)
 {
-	buf_addf(out, ".Dd November 24, 2026\n.Dt %s %d\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n", name,
-		section, name, what);
+	buf_add_str(out, ".Dd November 24, 2026\n.Dt ");
+	for (const char *p = name; *p; p++)
+		buf_add_char(out, *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p);
+	buf_addf(out, " %d\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n", section, name, what);
 }
 
 static void add_commands(struct buf *out, const struct command *const *commands)
@@ -24,17 +25,16 @@ static void add_commands(struct buf *out, const struct command *const *commands)
 static void write_program(struct buf *out, const struct command *const *commands)
 {
 	add_title(
-		out, "AVIARY", 1, "keep a fleet of servers equal to an infrastructure repository");
-	buf_add_str(out,
-		".Sh SYNOPSIS\n.Nm aviary\n.Ar command\n.Op Ar argument ...\n.Nm aviary\n"
-		".Fl Fl version\n"
-		".Sh DESCRIPTION\n"
-		".Nm aviary\n"
-		"deploys the newest commit of an infrastructure repository to the clients of a fleet,\n"
-		"canary first, rolls back what fails its checks, and commits what it did to a branch "
-		"of\n"
-		"that repository.\n"
-		".Pp\nThe commands are:\n");
+		out, "aviary", 1, "keep a fleet of servers equal to an infrastructure repository");
+	buf_add_str(out, ".Sh SYNOPSIS\n.Nm aviary\n.Ar command\n.Op Ar argument ...\n.Nm aviary\n"
+			 ".Fl Fl version\n"
+			 ".Sh DESCRIPTION\n");
+	keys_man_prose(
+		"Deploys the newest commit of an infrastructure repository to the clients "
+		"of a fleet, canary first, rolls back what fails its checks, and commits what "
+		"it did to a branch of that repository.",
+		out);
+	buf_add_str(out, ".Pp\nThe commands are:\n");
 	add_commands(out, commands);
 	buf_add_str(out,
 		"Each command explains its options with\n.Fl Fl help .\n"
@@ -54,18 +54,24 @@ static void write_program(struct buf *out, const struct command *const *commands
 		".Sh SEE ALSO\n.Xr aviary.yaml 5 ,\n.Xr fleet.yaml 5\n");
 }
 
+static void add_keys_start(struct buf *out)
+{
+	keys_man_prose(durations, out);
+	buf_add_str(out, ".Pp\nThe keys are:\n.Bl -tag -width Ds\n");
+}
+
 static void write_config(struct buf *out, const struct command *const *commands)
 {
 	(void)commands; /* a page about a file */
-	add_title(out, "AVIARY.YAML", 5, "configuration of the Aviary service");
-	buf_add_str(out,
-		".Sh DESCRIPTION\n"
-		"The file is YAML 1.2. Unknown and repeated keys are errors. Secrets never stand in "
-		"it:\n"
-		"keys that end in\n.Ql _file\nname files, which must not be readable by others.\n"
-		"Relative paths count from the folder of the file.\n"
-		"A flag of the command line goes before an environment variable, that before the "
-		"file.\n" DURATION_TEXT ".Pp\nThe keys are:\n.Bl -tag -width Ds\n");
+	add_title(out, "aviary.yaml", 5, "configuration of the Aviary service");
+	buf_add_str(out, ".Sh DESCRIPTION\n");
+	keys_man_prose(
+		"The file is YAML 1.2. Unknown and repeated keys are errors. Secrets never "
+		"stand in it: keys that end in _file name files, which must not be readable by "
+		"others. Relative paths count from the folder of the file. A flag of the "
+		"command line goes before an environment variable, that before the file.",
+		out);
+	add_keys_start(out);
 	keys_to_man(config_keys, "", out);
 	buf_add_str(out, ".El\n"
 			 ".Sh EXAMPLES\n"
@@ -88,16 +94,15 @@ static void write_config(struct buf *out, const struct command *const *commands)
 static void write_policy(struct buf *out, const struct command *const *commands)
 {
 	(void)commands; /* a page about a file */
-	add_title(out, "FLEET.YAML", 5, "policy of a fleet, in its infrastructure repository");
-	buf_add_str(out,
-		".Sh DESCRIPTION\n"
-		"The file stands at the root of the repository and says what releases are made of and "
-		"how\n"
-		"they reach the clients. It is YAML 1.2. Unknown and repeated keys are errors, and a "
-		"commit\n"
-		"with an error changes nothing.\n"
-		"Values called templates are rendered with Mustache for each client.\n" DURATION_TEXT
-		".Pp\nThe keys are:\n.Bl -tag -width Ds\n");
+	add_title(out, "fleet.yaml", 5, "policy of a fleet, in its infrastructure repository");
+	buf_add_str(out, ".Sh DESCRIPTION\n");
+	keys_man_prose(
+		"The file stands at the root of the repository and says what releases are "
+		"made of and how they reach the clients. It is YAML 1.2. Unknown and repeated "
+		"keys are errors, and a commit with an error changes nothing. Values called "
+		"templates are rendered with Mustache for each client.",
+		out);
+	add_keys_start(out);
 	keys_to_man(policy_keys, "", out);
 	buf_add_str(out,
 		".El\n"

@@ -228,8 +228,8 @@ static void the_man_page_has_each_key_with_its_facts(void **state)
 	(void)state; /* needs no fixture */
 	auto_buf struct buf text = BUF_INIT(1 << 16);
 	static const char *const parts[] = {".It Ic x.text\n\\&.dot and \\e backslash.\n",
-		".It Ic x.wait\n.br\nType: duration, 1s to 1h. Default: 1m.\n", ".Ev AVIARY_WAIT\n",
-		"word: red, green, blue. Default: blue.", ".It Ic x.inner.name\nWho.\n",
+		".It Ic x.wait\n.br\nType: duration, 1s to 1h.\nDefault: 1m.\n", ".Ev AVIARY_WAIT\n",
+		"word: red, green, blue.\nDefault: blue.", ".It Ic x.inner.name\nWho.\n",
 		".It Ic x.list[].name\n", "Required."};
 	keys_to_man(keys, "x.", &text);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)

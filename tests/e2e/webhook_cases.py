@@ -32,7 +32,7 @@ ANSWER_TIMEOUT_S = 30
 class Service:
     """The service as a process: starts, tells its port, stops; its log is kept for failures."""
 
-    def __init__(self, program, repository, branch, secrets, clock=None, status_branch="deployments"):
+    def __init__(self, program, repository, branch, secrets, environment=None):
         self.scratch = tempfile.TemporaryDirectory(prefix="aviary-webhooks-")
         folder = Path(self.scratch.name)
         url = f"https://127.0.0.1:1/{repository}.git"  # nobody listens there: nothing is fetched
@@ -46,13 +46,13 @@ class Service:
                 files[forge].append(str(path))
         if Path(program).name == "intake_server":
             doors = [f"{forge}={','.join(paths)}" for forge, paths in files.items()]
-            command = [program, "127.0.0.1:0", url, branch, status_branch, *doors]
+            command = [program, "127.0.0.1:0", url, branch, "deployments", *doors]
         else:
             config = {
                 "listen": "127.0.0.1:0",
                 "state_dir": str(folder / "state"),
                 "repository": {"url": url, "branch": branch},
-                "status": {"branch": status_branch},
+                "status": {"branch": "deployments"},
                 "webhooks": [{"forge": forge, "secret_file": paths if len(paths) > 1 else paths[0]}
                              for forge, paths in files.items()],
             }
@@ -60,8 +60,7 @@ class Service:
             (folder / "state").mkdir(mode=0o700)
             command = [program, "serve", "-c", str(folder / "aviary.yaml")]
         env = {key: value for key, value in os.environ.items() if not key.startswith("AVIARY")}
-        if clock is not None:
-            env.update(AVIARY_TEST="1", AVIARY_TEST_NOW=str(clock))
+        env.update(environment or {})
         self.log = []
         self.port = None
         self.listening = threading.Event()
@@ -170,8 +169,10 @@ def run_group(program, index, key, folder, cases):
     secrets = dict.fromkeys(FORGES, secret)
     if signing_token:
         secrets["gitlab"] = signing_token
-    clock = index["gitlab_signing_clock"] if signing_token else None
-    with Service(program, repository, branch, secrets, clock) as service:
+    environment = {}
+    if signing_token:
+        environment = {"AVIARY_TEST": "1", "AVIARY_TEST_NOW": str(index["gitlab_signing_clock"])}
+    with Service(program, repository, branch, secrets, environment) as service:
         for case in cases:
             try:
                 answer = post(service.port, f"/webhook/{case['forge']}",

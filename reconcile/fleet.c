@@ -79,7 +79,7 @@ bool fleet_load(struct tree *tree, const struct oid *commit, struct fleet **flee
 		fleet->commit = *commit;
 	if (!tree_id(tree, &fleet->tree, &err))
 		problems_add_error(problems, &err);
-	if (!policy_load(tree, fleet->arena, &fleet->policy, problems)) {
+	if (!policy_load(tree, fleet->arena, &fleet->policy, problems) && !fleet->policy) {
 		look_at_inventory(fleet, tree, problems);
 		return false;
 	}

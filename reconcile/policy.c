@@ -303,6 +303,23 @@ static bool convert(struct converter *self)
 	return good;
 }
 
+/* After mistakes: leave only what a reader of the rest may rely on. @return false if that is not
+ * enough to look at anything */
+static bool make_usable(struct policy *policy)
+{
+	size_t kept = 0;
+	policy->check_count = 0;
+	for (size_t i = 0; i < policy->file_count; i++)
+		if (policy->files[i].from && policy->files[i].to)
+			policy->files[kept++] = policy->files[i];
+	policy->file_count = kept;
+	for (size_t i = 0; i < policy->stage_count; i++)
+		if (!policy->stages[i].name || !policy->stages[i].group)
+			return false;
+	return policy->stage_count && policy->driver.root && policy->inventory &&
+	       policy->secrets_shared && policy->secrets_client;
+}
+
 bool policy_parse(const char *bytes, size_t len, struct arena *arena, struct policy **policy_out,
 	struct problems *problems)
 {
@@ -322,7 +339,7 @@ bool policy_parse(const char *bytes, size_t len, struct arena *arena, struct pol
 	if (self.root->kind != NODE_MAP && self.root->kind != NODE_NULL)
 		return false;
 	good = convert(&self) && good;
-	if (good)
+	if (good || make_usable(self.policy))
 		*policy_out = self.policy;
 	return good;
 }

@@ -82,8 +82,12 @@ struct policy {
 /** The table of fleet.yaml's keys, for the man page. */
 extern const struct key policy_keys[];
 
-/** Read the bytes of a fleet.yaml; every mistake becomes a problem. Texts live in @p arena.
- *  @return false if errors were added */
+/**
+ * Read the bytes of a fleet.yaml; every mistake becomes a problem. Texts live in @p arena.
+ * @param policy_out  also set after mistakes where enough is left to look for further ones in the
+ *                    inventory and the templates: never to be followed
+ * @return false if errors were added
+ */
 MUST_USE bool policy_parse(const char *bytes, size_t len, struct arena *arena,
 	struct policy **policy_out, struct problems *problems);
 /** Read fleet.yaml of a tree; a missing one is a problem too. @return false if errors were added */

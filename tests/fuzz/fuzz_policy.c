@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	auto_problems struct problems problems = {0};
 	struct policy *policy = NULL;
 	bool good = policy_parse((const char *)data, size, arena, &policy, &problems);
-	if (good != !problems.errors || good != (policy != NULL))
+	if (good != !problems.errors || (good && !policy))
 		abort();
 	return 0;
 }

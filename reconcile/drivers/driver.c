@@ -1,5 +1,6 @@
 #include "reconcile/drivers/driver.h"
 #include "base/fs.h"
+#include "base/node.h"
 
 #define DIGEST_PREFIX "sha256:"
 #define PREFIX_LEN    (sizeof(DIGEST_PREFIX) - 1)
@@ -115,24 +116,13 @@ void driver_state_format(const struct driver_state *state, struct buf *out)
 		state->activating ? "activating" : "active", state->updated);
 }
 
-/* The one value that may be written on a line of ours: `key: value`, without quotes. */
-static bool find_value(const char *text, const char *key, char *value, size_t size)
+static bool copy_value(const struct node *root, const char *key, char *value, size_t size)
 {
-	size_t key_len = strlen(key);
-	for (const char *line = text; line && *line;) {
-		size_t len = strcspn(line, "\n");
-		if (len >= key_len + 2 && strncmp(line, key, key_len) == 0 &&
-			strncmp(line + key_len, ": ", 2) == 0) {
-			size_t value_len = len - key_len - 2;
-			if (value_len >= size)
-				return false;
-			memcpy(value, line + key_len + 2, value_len);
-			value[value_len] = '\0';
-			return true;
-		}
-		line = line[len] ? line + len + 1 : NULL;
-	}
-	return false;
+	const struct node *node = node_get(root, key);
+	if (!node || !node->text || node->len >= size || node->kind == NODE_TAGGED)
+		return false;
+	memcpy(value, node->text, node->len + 1);
+	return true;
 }
 
 static bool parse_epoch(const char *text, int64_t *epoch_out)
@@ -146,6 +136,9 @@ static bool parse_epoch(const char *text, int64_t *epoch_out)
 
 bool driver_state_parse(const char *text, struct driver_state *state_out, struct error *err)
 {
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	const struct node_options options = {.rules = NODE_CORE12};
+	const struct node *root = NULL;
 	struct driver_state state = {.found = true};
 	char epoch[32], phase[16];
 	const struct {
@@ -160,8 +153,10 @@ bool driver_state_parse(const char *text, struct driver_state *state_out, struct
 		{"phase", phase, sizeof(phase)},
 		{"updated", state.updated, sizeof(state.updated)},
 	};
+	if (!node_parse_yaml(arena, "state", text, strlen(text), &options, &root, err))
+		return false;
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		if (!find_value(text, keys[i].key, keys[i].value, keys[i].size))
+		if (!copy_value(root, keys[i].key, keys[i].value, keys[i].size))
 			return error_set(err, ERR_INVALID, "no '%s' in it", keys[i].key);
 	}
 	if (!is_digest(state.release))

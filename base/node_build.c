@@ -1,4 +1,5 @@
 #include "base/node_build.h"
+#include <math.h>
 #include <sodium.h>
 
 #define NODES_FIRST 8 /* most files are small: one client's secrets */
@@ -127,24 +128,86 @@ static struct map_index *index_new(struct arena *arena, size_t count)
 	return index;
 }
 
-/* Number of the entry before `count` with the same key as entries[at], or `at` if there is none;
- * then it is added. */
-static size_t index_add(struct map_index *index, const struct node_entry *entries, size_t at)
+/* Number of the entry with that text as its key, of the same sort, or SIZE_MAX. */
+static size_t index_find(const struct map_index *index, const struct node_entry *entries,
+	const struct node_entry *like)
 {
-	size_t slot = slot_of(index, entries[at].key, entries[at].key_len);
+	size_t slot = slot_of(index, like->key, like->key_len);
 	for (; index->slots[slot]; slot = (slot + 1) & index->mask)
-		if (same_key(&entries[index->slots[slot] - 1], &entries[at]))
+		if (same_key(&entries[index->slots[slot] - 1], like))
 			return index->slots[slot] - 1;
-	index->slots[slot] = (uint32_t)at + 1;
-	return at;
+	return SIZE_MAX;
 }
 
-static size_t find_same(struct map_index *index, const struct node_entry *entries, size_t at)
+static void index_add(struct map_index *index, const struct node_entry *entries, size_t at)
 {
-	if (index)
-		return index_add(index, entries, at);
+	size_t slot = slot_of(index, entries[at].key, entries[at].key_len);
+	while (index->slots[slot])
+		slot = (slot + 1) & index->mask;
+	index->slots[slot] = (uint32_t)at + 1;
+}
+
+static bool number_of(const struct node_entry *entry, double *number_out)
+{
+	const struct node *node = entry->key_node;
+	if (!node ||
+		(node->kind != NODE_BOOL && node->kind != NODE_INT && node->kind != NODE_FLOAT))
+		return false;
+	*number_out = node->kind == NODE_FLOAT ? node->number
+		      : node->kind == NODE_INT ? (double)node->integer
+					       : node->boolean;
+	return true;
+}
+
+/* The other spellings of a small whole number: 1, 1.0, true. */
+static size_t find_number(
+	const struct map_index *index, const struct node_entry *entries, size_t at)
+{
+	double number;
+	char whole[32], real[NODE_FLOAT_TEXT];
+	if (!number_of(&entries[at], &number) || fabs(number) >= 0x1p53 || number != rint(number))
+		return SIZE_MAX;
+	(void)snprintf(whole, sizeof(whole), "%lld", (long long)number); /* fits */
+	const char *const texts[] = {whole, node_float_text(number, real),
+		number == 1   ? "true"
+		: number == 0 ? "false"
+			      : whole};
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		struct node_entry like = entries[at];
+		like.key = texts[i];
+		like.key_len = strlen(texts[i]);
+		size_t found = index_find(index, entries, &like);
+		if (found != SIZE_MAX)
+			return found;
+	}
+	return SIZE_MAX;
+}
+
+static bool same_in_python(const struct node_entry *a, const struct node_entry *b)
+{
+	double left, right;
+	if (!number_of(a, &left) || !number_of(b, &right))
+		return same_key(a, b);
+	bool exact = a->key_node->kind == b->key_node->kind; /* two long integers differ by text */
+	return exact ? same_key(a, b) : left == right;
+}
+
+/* Number of the entry before `at` with the same key, or `at`. */
+static size_t find_same(const struct node_build *build, struct map_index *index,
+	const struct node_entry *entries, size_t at)
+{
+	size_t same = SIZE_MAX;
+	if (index) {
+		same = index_find(index, entries, &entries[at]);
+		if (same == SIZE_MAX && build->python_keys)
+			same = find_number(index, entries, at);
+		if (same == SIZE_MAX)
+			index_add(index, entries, at);
+		return same == SIZE_MAX ? at : same;
+	}
 	for (size_t i = 0; i < at; i++)
-		if (same_key(&entries[i], &entries[at]))
+		if (build->python_keys ? same_in_python(&entries[i], &entries[at])
+				       : same_key(&entries[i], &entries[at]))
 			return i;
 	return at;
 }
@@ -165,7 +228,7 @@ bool build_map(
 	struct map_index *index = count >= INDEX_FROM ? index_new(build->arena, count) : NULL;
 	for (size_t i = 0; i < count; i++) {
 		entries[kept] = entries[i];
-		size_t same = find_same(index, entries, kept);
+		size_t same = find_same(build, index, entries, kept);
 		if (same == kept) {
 			kept++;
 			continue;
@@ -173,7 +236,6 @@ bool build_map(
 		if (!last_wins)
 			return duplicate_error(&entries[same], &entries[kept], err);
 		entries[same].value = entries[kept].value;
-		entries[same].key_node = entries[kept].key_node;
 	}
 	build->pending_count = first;
 	map->index = index;
@@ -192,7 +254,7 @@ void build_index(struct arena *arena, struct node *map)
 		return;
 	struct map_index *index = index_new(arena, map->count);
 	for (size_t i = 0; i < map->count; i++)
-		(void)index_add(index, map->map, i); /* the first of equal keys is found */
+		index_add(index, map->map, i);
 	map->index = index;
 }
 

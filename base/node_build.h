@@ -18,6 +18,7 @@ struct node_build {
 	size_t chars_left, chars_piece;
 	struct node_entry *pending; /* children of the open collections; items have no key */
 	size_t pending_count, pending_capacity;
+	bool python_keys; /* equal as in a dict: 1, 1.0 and true are one key */
 	struct {
 		const char *text;
 		size_t len;

@@ -5,20 +5,11 @@
  * What libyaml does not look at is checked here: depth, number of nodes after expansion, unknown
  * and recursive aliases, repeated keys, keys that are no scalars, tags, NUL.
  */
+#include "base/node_anchor.h"
 #include "base/node_build.h"
 #include "base/node_yaml_error.h"
 
 #define BYTES_MAX ((size_t)16 * 1024 * 1024)
-#define BUCKETS   256 /* anchors are rare; a file full of them still parses in seconds */
-
-struct anchor {
-	struct anchor *next; /* of the bucket, newest first: a redefinition hides the older one */
-	char *name;
-	const struct node *node;
-	size_t expanded; /* nodes that an alias to it adds */
-	unsigned height; /* levels that an alias to it adds */
-	bool open;       /* still inside of it */
-};
 
 struct frame {
 	struct node *node;
@@ -38,7 +29,7 @@ struct reader {
 	size_t nodes, max_nodes;
 	struct frame frames[NODE_MAX_DEPTH];
 	unsigned depth;
-	struct anchor *anchors[BUCKETS];
+	struct anchors anchors;
 	const struct node *root;
 	size_t documents;
 	bool ended;
@@ -75,59 +66,20 @@ static bool check_depth(struct reader *reader, unsigned more, size_t line, struc
 	return error_at(err, reader->build.file, (unsigned)line);
 }
 
-/* ---- anchors ---- */
-
-static struct anchor **anchor_bucket(struct reader *reader, const char *name)
+/* Anchors may be defined again, except for PyYAML. */
+static bool add_anchor(struct reader *reader, const yaml_char_t *event_name, size_t line,
+	struct anchor **anchor_out, struct error *err)
 {
-	uint32_t hash = 2166136261u;
-	for (const char *p = name; *p; p++)
-		hash = (hash ^ (unsigned char)*p) * 16777619u;
-	return &reader->anchors[(hash ^ hash >> 16) % BUCKETS];
-}
-
-static struct anchor *anchor_add(struct reader *reader, const yaml_char_t *name)
-{
+	const char *name = (const char *)event_name;
 	if (!name)
-		return NULL;
-	struct anchor **bucket = anchor_bucket(reader, (const char *)name);
-	struct anchor *anchor = mem_zero(1, sizeof(*anchor));
-	anchor->name = mem_dup_str((const char *)name);
-	anchor->open = true;
-	anchor->next = *bucket;
-	*bucket = anchor;
-	return anchor;
-}
-
-static struct anchor *anchor_find(struct reader *reader, const char *name)
-{
-	struct anchor *anchor = *anchor_bucket(reader, name);
-	while (anchor && strcmp(anchor->name, name))
-		anchor = anchor->next;
-	return anchor;
-}
-
-/* Anchors end with their document. */
-static void anchors_clear(struct reader *reader)
-{
-	for (size_t i = 0; i < BUCKETS; i++) {
-		for (struct anchor *anchor = reader->anchors[i], *next; anchor; anchor = next) {
-			next = anchor->next;
-			free(anchor->name);
-			free(anchor);
-		}
-		reader->anchors[i] = NULL;
+		return true;
+	if (reader->options->rules == NODE_ANSIBLE11 && anchor_find(&reader->anchors, name)) {
+		error_set(err, ERR_INVALID, "the anchor '&%.60s' is defined twice", name);
+		error_at(err, reader->build.file, (unsigned)line);
+		return error_hint(err, "give one of them another name");
 	}
-}
-
-static void anchor_close(
-	struct anchor *anchor, const struct node *node, size_t expanded, unsigned height)
-{
-	if (!anchor)
-		return;
-	anchor->node = node;
-	anchor->expanded = expanded;
-	anchor->height = height;
-	anchor->open = false;
+	*anchor_out = anchor_add(&reader->anchors, name);
+	return true;
 }
 
 /* ---- maps ---- */
@@ -312,7 +264,10 @@ static bool on_scalar(struct reader *reader, const yaml_event_t *event, struct e
 		node->kind = NODE_TAGGED;
 	else if (!resolve(reader, node, err))
 		return false;
-	anchor_close(anchor_add(reader, event->data.scalar.anchor), node, 1, 1);
+	struct anchor *anchor = NULL;
+	if (!add_anchor(reader, event->data.scalar.anchor, line, &anchor, err))
+		return false;
+	anchor_close(anchor, node, 1, 1);
 	return deliver(reader, &value, err);
 }
 
@@ -320,7 +275,7 @@ static bool on_alias(struct reader *reader, const yaml_event_t *event, struct er
 {
 	const char *name = (const char *)event->data.alias.anchor;
 	size_t line = event->start_mark.line + 1;
-	const struct anchor *anchor = anchor_find(reader, name);
+	const struct anchor *anchor = anchor_find(&reader->anchors, name);
 	if (!anchor || anchor->open) {
 		error_set(err, ERR_INVALID,
 			anchor ? "alias '*%.60s' stands inside of what it refers to"
@@ -364,10 +319,13 @@ static bool on_start(struct reader *reader, const yaml_event_t *event, const str
 		(unsigned)event->start_mark.column + 1);
 	if (!check_collection_tag(reader, (const char *)start->tag, node, err))
 		return false;
+	struct anchor *anchor = NULL;
+	if (!add_anchor(reader, start->anchor, line, &anchor, err))
+		return false;
 	reader->frames[reader->depth++] = (struct frame){.node = node,
 		.first = reader->build.pending_count,
 		.nodes_before = reader->nodes - 1,
-		.anchor = anchor_add(reader, start->anchor)};
+		.anchor = anchor};
 	return true;
 }
 
@@ -386,7 +344,7 @@ static bool on_end(struct reader *reader, struct error *err)
 
 static bool on_document_start(struct reader *reader, const yaml_event_t *event, struct error *err)
 {
-	anchors_clear(reader);
+	anchors_clear(&reader->anchors);
 	reader->documents++;
 	reader->root = NULL;
 	if (reader->documents == 1 || reader->options->many_documents)
@@ -482,6 +440,7 @@ bool node_parse_yaml(struct arena *arena, const char *file, const char *bytes, s
 	reader->len = len;
 	reader->max_nodes = options->max_nodes ? options->max_nodes : NODE_MAX_NODES;
 	build_init(&reader->build, arena, file);
+	reader->build.python_keys = options->rules == NODE_ANSIBLE11;
 	if (!yaml_parser_initialize(&reader->parser))
 		mem_abort(sizeof(reader->parser));
 	yaml_parser_set_encoding(&reader->parser, YAML_UTF8_ENCODING);
@@ -490,7 +449,7 @@ bool node_parse_yaml(struct arena *arena, const char *file, const char *bytes, s
 	if (good)
 		*node_out = result(reader);
 	yaml_parser_delete(&reader->parser);
-	anchors_clear(reader);
+	anchors_clear(&reader->anchors);
 	build_clear(&reader->build);
 	free(reader);
 	return good;

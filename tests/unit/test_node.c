@@ -328,6 +328,29 @@ static void the_last_of_equal_keys_wins_where_allowed(void **state)
 	assert_json(root, 0, false, "{\"a\":3,\"b\":2,\"true\":\"z\"}");
 }
 
+static void keys_are_equal_as_in_a_python_dict(void **state)
+{
+	assert_json(parse(*state, NODE_ANSIBLE11, "{1: a, true: b, '1': c, 1.0: d, 01: e}"), 0,
+		false, "{\"1\":\"e\",\"1\":\"c\"}");
+	auto_buf struct buf text = BUF_INIT(1 << 16);
+	for (int i = 0; i < 100; i++)
+		buf_addf(&text, "%d: x\n", i);
+	buf_add_str(&text, "7.0: y\ntrue: y\n0x3: y\n");
+	const struct node *root = parse(*state, NODE_ANSIBLE11, text.text);
+	assert_int_equal(root->count, 100);
+	assert_string_equal(root->map[7].value->text, "y");
+	assert_string_equal(root->map[1].value->text, "y");
+	assert_string_equal(root->map[3].value->text, "y");
+}
+
+static void an_anchor_may_be_redefined_except_for_pyyaml(void **state)
+{
+	static const char text[] = "a: &x 1\nb: &x 2\nc: *x\n";
+	assert_json(parse(*state, NODE_CORE12, text), 0, false, "{\"a\":1,\"b\":2,\"c\":2}");
+	assert_null(parse(*state, NODE_ANSIBLE11, text));
+	assert_failure(*state, "f.yml:2", "anchor '&x' is defined twice");
+}
+
 static void python_sorts_keys_of_one_kind_only(void **state)
 {
 	assert_json(parse(*state, NODE_ANSIBLE11, "{10: a, 9: b, 1.5: c}"), 0, true,
@@ -515,6 +538,8 @@ int main(void)
 		TEST(merge_keys_yield_to_own_keys_and_the_first_of_a_list_wins),
 		TEST(sops_files_know_no_merging),
 		TEST(the_last_of_equal_keys_wins_where_allowed),
+		TEST(keys_are_equal_as_in_a_python_dict),
+		TEST(an_anchor_may_be_redefined_except_for_pyyaml),
 		TEST(python_sorts_keys_of_one_kind_only),
 		TEST(indented_json_is_that_of_ansible_inventory),
 		TEST(deep_nesting_is_refused_at_once),

@@ -185,7 +185,7 @@ void age_hkdf(const uint8_t *ikm, size_t ikm_len, const uint8_t *salt, size_t sa
 {
 	uint8_t prk[AGE_HASH_SIZE];
 	crypto_auth_hmacsha256_state state;
-	crypto_auth_hmacsha256_init(&state, salt, salt_len);
+	crypto_auth_hmacsha256_init(&state, salt ? salt : prk, salt_len); /* never NULL */
 	crypto_auth_hmacsha256_update(&state, ikm, ikm_len);
 	crypto_auth_hmacsha256_final(&state, prk);
 

@@ -159,15 +159,27 @@ static bool try_take(int folder, int *fd_out, struct holder *holder, struct erro
 		(int)holder->pid);
 }
 
-/* As try_take(), with the guard. The guard is held for moments only, so waiting for it is fine. */
+/* Held for moments only, so waiting for it is fine. */
+static bool guard(int folder)
+{
+	int rc;
+	while ((rc = flock(folder, LOCK_EX)) < 0 && errno == EINTR)
+		;
+	return rc == 0;
+}
+
+static void unguard(int folder)
+{
+	(void)flock(folder, LOCK_UN); /* ours, so it cannot fail */
+}
+
+/* As try_take(), with the guard. */
 static bool look(int folder, int *fd_out, struct holder *holder, struct error *err)
 {
-	while (flock(folder, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return error_errno(err, errno, "cannot lock the host");
-	}
+	if (!guard(folder))
+		return error_errno(err, errno, "cannot lock the host");
 	bool good = try_take(folder, fd_out, holder, err);
-	(void)flock(folder, LOCK_UN); /* ours, so it cannot fail */
+	unguard(folder);
 	return good;
 }
 
@@ -236,10 +248,15 @@ void local_lock_release(struct local_lock *lock)
 	lock->fd = -1;
 }
 
+/* Under the guard: a look must not seem a holder to somebody who takes it. */
 bool local_lock_is_held(int folder)
 {
-	auto_fd int fd = open_lock(folder, 0);
-	if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) == 0)
-		return false;
-	return holder_of(fd).kind != HOLDER_NONE;
+	if (!guard(folder))
+		return true; /* the careful answer: whoever believes it waits or asks again */
+	int fd = open_lock(folder, 0);
+	bool held =
+		fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && holder_of(fd).kind != HOLDER_NONE;
+	fs_close_at(&fd);
+	unguard(folder);
+	return held;
 }

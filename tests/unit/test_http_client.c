@@ -199,6 +199,7 @@ static void a_unix_socket_is_as_good_as_a_port(void **state)
 {
 	auto_free char *path = mem_printf("%s/socket", (const char *)*state);
 	auto_loopback struct loopback *server = loopback_start(OK_ANSWER, path);
+	assert_non_null(server);
 	struct http_request request = get("http://aviary/api");
 	struct http_answer answer;
 	struct error err;

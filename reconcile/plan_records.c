@@ -154,7 +154,8 @@ static bool explain_pair(struct looked *looked, struct plan_side *side,
 }
 
 /* What changed since the commit of the release that runs. */
-static void explain(struct looked *looked, struct reason_list *reasons, char **summary_out)
+static void explain(
+	struct looked *looked, bool moved, struct reason_list *reasons, char **summary_out)
 {
 	struct plan_work *work = looked->work;
 	const struct release_ref *runs = &looked->record->current;
@@ -172,7 +173,7 @@ static void explain(struct looked *looked, struct reason_list *reasons, char **s
 	if (!done)
 		reason_add(reasons, "", 0, "commit %.7s, which it runs, cannot be compared",
 			runs->commit);
-	else if (reasons->count == told)
+	else if (reasons->count == told && !moved)
 		reason_add(reasons, "", 0, "its release differs from the recorded one");
 	if (!*summary_out)
 		*summary_out = plan_summary_apps(looked->wanted->apps, looked->wanted->app_count);
@@ -227,7 +228,7 @@ static void add_entry(struct looked *looked, enum plan_action action, bool moved
 		reason_add(&reasons, "", 0, "runs the wanted release, which is not proved yet");
 		summary = plan_summary_apps(looked->wanted->apps, looked->wanted->app_count);
 	} else {
-		explain(looked, &reasons, &summary);
+		explain(looked, moved, &reasons, &summary);
 	}
 	struct plan_entry *entry = plan_add_client(looked->work, looked->index);
 	entry->action = held ? PLAN_HELD : action;

@@ -248,3 +248,34 @@ char *infra_reasons(const struct plan_entry *entry)
 	}
 	return buf_steal(&text);
 }
+
+void infra_put(struct status *status, const char *client,
+	void (*change)(struct client_record *record, const void *data), const void *data)
+{
+	struct client_record record = {0};
+	client_record_copy(&record, status_client(status, client));
+	change(&record, data);
+	status_put_client(status, &record);
+	client_record_clear(&record);
+}
+
+void infra_put_rollout(struct status *status, const struct plan *plan, const char *id,
+	enum rollout_state state, enum member_state member_state)
+{
+	char canary[] = "canary";
+	struct member_record members[8] = {{0}};
+	struct stage_record stage = {.name = canary, .members = members};
+	struct rollout_record record = {.state = state, .stages = &stage, .stage_count = 1};
+	(void)snprintf(record.id, sizeof(record.id), "%s", id);
+	memcpy(record.commit, plan->target, OID_HEX);
+	for (size_t i = 0; i < plan->entry_count && i < ARRAY_LEN(members); i++) {
+		struct member_record *member = &members[stage.member_count++];
+		member->client = plan->entries[i].client;
+		member->action = plan->entries[i].action;
+		member->state = member_state;
+		memcpy(member->to, plan->entries[i].to.release, DIGEST_TEXT);
+		memcpy(member->to_key, plan->entries[i].to.release_key, KEY_ID_TEXT);
+		memcpy(member->checks, plan->entries[i].checks, DIGEST_TEXT);
+	}
+	status_put_rollout(status, &record);
+}

@@ -39,6 +39,12 @@ struct plan *infra_plan(struct infra *infra, const struct oid *commit, const str
 bool infra_validate(struct infra *infra, struct problems *problems);
 /** Record everything that the plan starts as healthy and known good, with its commit. */
 void infra_deploy(struct status *status, const struct plan *plan);
+/** Change a client's record by hand. */
+void infra_put(struct status *status, const char *client,
+	void (*change)(struct client_record *record, const void *data), const void *data);
+/** Record a rollout of a plan: one stage, with every member in the state given. */
+void infra_put_rollout(struct status *status, const struct plan *plan, const char *id,
+	enum rollout_state state, enum member_state member_state);
 /** Entry of a client, or NULL. */
 const struct plan_entry *infra_entry(const struct plan *plan, const char *client);
 /** All reasons of an entry, joined by "; ". Caller frees. */

@@ -257,9 +257,16 @@ static void release_intents(struct step *step)
 	struct rollout *rollout = step->rollout;
 	if (rollout->unrecorded || starts_nothing(rollout))
 		return;
-	for (size_t i = 0; i < rollout->client_count; i++)
-		if (rollout->clients[i].phase == PHASE_INTENT)
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		const struct rollout_stage *stage = &rollout->stages[rollout->clients[i].stage];
+		if (rollout->clients[i].phase != PHASE_INTENT)
+			continue;
+		struct tally tally = stage_tally(rollout, stage);
+		if (stage_is_broken(stage, &tally))
+			client_end(step, i, MEMBER_SKIPPED);
+		else
 			client_deploy(step, i);
+	}
 }
 
 static void dispatch(struct step *step)

@@ -160,10 +160,10 @@ static bool open_all(struct git_thread *thread, struct error *err)
 		.repo = thread->repo,
 		.remote = thread->status ? thread->status : thread->infra,
 		.branch = thread->options.status_branch,
-		.author = thread->options.author,
+		.author_name = thread->options.author_name,
+		.author_mail = thread->options.author_mail,
 	};
-	if (!ledger_new(&ledger, &thread->ledger, err))
-		return false;
+	thread->ledger = ledger_new(&ledger);
 	thread->cache = plan_cache_new();
 	thread->looker = (struct looker){
 		.options = &thread->options,

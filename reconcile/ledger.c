@@ -21,40 +21,24 @@ struct ledger {
 	char *tracking; /* refs/remotes/status/<branch>, in the mirror */
 	char *seen; /* refs/aviary/seen/<branch>: newest commit that the remote is known to have had
 		     */
-	char *author_name, *author_email;
+	char *author_name, *author_mail;
 	struct status *status; /* as of the remote's last known tip */
 	struct attempt attempt;
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
-static bool split_author(struct ledger *ledger, const char *author, struct error *err)
+struct ledger *ledger_new(const struct ledger_options *options)
 {
-	const char *open = strchr(author, '<');
-	const char *close = open ? strchr(open, '>') : NULL;
-	if (!open || open == author || !close || close[1] || close == open + 1)
-		return error_set(err, ERR_INVALID,
-			"status.author '%s' is not of the form 'Name <address>'", author);
-	size_t name_len = (size_t)(open - author);
-	while (name_len && author[name_len - 1] == ' ')
-		name_len--;
-	ledger->author_name = mem_dup(author, name_len);
-	ledger->author_email = mem_dup(open + 1, (size_t)(close - open - 1));
-	return true;
-}
-
-bool ledger_new(const struct ledger_options *options, struct ledger **ledger_out, struct error *err)
-{
-	auto_ledger struct ledger *ledger = mem_zero(1, sizeof(*ledger));
+	struct ledger *ledger = mem_zero(1, sizeof(*ledger));
 	ledger->repo = options->repo;
 	ledger->remote = options->remote;
 	ledger->ref = mem_printf("refs/heads/%s", options->branch);
 	ledger->tracking = mem_printf("refs/remotes/status/%s", options->branch);
 	ledger->seen = mem_printf("refs/aviary/seen/%s", options->branch);
-	if (!split_author(ledger, options->author, err))
-		return false;
-	*ledger_out = STEAL(ledger);
-	return true;
+	ledger->author_name = mem_dup_str(options->author_name);
+	ledger->author_mail = mem_dup_str(options->author_mail);
+	return ledger;
 }
 
 void ledger_free(struct ledger *ledger)
@@ -65,7 +49,7 @@ void ledger_free(struct ledger *ledger)
 	free(ledger->tracking);
 	free(ledger->seen);
 	free(ledger->author_name);
-	free(ledger->author_email);
+	free(ledger->author_mail);
 	status_free(ledger->status);
 	free(ledger);
 }
@@ -173,7 +157,7 @@ static bool commit_fact(
 	auto_free struct trailer *trailers = mem_zero(fact->trailer_keys.count, sizeof(*trailers));
 	auto_buf struct buf message = BUF_INIT(1 << 20);
 	const struct commit_author author = {
-		ledger->author_name, ledger->author_email, clock_wall_s()};
+		ledger->author_name, ledger->author_mail, clock_wall_s()};
 	struct oid made;
 	size_t used = 0;
 	if (!tip->hex[0]) /* the first commit of an orphan branch says what it is */
@@ -326,7 +310,7 @@ static bool make_tag(struct ledger *ledger, const struct tag_wish *wish,
 	struct remote_update *update, char **ref_out, struct error *err)
 {
 	const struct commit_author tagger = {
-		ledger->author_name, ledger->author_email, clock_wall_s()};
+		ledger->author_name, ledger->author_mail, clock_wall_s()};
 	struct oid commit = {0};
 	auto_free char *ref = mem_printf("refs/tags/%s", wish->name);
 	(void)snprintf(commit.hex, sizeof(commit.hex), "%s", wish->commit);

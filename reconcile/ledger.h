@@ -13,12 +13,13 @@ struct ledger_options {
 	struct repo *repo;     /* the mirror; borrowed */
 	struct remote *remote; /* borrowed */
 	const char *branch;    /* "deployments" */
-	const char *author;    /* "Aviary <aviary@localhost>" */
+	const char *author_name;
+	const char *author_mail;
 };
 
 struct ledger;
-MUST_USE bool ledger_new(
-	const struct ledger_options *options, struct ledger **ledger_out, struct error *err);
+/** Connects to nothing; strings are copied. */
+struct ledger *ledger_new(const struct ledger_options *options);
 void ledger_free(struct ledger *ledger);
 DEFINE_CLEANUP(struct ledger, ledger_free)
 #define auto_ledger CLEANUP(ledger_free_at)

@@ -1,11 +1,21 @@
 /* server/main.c - the command: finds a subcommand in one table and runs it */
+#include "base/log.h"
 #include "git/repo.h"
+#include "reconcile/secrets/secret.h"
 #include "server/cli/command.h"
 
+#include <cjson/cJSON.h>
+#include <curl/curl.h>
+#include <git2.h>
+#include <libssh2.h>
+#include <microhttpd.h>
+#include <openssl/crypto.h>
 #include <sodium.h>
+#include <yaml.h>
 
 /* In the order of `aviary --help`. */
 static const struct command *const commands[] = {
+	&command_serve,
 	&command_validate,
 	&command_plan,
 	&command_render,
@@ -18,6 +28,22 @@ static void print_usage(FILE *out)
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
 	fprintf(out, "\n`aviary COMMAND --help` tells more.\n");
+}
+
+/* Ours, and of each library the one that runs, which may be newer than the one built against. */
+static void print_versions(void)
+{
+	int major, minor, revision;
+	git_libgit2_version(&major, &minor, &revision);
+	printf("aviary %s\n", AVIARY_VERSION);
+	printf("libgit2 %d.%d.%d\n", major, minor, revision);
+	printf("libmicrohttpd %s\n", MHD_get_version());
+	printf("libcurl %s\n", curl_version_info(CURLVERSION_NOW)->version);
+	printf("cJSON %s\n", cJSON_Version());
+	printf("libsodium %s\n", sodium_version_string());
+	printf("libssh2 %s\n", libssh2_version(0));
+	printf("libyaml %s\n", yaml_get_version_string());
+	printf("%s\n", OpenSSL_version(OPENSSL_VERSION));
 }
 
 static int run_command(const struct command *command, int argc, char **argv)
@@ -33,7 +59,15 @@ static int run_command(const struct command *command, int argc, char **argv)
 		fprintf(stderr, "aviary: %s\n", error_line(&err, line, sizeof(line)));
 		return 1;
 	}
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) || libssh2_init(0)) {
+		fprintf(stderr, "aviary: libcurl or libssh2 could not be started\n");
+		return 1;
+	}
+	log_set_mask(secret_mask);
 	int status = command->run(argc, argv);
+	secret_mask_clear();
+	libssh2_exit();
+	curl_global_cleanup();
 	repo_library_shutdown();
 	return status;
 }
@@ -43,7 +77,7 @@ int main(int argc, char **argv)
 	const char *name = argc > 1 ? argv[1] : "";
 
 	if (!strcmp(name, "--version")) {
-		printf("aviary %s\n", AVIARY_VERSION);
+		print_versions();
 		return 0;
 	}
 	if (!strcmp(name, "--help") || !strcmp(name, "help")) {

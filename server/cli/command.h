@@ -8,6 +8,10 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
+extern const struct command command_serve;
+extern const struct command command_apply;
+extern const struct command command_status;
+extern const struct command command_history;
 extern const struct command command_inventory;
 extern const struct command command_plan;
 extern const struct command command_render;

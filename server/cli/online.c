@@ -1,0 +1,100 @@
+#include "server/cli/online.h"
+#include "base/fs.h"
+#include "base/http_client.h"
+#include <cjson/cJSON.h>
+
+#define ONLINE_ANSWER_MAX ((size_t)256 << 20) /* as much as the service sends at most */
+#define ONLINE_TIMEOUT_MS 30000
+
+int online_fail(const struct error *err)
+{
+	char line[1500];
+	fprintf(stderr, "aviary: %s\n", error_line(err, line, sizeof(line)));
+	return error_exit_status(err->code);
+}
+
+bool online_config(const char *path, const struct config_flags *flags, struct arena *arena,
+	struct config **config_out)
+{
+	auto_problems struct problems problems = {0};
+	if (config_load(path, flags, arena, config_out, &problems))
+		return true;
+	problems_sort(&problems);
+	for (size_t i = 0; i < problems.count; i++) {
+		const struct problem *item = &problems.items[i];
+		fprintf(stderr, "%s:%u: %s%s%s\n", item->file[0] ? item->file : path, item->line,
+			item->what, item->fix[0] ? ": " : "", item->fix);
+	}
+	return false;
+}
+
+/* The sentence of {"error": "..."}, else the bare status. */
+static bool answer_error(const struct http_answer *answer, struct error *err)
+{
+	static const struct {
+		int status;
+		enum error_code code;
+	} codes[] = {{401, ERR_AUTH}, {404, ERR_NOT_FOUND}, {503, ERR_STOPPED}};
+	enum error_code code = answer->status >= 500 ? ERR_SYSTEM : ERR_REFUSED;
+	cJSON *body = cJSON_ParseWithLength(answer->body.text, answer->body.len);
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(body, "error"));
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (codes[i].status == answer->status)
+			code = codes[i].code;
+	if (text)
+		error_set(err, code, "the service answers: %s", text);
+	else
+		error_set(err, code, "the service answers with status %d", answer->status);
+	cJSON_Delete(body);
+	return false;
+}
+
+static bool authorization(
+	const struct online_service *service, char **header_out, struct error *err)
+{
+	auto_buf struct buf token = BUF_INIT_SECRET(CONFIG_SECRET_MAX);
+	*header_out = NULL;
+	if (!service->token_file)
+		return true;
+	if (!fs_read_secret(service->token_file, CONFIG_SECRET_MAX, &token, err))
+		return false;
+	*header_out = mem_printf("Authorization: Bearer %s", token.text);
+	return true;
+}
+
+bool online_request(const struct online_service *service, const char *method, const char *path,
+	struct buf *body_out, struct error *err)
+{
+	auto_free char *url =
+		mem_printf("%s%s", service->url ? service->url : "http://localhost", path);
+	char *header = NULL;
+	if (!authorization(service, &header, err))
+		return false;
+	const char *const headers[] = {header, NULL};
+	const struct http_request request = {.method = method,
+		.url = url,
+		.headers = headers,
+		.unix_socket = service->url ? NULL : service->socket,
+		.timeout_ms = ONLINE_TIMEOUT_MS,
+		.max_body = ONLINE_ANSWER_MAX};
+	struct http_answer answer = {0};
+	bool done = http_client_do(&request, &answer, err);
+	auto_buf struct buf wiped = {.text = buf_empty, .secret = true};
+	if (header)
+		wiped = (struct buf){.text = header,
+			.len = strlen(header),
+			.capacity = strlen(header) + 1,
+			.secret = true};
+	if (!done) {
+		error_wrap(err, "no service answers at '%s'",
+			service->url ? service->url : service->socket);
+		return error_hint(err, "start it with 'aviary serve', or name the right -c FILE");
+	}
+	bool good = answer.status >= 200 && answer.status < 300;
+	if (good)
+		buf_add(body_out, answer.body.text, answer.body.len);
+	else
+		answer_error(&answer, err);
+	http_answer_clear(&answer);
+	return good;
+}

@@ -1,5 +1,6 @@
 #include "server/webhook_json.h"
 #include "base/utf8.h"
+#include <endian.h>
 
 /* The check walks bytes with a bit per open bracket; `expect` is what may come next. */
 enum expect { EXPECT_VALUE, EXPECT_VALUE_OR_END, EXPECT_KEY, EXPECT_KEY_OR_END, EXPECT_MORE };
@@ -88,10 +89,35 @@ static bool check_escape(struct scan *scan)
 	return true;
 }
 
+#define EACH_BYTE(b) (0x0101010101010101u * (b))
+
+/* The first quote, backslash, control character or byte of a longer character at or behind @p at,
+ * or @p end. Eight bytes at a time: strings are nearly all of a body. In each term the top bit of a
+ * byte tells; bits above a true one may be wrong, so only the lowest counts. */
+static const char *find_special(const char *at, const char *end)
+{
+	for (; end - at >= 8; at += 8) {
+		uint64_t word = 0;
+		memcpy(&word, at, sizeof(word));
+		word = le64toh(word);
+		uint64_t quote = word ^ EACH_BYTE('"'), slash = word ^ EACH_BYTE('\\');
+		uint64_t found =
+			(((word - EACH_BYTE(0x20)) & ~word) | ((quote - EACH_BYTE(1)) & ~quote) |
+				((slash - EACH_BYTE(1)) & ~slash) | word) &
+			EACH_BYTE(0x80);
+		if (found)
+			return at + __builtin_ctzll(found) / 8;
+	}
+	while (at < end && (unsigned char)*at >= 0x20 && (unsigned char)*at < 0x80 && *at != '"' &&
+		*at != '\\')
+		at++;
+	return at;
+}
+
 static bool check_string(struct scan *scan)
 {
 	scan->at++;
-	while (scan->at < scan->end) {
+	while ((scan->at = find_special(scan->at, scan->end)) < scan->end) {
 		unsigned char c = (unsigned char)*scan->at;
 		if (c == '"') {
 			scan->at++;
@@ -104,7 +130,7 @@ static bool check_string(struct scan *scan)
 		}
 		if (c < 0x20)
 			return fail(scan, "has a control character inside a string");
-		size_t width = c < 0x80 ? 1 : utf8_width(scan->at, (size_t)(scan->end - scan->at));
+		size_t width = utf8_width(scan->at, (size_t)(scan->end - scan->at));
 		if (!width)
 			return fail(scan, "is not valid UTF-8");
 		scan->at += width;
@@ -264,37 +290,36 @@ bool webhook_json_check(
 /* ---- reading proven text: no bounds can be missed any more ------------------------------------
  */
 
-static const char *skip_string(const char *at)
+static const char *skip_string(const char *at, const char *end)
 {
-	for (at++; *at != '"'; at++)
-		if (*at == '\\')
-			at++;
+	for (at = find_special(at + 1, end); *at != '"'; at = find_special(at, end))
+		at += *at == '\\' ? 2 : 1;
 	return at + 1;
 }
 
-static const char *skip_value(const char *at)
+/* What a byte outside of strings does to the depth. */
+static size_t depth_change(char c)
 {
-	size_t depth = 0;
-	do {
-		if (*at == '"') {
-			at = skip_string(at);
-			continue;
-		}
-		if (*at == '{' || *at == '[')
-			depth++;
-		else if (*at == '}' || *at == ']')
-			depth--;
-		at++;
-	} while (depth);
-	return at;
+	if (c == '{' || c == '[')
+		return 1;
+	return c == '}' || c == ']' ? (size_t)-1 : 0;
 }
 
-/* Scalars other than strings end where a comma, bracket or blank begins. */
-static const char *value_end(const char *at)
+/* The end of the value at @p at. Scalars other than strings end where a comma, bracket or blank
+ * begins. */
+static const char *value_end(const char *at, const char *end)
 {
-	if (*at == '"' || *at == '{' || *at == '[')
-		return skip_value(at);
-	return at + strcspn(at, ",]} \t\r\n");
+	size_t depth = 0;
+	if (*at != '"' && !depth_change(*at))
+		return at + strcspn(at, ",]} \t\r\n");
+	do {
+		if (*at == '"') {
+			at = skip_string(at, end);
+		} else {
+			depth += depth_change(*at++);
+		}
+	} while (depth);
+	return at;
 }
 
 static size_t put_code(char *to, uint32_t code)
@@ -394,10 +419,10 @@ bool webhook_json_members(struct webhook_json object, const char *const *names, 
 	const char *end = object.text + object.len;
 	const char *at = skip_blanks(object.text + 1, end);
 	while (*at != '}') {
-		struct webhook_json key = {at, (size_t)(skip_string(at) - at)};
+		struct webhook_json key = {at, (size_t)(skip_string(at, end) - at)};
 		at = skip_blanks(at + key.len, end);
 		at = skip_blanks(at + 1, end);
-		struct webhook_json value = {at, (size_t)(value_end(at) - at)};
+		struct webhook_json value = {at, (size_t)(value_end(at, end) - at)};
 		if (!take_member(key, value, names, count, out))
 			return false;
 		at = skip_blanks(at + value.len, end);
@@ -425,7 +450,7 @@ bool webhook_json_next(struct webhook_json array, size_t *at, struct webhook_jso
 		item = skip_blanks(item + 1, end);
 	if (*item == ']')
 		return false;
-	*item_out = (struct webhook_json){item, (size_t)(value_end(item) - item)};
+	*item_out = (struct webhook_json){item, (size_t)(value_end(item, end) - item)};
 	*at = (size_t)(item - array.text) + item_out->len;
 	return true;
 }

@@ -79,6 +79,23 @@ static void nul_bytes_are_refused_everywhere(void **state)
 	}
 }
 
+/* Strings are looked through eight bytes at a time: every byte, at every place of a word. */
+static void every_byte_is_judged_at_every_place_of_a_string(void **state)
+{
+	(void)state;
+	for (size_t at = 0; at < 24; at++) {
+		for (unsigned byte = 0; byte < 256; byte++) {
+			char text[] = "{\"a\":\"xxxxxxxxxxxxxxxxxxxxxxxx\"}";
+			bool plain = byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
+			const char *problem = NULL;
+			text[6 + at] = (char)byte;
+			if (check(text, sizeof(text) - 1, &problem) != plain)
+				fail_msg("byte %u at %zu: %s", byte, at,
+					problem ? problem : "passed");
+		}
+	}
+}
+
 static void depth_is_bounded(void **state)
 {
 	(void)state;
@@ -170,6 +187,7 @@ int main(void)
 		cmocka_unit_test(everything_else_is_refused_with_a_reason),
 		cmocka_unit_test(every_cut_of_an_object_is_refused),
 		cmocka_unit_test(nul_bytes_are_refused_everywhere),
+		cmocka_unit_test(every_byte_is_judged_at_every_place_of_a_string),
 		cmocka_unit_test(depth_is_bounded),
 		cmocka_unit_test(members_are_found_by_their_decoded_name),
 		cmocka_unit_test(a_doubled_member_is_refused_only_if_it_is_read),

@@ -68,7 +68,7 @@ static bool check_stage_name(struct converter *self, size_t at)
 			"use lower case letters, digits and '-', at most 31, a letter first",
 			"'%.60s' can not be the name of a stage", stages[at].name);
 	for (size_t i = 0; i < at; i++)
-		if (!strcmp(stages[i].name, stages[at].name))
+		if (stages[i].name && !strcmp(stages[i].name, stages[at].name))
 			return policy_problem(self->problems, place, "give it another name",
 				"stage '%s' is there twice, first in line %u", stages[at].name,
 				stages[i].node->line);

@@ -87,22 +87,42 @@ static bool ssh_failed(struct ssh *self, long rc, struct error *err)
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
-/* Types that known_hosts has for the host come first, so that a pinned key is the one shown. */
+/* Names of one kind that this libssh2 has. */
+static bool supported_types(struct ssh *self, struct strlist *types_out, struct error *err)
+{
+	const char **names = NULL;
+
+	int count = libssh2_session_supported_algs(self->session, LIBSSH2_METHOD_HOSTKEY, &names);
+	if (count < 0)
+		return error_set(err, ERR_SYSTEM, "%s: host key types could not be listed (%d)",
+			self->peer, count);
+	for (int i = 0; i < count; i++)
+		strlist_add(types_out, names[i]);
+	if (names)
+		libssh2_free(self->session, names);
+	return true;
+}
+
+/* Types that known_hosts has for the host come first, so that a pinned key is the one shown.
+ * Only what libssh2 has: 1.10 strikes out others with a memcpy() that overlaps. */
 static bool prefer_known_types(
 	struct ssh *self, const struct ssh_options *options, struct error *err)
 {
 	static const char *const all[] = {"ssh-ed25519", "ecdsa-sha2-nistp256",
 		"ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256",
 		"ssh-rsa"};
-	auto_strlist struct strlist types = STRLIST_INIT;
+	auto_strlist struct strlist known = STRLIST_INIT;
+	auto_strlist struct strlist supported = STRLIST_INIT;
 	auto_buf struct buf list = BUF_INIT(1024);
 
-	known_hosts_types(options->known_hosts, options->host, options->port, &types);
-	for (int known = 1; known >= 0; known--) {
+	known_hosts_types(options->known_hosts, options->host, options->port, &known);
+	if (!supported_types(self, &supported, err))
+		return false;
+	for (int wanted = 1; wanted >= 0; wanted--) {
 		for (size_t i = 0; i < ARRAY_LEN(all); i++) {
 			/* one RSA key serves three signature types */
 			const char *type = strstr(all[i], "rsa") ? "ssh-rsa" : all[i];
-			if (strlist_has(&types, type) == known)
+			if (strlist_has(&known, type) == wanted && strlist_has(&supported, all[i]))
 				buf_addf(&list, "%s%s", list.len ? "," : "", all[i]);
 		}
 	}

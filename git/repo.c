@@ -341,6 +341,15 @@ bool repo_ref_set(struct repo *repo, const char *name, const struct oid *id, con
 	return true;
 }
 
+bool repo_ref_delete(struct repo *repo, const char *name, struct error *err)
+{
+	int rc = git_reference_remove(repo->git, name);
+	if (rc < 0 && rc != GIT_ENOTFOUND)
+		return repo_fail(err, rc, "reference '%s' could not be deleted", name);
+	git_error_clear();
+	return true;
+}
+
 bool repo_is_ancestor(struct repo *repo, const struct oid *ancestor, const struct oid *id,
 	bool *out, struct error *err)
 {

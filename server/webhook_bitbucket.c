@@ -2,8 +2,6 @@
  * holds several refs; the tracked branch can be any of them. */
 #include "server/webhook_forge.h"
 
-#define CHANGES_MAX 10000 /* no forge sends more refs in one push; bounds the time of one body */
-
 /* Reads one change; false sets the problem. *skip_out: a kind of ref that is not ours to read. */
 typedef bool (*read_change)(struct webhook_json change, struct webhook_update *update,
 	bool *skip_out, const char **problem_out);
@@ -12,13 +10,13 @@ static void fold_changes(const struct webhook_delivery *delivery, struct webhook
 	read_change read, struct webhook_verdict *verdict)
 {
 	struct webhook_json change;
-	size_t at = 0, count = 0;
+	size_t at = 0;
 	webhook_ignore(verdict, "no-changes");
 	while (webhook_json_next(changes, &at, &change)) {
 		struct webhook_update update;
-		const char *problem = "there are too many changes";
+		const char *problem = NULL;
 		bool skip = false;
-		if (++count > CHANGES_MAX || !read(change, &update, &skip, &problem))
+		if (!read(change, &update, &skip, &problem))
 			return webhook_refuse(verdict, 400, "%s", problem);
 		if (skip)
 			continue;

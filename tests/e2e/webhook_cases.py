@@ -213,6 +213,8 @@ def main():
     parser.add_argument("folder", metavar="DIR")
     parser.add_argument("--server", default=os.environ.get("AVIARY", str(ROOT / "build/aviary")))
     arguments = parser.parse_args()
+    if not os.access(arguments.server, os.X_OK):
+        sys.exit(f"there is no program {arguments.server}: run make first")
     passed, failed = run(arguments.folder, arguments.server)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -3,6 +3,7 @@
 #include "git/repo.h"
 #include "reconcile/secrets/secret.h"
 #include "server/cli/command.h"
+#include "server/man.h"
 
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
@@ -72,6 +73,17 @@ static int run_command(const struct command *command, int argc, char **argv)
 	return status;
 }
 
+/* Not in the usage: `make install` calls it. */
+static int print_man_page(const char *page)
+{
+	auto_buf struct buf text = BUF_INIT(1 << 20);
+	if (!man_write(page, commands, ARRAY_LEN(commands), &text)) {
+		fprintf(stderr, "usage: aviary man aviary|aviary.yaml|fleet.yaml\n");
+		return 2;
+	}
+	return fputs(text.text, stdout) == EOF || fflush(stdout) ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
@@ -84,6 +96,8 @@ int main(int argc, char **argv)
 		print_usage(stdout);
 		return 0;
 	}
+	if (!strcmp(name, "man"))
+		return print_man_page(argc == 3 ? argv[2] : "");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (!strcmp(name, commands[i]->name))
 			return run_command(commands[i], argc - 1, argv + 1);

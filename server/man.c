@@ -13,16 +13,15 @@ static void add_title(struct buf *out, const char *name, int section, const char
 	buf_addf(out, " %d\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n", section, name, what);
 }
 
-static void add_commands(struct buf *out, const struct command *const *commands)
+static void add_commands(struct buf *out, const struct command *const *commands, size_t count)
 {
 	buf_add_str(out, ".Bl -tag -width Ds\n");
-	for (; *commands; commands++)
-		if ((*commands)->summary)
-			buf_addf(out, ".It Cm %s\n%s\n", (*commands)->name, (*commands)->summary);
+	for (size_t i = 0; i < count; i++)
+		buf_addf(out, ".It Cm %s\n%s\n", commands[i]->name, commands[i]->summary);
 	buf_add_str(out, ".El\n.Pp\n");
 }
 
-static void write_program(struct buf *out, const struct command *const *commands)
+static void write_program(struct buf *out, const struct command *const *commands, size_t count)
 {
 	add_title(
 		out, "aviary", 1, "keep a fleet of servers equal to an infrastructure repository");
@@ -35,7 +34,7 @@ static void write_program(struct buf *out, const struct command *const *commands
 		"it did to a branch of that repository.",
 		out);
 	buf_add_str(out, ".Pp\nThe commands are:\n");
-	add_commands(out, commands);
+	add_commands(out, commands, count);
 	buf_add_str(out,
 		"Each command explains its options with\n.Fl Fl help .\n"
 		".Sh FILES\n"
@@ -60,9 +59,8 @@ static void add_keys_start(struct buf *out)
 	buf_add_str(out, ".Pp\nThe keys are:\n.Bl -tag -width Ds\n");
 }
 
-static void write_config(struct buf *out, const struct command *const *commands)
+static void write_config(struct buf *out)
 {
-	(void)commands; /* a page about a file */
 	add_title(out, "aviary.yaml", 5, "configuration of the Aviary service");
 	buf_add_str(out, ".Sh DESCRIPTION\n");
 	keys_man_prose(
@@ -91,9 +89,8 @@ static void write_config(struct buf *out, const struct command *const *commands)
 			 ".Sh SEE ALSO\n.Xr aviary 1 ,\n.Xr fleet.yaml 5\n");
 }
 
-static void write_policy(struct buf *out, const struct command *const *commands)
+static void write_policy(struct buf *out)
 {
-	(void)commands; /* a page about a file */
 	add_title(out, "fleet.yaml", 5, "policy of a fleet, in its infrastructure repository");
 	buf_add_str(out, ".Sh DESCRIPTION\n");
 	keys_man_prose(
@@ -126,21 +123,16 @@ static void write_policy(struct buf *out, const struct command *const *commands)
 		".Sh SEE ALSO\n.Xr aviary 1 ,\n.Xr aviary.yaml 5\n");
 }
 
-bool man_write(const char *page, const struct command *const *commands, struct buf *out)
+bool man_write(
+	const char *page, const struct command *const *commands, size_t count, struct buf *out)
 {
-	static const struct {
-		const char *name;
-		void (*write)(struct buf *out, const struct command *const *commands);
-	} pages[] = {
-		{"aviary", write_program},
-		{"aviary.yaml", write_config},
-		{"fleet.yaml", write_policy},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
-		if (strcmp(pages[i].name, page))
-			continue;
-		pages[i].write(out, commands);
-		return true;
-	}
-	return false;
+	if (!strcmp(page, "aviary"))
+		write_program(out, commands, count);
+	else if (!strcmp(page, "aviary.yaml"))
+		write_config(out);
+	else if (!strcmp(page, "fleet.yaml"))
+		write_policy(out);
+	else
+		return false;
+	return true;
 }

@@ -9,7 +9,8 @@
 /**
  * Append a whole page: "aviary", "aviary.yaml" or "fleet.yaml".
  *
- * @param commands  subcommands for aviary(1), ends with NULL; hidden ones have no summary
+ * @param commands  subcommands for aviary(1)
  * @return false if there is no such page
  */
-MUST_USE bool man_write(const char *page, const struct command *const *commands, struct buf *out);
+MUST_USE bool man_write(
+	const char *page, const struct command *const *commands, size_t count, struct buf *out);

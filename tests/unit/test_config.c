@@ -298,7 +298,7 @@ static void man_pages_have_every_supported_key(void **state)
 {
 	(void)state; /* needs no file */
 	static const struct command plan = {.name = "plan", .summary = "show what would change"};
-	static const struct command *const commands[] = {&plan, NULL};
+	static const struct command *const commands[] = {&plan};
 	static const struct {
 		const char *page, *part;
 	} cases[] = {
@@ -310,12 +310,12 @@ static void man_pages_have_every_supported_key(void **state)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		auto_buf struct buf text = BUF_INIT(1 << 20);
-		assert_true(man_write(cases[i].page, commands, &text));
+		assert_true(man_write(cases[i].page, commands, 1, &text));
 		assert_non_null(strstr(text.text, cases[i].part));
 		assert_null(strstr(text.text, "allowed_signers"));
 	}
 	auto_buf struct buf text = BUF_INIT(1 << 20);
-	assert_false(man_write("nothing", commands, &text));
+	assert_false(man_write("nothing", commands, 1, &text));
 }
 
 int main(void)

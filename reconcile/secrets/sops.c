@@ -20,8 +20,12 @@ const char *sops_failure_name(enum sops_failure failure)
 	return names[failure];
 }
 
+/* A file while it is opened. */
 struct opened {
-	const char *file;
+	const char *file, *bytes;
+	size_t len;
+	enum sops_format format;
+	struct arena *arena;
 	const struct node *documents;
 	struct sops_metadata metadata;
 };
@@ -32,9 +36,12 @@ static void opened_clear(struct opened *opened)
 }
 
 /* Documents and checked metadata, which stand in the first document. */
-static bool open_documents(struct opened *opened, struct arena *arena,
-	enum sops_failure *failure_out, struct error *err)
+static bool read_file(struct opened *opened, enum sops_failure *failure_out, struct error *err)
 {
+	*failure_out = SOPS_FORMAT;
+	if (!sops_store_read(opened->format, opened->file, opened->bytes, opened->len,
+		    opened->arena, &opened->documents, err))
+		return false;
 	const struct node *documents = opened->documents;
 	const struct node *sops = documents->count ? node_get(documents->items[0], "sops") : NULL;
 	if (!sops) {
@@ -43,10 +50,14 @@ static bool open_documents(struct opened *opened, struct arena *arena,
 			"not a SOPS file: it has no 'sops' entry, so nothing in it is encrypted");
 		return error_at(err, opened->file, 0);
 	}
-	if (sops_metadata_read(arena, sops, &opened->metadata, err))
-		return true;
-	*failure_out = SOPS_METADATA;
-	return error_at(err, opened->file, 0);
+	if (!sops_metadata_read(opened->arena, sops, &opened->metadata, err)) {
+		*failure_out = SOPS_METADATA;
+		return error_at(err, opened->file, 0);
+	}
+	if (opened->format == SOPS_BINARY) /* all of it is encrypted, whatever a rule says */
+		sops_rules_clear(&opened->metadata.rules);
+	*failure_out = SOPS_OK;
+	return true;
 }
 
 static bool check_mac(const struct sops_metadata *metadata, struct sops_cipher *cipher,
@@ -69,8 +80,7 @@ static bool check_mac(const struct sops_metadata *metadata, struct sops_cipher *
 }
 
 static bool decrypt_opened(const struct opened *opened, const struct keyring *keyring,
-	struct arena *arena, const struct node **node_out, enum sops_failure *failure_out,
-	struct error *err)
+	const struct node **node_out, enum sops_failure *failure_out, struct error *err)
 {
 	const struct sops_metadata *metadata = &opened->metadata;
 	uint8_t key[SOPS_KEY_SIZE];
@@ -80,7 +90,7 @@ static bool decrypt_opened(const struct opened *opened, const struct keyring *ke
 	auto_sops_cipher struct sops_cipher *cipher = sops_cipher_new(key);
 	sodium_memzero(key, sizeof(key));
 	const struct sops_tree tree = {
-		.arena = arena,
+		.arena = opened->arena,
 		.rules = &metadata->rules,
 		.mac_only_encrypted = metadata->mac_only_encrypted,
 		.mask = true,
@@ -99,64 +109,83 @@ static bool decrypt_opened(const struct opened *opened, const struct keyring *ke
 	return true;
 }
 
+static bool decrypt_file(struct opened *opened, const struct keyring *keyring,
+	const struct node **node_out, enum sops_failure *failure_out, struct error *err)
+{
+	return read_file(opened, failure_out, err) &&
+	       decrypt_opened(opened, keyring, node_out, failure_out, err);
+}
+
 bool sops_decrypt_documents(const char *file, const char *bytes, size_t len,
 	const struct keyring *keyring, struct arena *arena, const struct node **node_out,
 	enum sops_failure *failure_out, struct error *err)
 {
-	CLEANUP(opened_clear) struct opened opened = {.file = file};
-	enum sops_failure ignored;
-	enum sops_failure *failure = failure_out ? failure_out : &ignored;
-	*failure = SOPS_FORMAT;
-	return sops_store_read(SOPS_YAML, file, bytes, len, arena, &opened.documents, err) &&
-	       open_documents(&opened, arena, failure, err) &&
-	       decrypt_opened(&opened, keyring, arena, node_out, failure, err);
+	CLEANUP(opened_clear)
+	struct opened opened = {.file = file,
+		.bytes = bytes,
+		.len = len,
+		.format = sops_format_of(file),
+		.arena = arena};
+	enum sops_failure failure;
+	bool ok = decrypt_file(&opened, keyring, node_out, &failure, err);
+	if (failure_out)
+		*failure_out = failure;
+	return ok;
 }
 
-static bool only_document(const char *file, const struct node *documents,
-	const struct node **node_out, struct error *err)
+static bool only_document(
+	const struct opened *opened, const struct node **node_out, struct error *err)
 {
+	const struct node *documents = opened->documents;
 	if (documents->count == 1) {
 		*node_out = documents->items[0];
 		return true;
 	}
 	error_set(
 		err, ERR_INVALID, "file has %zu documents where one is expected", documents->count);
-	return error_at(err, file, documents->count > 1 ? documents->items[1]->line : 0);
+	return error_at(err, opened->file, documents->items[1]->line);
 }
 
 bool sops_decrypt_yaml(const char *file, const char *bytes, size_t len,
 	const struct keyring *keyring, struct arena *arena, const struct node **node_out,
 	enum sops_failure *failure_out, struct error *err)
 {
-	const struct node *documents;
-	if (!sops_decrypt_documents(file, bytes, len, keyring, arena, &documents, failure_out, err))
-		return false;
-	if (only_document(file, documents, node_out, err))
-		return true;
+	CLEANUP(opened_clear)
+	struct opened opened = {
+		.file = file, .bytes = bytes, .len = len, .format = SOPS_YAML, .arena = arena};
+	const struct node *documents = NULL, *ignored;
+	enum sops_failure failure;
+	bool ok = decrypt_file(&opened, keyring, &documents, &failure, err);
+	if (ok && !only_document(&opened, &ignored, err)) {
+		failure = SOPS_FORMAT;
+		ok = false;
+	}
+	if (ok)
+		*node_out = documents->items[0];
 	if (failure_out)
-		*failure_out = SOPS_FORMAT;
-	return false;
+		*failure_out = failure;
+	return ok;
 }
 
 bool sops_peek_yaml(const char *file, const char *bytes, size_t len, struct arena *arena,
 	const struct node **node_out, struct error *err)
 {
-	CLEANUP(opened_clear) struct opened opened = {.file = file};
+	CLEANUP(opened_clear)
+	struct opened opened = {
+		.file = file, .bytes = bytes, .len = len, .format = SOPS_YAML, .arena = arena};
 	enum sops_failure failure;
 	const struct node *document = NULL;
-	if (!sops_store_read(SOPS_YAML, file, bytes, len, arena, &opened.documents, err) ||
-		!open_documents(&opened, arena, &failure, err) ||
-		!only_document(file, opened.documents, &document, err))
+	if (!read_file(&opened, &failure, err) || !only_document(&opened, &document, err))
 		return false;
 	*node_out = sops_tree_without_metadata(arena, document);
 	return true;
 }
 
 /* A MAC that is missing is found without a key. */
-static bool check_opened(const struct opened *opened, struct arena *arena, struct error *err)
+static bool check_opened(const struct opened *opened, struct error *err)
 {
 	struct sops_walked walked;
-	const struct sops_tree tree = {.arena = arena, .rules = &opened->metadata.rules};
+	const struct sops_tree tree = {.arena = opened->arena, .rules = &opened->metadata.rules};
 	const struct node *mac = opened->metadata.mac;
 	if (!mac || !sops_value_is_encrypted(mac->text, mac->len))
 		return node_error(
@@ -167,26 +196,28 @@ static bool check_opened(const struct opened *opened, struct arena *arena, struc
 bool sops_check_encrypted(const char *file, const char *bytes, size_t len, struct error *err)
 {
 	auto_arena struct arena *arena = arena_new(ARENA_SECRET, 0);
-	CLEANUP(opened_clear) struct opened opened = {.file = file};
+	CLEANUP(opened_clear)
+	struct opened opened = {.file = file,
+		.bytes = bytes,
+		.len = len,
+		.format = sops_format_of(file),
+		.arena = arena};
 	enum sops_failure failure;
-	enum sops_format format = sops_format_of(file);
-	if (!sops_store_read(format, file, bytes, len, arena, &opened.documents, err) ||
-		!open_documents(&opened, arena, &failure, err))
-		return false;
-	if (format == SOPS_BINARY)
-		opened.metadata.rules.rule = SOPS_RULE_NONE; /* ignored for binary files */
-	return check_opened(&opened, arena, err);
+	return read_file(&opened, &failure, err) && check_opened(&opened, err);
 }
 
 bool sops_recipients(const char *file, const char *bytes, size_t len,
 	struct strlist *recipients_out, struct error *err)
 {
-	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
-	CLEANUP(opened_clear) struct opened opened = {.file = file};
+	auto_arena struct arena *arena = arena_new(ARENA_SECRET, 0);
+	CLEANUP(opened_clear)
+	struct opened opened = {.file = file,
+		.bytes = bytes,
+		.len = len,
+		.format = sops_format_of(file),
+		.arena = arena};
 	enum sops_failure failure;
-	if (!sops_store_read(
-		    sops_format_of(file), file, bytes, len, arena, &opened.documents, err) ||
-		!open_documents(&opened, arena, &failure, err))
+	if (!read_file(&opened, &failure, err))
 		return false;
 	for (size_t i = 0; i < opened.metadata.group_count; i++) {
 		const struct sops_group *group = &opened.metadata.groups[i];

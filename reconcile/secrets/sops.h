@@ -32,7 +32,8 @@ MUST_USE bool sops_decrypt_yaml(const char *file, const char *bytes, size_t len,
 	const struct keyring *keyring, struct arena *arena, const struct node **node_out,
 	enum sops_failure *failure_out, struct error *err);
 
-/** As sops_decrypt_yaml() for a file of any number of documents: @p node_out is a list of maps. */
+/** As sops_decrypt_yaml() for any SOPS format, chosen by the file's name, and any number of
+ *  documents: @p node_out is a list of maps. A binary file is a map with the key `data`. */
 MUST_USE bool sops_decrypt_documents(const char *file, const char *bytes, size_t len,
 	const struct keyring *keyring, struct arena *arena, const struct node **node_out,
 	enum sops_failure *failure_out, struct error *err);

@@ -10,7 +10,7 @@
 MUST_USE bool sops_dotenv_read(const char *file, const char *bytes, size_t len, struct arena *arena,
 	const struct node **document_out, struct error *err);
 
-/** An ini file as a map of sections, keys before the first under `DEFAULT`; metadata are the
+/** An ini file as a map of sections, `DEFAULT` with the keys before the first; metadata are the
  *  section `sops`. A section that comes twice is there twice. */
 MUST_USE bool sops_ini_read(const char *file, const char *bytes, size_t len, struct arena *arena,
 	const struct node **document_out, struct error *err);

@@ -53,8 +53,6 @@ static bool end_section(struct reader *reader, struct error *err)
 {
 	const struct node *map;
 	struct node_entry entry = {.key = reader->section, .key_len = strlen(reader->section)};
-	if (!reader->keys.count && strcmp(reader->section, "DEFAULT") == 0)
-		return true;
 	if (strcmp(reader->section, "sops") != 0)
 		map = node_new_map(
 			reader->arena, reader->keys.items, reader->keys.count, &reader->place);

@@ -67,12 +67,6 @@ void sops_format_float(double number, struct buf *out)
 	add_plain_decimal(out, digits, (int)strtol(exponent + 1, NULL, 10));
 }
 
-/* SOPS has no integer for these; larger ones are floats to it. */
-static bool is_beyond_int64(const struct node *node)
-{
-	return node->integral && node->number > 0 && node->number < 18446744073709551616.0;
-}
-
 static bool time_text(const struct node *node, struct buf *out, struct error *err)
 {
 	char text[SOPS_TIME_SIZE];
@@ -92,9 +86,6 @@ bool sops_value_mac_text(const struct node *node, struct buf *out, struct error 
 		buf_addf(out, "%lld", (long long)node->integer);
 		return true;
 	case NODE_FLOAT:
-		if (is_beyond_int64(node))
-			return node_error(
-				err, node, "integer is beyond 64 bits, which SOPS cannot hold");
 		sops_format_float(node->number, out);
 		return true;
 	case NODE_TIME:

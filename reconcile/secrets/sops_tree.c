@@ -66,6 +66,13 @@ static bool decrypt_scalar(
 	return true;
 }
 
+/* sops refuses integers from 2^63 on, so what we write must not have them. */
+static bool check_writable(struct walker *walker, const struct node *node)
+{
+	return !node->integral || error_set(walker->err, ERR_INVALID,
+					  "integer does not fit 64 bits: put it in quotes");
+}
+
 static bool encrypt_scalar(
 	struct walker *walker, const struct node *node, const struct node **node_out)
 {
@@ -112,6 +119,8 @@ static bool walk_scalar(
 	bool ok;
 	*node_out = node;
 	buf_truncate(&walker->plain, 0);
+	if (walker->walk == SOPS_WALK_ENCRYPT && !check_writable(walker, node))
+		return fail_at(walker, node);
 	if (sops_rules_encrypt(walker->tree->rules, hit)) {
 		ok = walk_encrypted(walker, node, node_out);
 	} else {

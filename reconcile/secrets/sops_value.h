@@ -55,8 +55,8 @@ bool sops_value_is_encrypted(const char *text, size_t len);
 /** The type whose name is used for a plain node of this kind. */
 enum sops_type sops_type_of(enum node_kind kind);
 
-/** Append the MAC text of a plain scalar; NODE_NULL has none. ERR_INVALID for an integer that SOPS
- *  has no type for. */
+/** Append the MAC text of a plain scalar; NODE_NULL has none. ERR_INVALID for a time that SOPS has
+ *  no form for. */
 MUST_USE bool sops_value_mac_text(const struct node *node, struct buf *out, struct error *err);
 
 /** Make the node of a decrypted text. SOPS_COMMENT gives NULL. */

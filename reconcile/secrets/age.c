@@ -142,39 +142,50 @@ static bool unwrap_header(const struct age_header *header, const struct age_iden
 	return error_set(err, ERR_INVALID, "age header was changed (its HMAC differs)");
 }
 
-bool age_decrypt(const void *bytes, size_t len, const struct age_identities *identities,
-	struct buf *out, enum age_failure *failure_out, struct error *err)
+static bool decrypt_payload(const struct age_header *header, const uint8_t *file_key, size_t len,
+	struct buf *out, struct error *err)
 {
-	auto_age_header struct age_header header = {0};
-	uint8_t file_key[AGE_FILE_KEY_SIZE] = {0}, key[AGE_HASH_SIZE];
-	const uint8_t *file = bytes;
-	*failure_out = AGE_HEADER;
-	if (!age_header_parse(bytes, len, &header, err))
-		return false;
-	bool ok = unwrap_header(&header, identities, file_key, failure_out, err);
-	if (ok && len - header.size < AGE_NONCE_SIZE) {
-		*failure_out = AGE_HEADER;
-		ok = error_set(err, ERR_INVALID, "age file ends within its nonce");
-	}
-	if (ok) {
-		size_t start = header.size + AGE_NONCE_SIZE;
-		age_hkdf(file_key, sizeof(file_key), file + header.size, AGE_NONCE_SIZE, "payload",
-			key);
-		ok = age_stream_open(key, file + start, len - start, out, err);
-		*failure_out = ok ? AGE_OK : AGE_PAYLOAD;
-	}
-	sodium_memzero(file_key, sizeof(file_key));
+	const uint8_t *nonce = (const uint8_t *)header->bytes + header->size;
+	uint8_t key[AGE_HASH_SIZE];
+	age_hkdf(file_key, AGE_FILE_KEY_SIZE, nonce, AGE_NONCE_SIZE, "payload", key);
+	bool ok = age_stream_open(
+		key, nonce + AGE_NONCE_SIZE, len - header->size - AGE_NONCE_SIZE, out, err);
 	sodium_memzero(key, sizeof(key));
 	return ok;
 }
 
-bool age_decrypt_armored(const char *text, size_t len, const struct age_identities *identities,
+static bool decrypt_binary(const struct age_file *file, const struct age_identities *identities,
 	struct buf *out, enum age_failure *failure_out, struct error *err)
 {
-	auto_buf struct buf binary = BUF_INIT(len);
+	auto_age_header struct age_header header = {0};
+	uint8_t file_key[AGE_FILE_KEY_SIZE] = {0};
+	*failure_out = AGE_HEADER;
+	if (!age_header_parse(file->bytes, file->len, &header, err))
+		return false;
+	bool ok = unwrap_header(&header, identities, file_key, failure_out, err);
+	if (ok && file->len - header.size < AGE_NONCE_SIZE) {
+		*failure_out = AGE_HEADER;
+		ok = error_set(err, ERR_INVALID, "age file ends within its nonce");
+	}
+	if (ok) {
+		ok = decrypt_payload(&header, file_key, file->len, out, err);
+		*failure_out = ok ? AGE_OK : AGE_PAYLOAD;
+	}
+	sodium_memzero(file_key, sizeof(file_key));
+	return ok;
+}
+
+bool age_decrypt(const struct age_file *file, const struct age_identities *identities,
+	struct buf *out, enum age_failure *failure_out, struct error *err)
+{
+	if (!file->armored)
+		return decrypt_binary(file, identities, out, failure_out, err);
+	auto_buf struct buf binary = BUF_INIT(file->len);
 	*failure_out = AGE_ARMOR;
-	return age_armor_decode(text, len, &binary, err) &&
-	       age_decrypt(binary.text, binary.len, identities, out, failure_out, err);
+	if (!age_armor_decode(file->bytes, file->len, &binary, err))
+		return false;
+	const struct age_file inner = {.bytes = binary.text, .len = binary.len};
+	return decrypt_binary(&inner, identities, out, failure_out, err);
 }
 
 static bool add_recipient(struct buf *header, const uint8_t *recipient, const uint8_t *file_key)
@@ -206,15 +217,15 @@ static void add_payload(struct buf *out, const uint8_t *file_key, const void *pl
 	sodium_memzero(key, sizeof(key));
 }
 
-bool age_encrypt(const uint8_t (*recipients)[AGE_KEY_SIZE], size_t count, const void *plain,
-	size_t len, struct buf *out, struct error *err)
+bool age_encrypt(const struct age_recipients *recipients, const void *plain, size_t len,
+	struct buf *out, struct error *err)
 {
 	auto_buf struct buf header = BUF_INIT(AGE_MAX_HEADER);
 	uint8_t file_key[AGE_FILE_KEY_SIZE], mac[AGE_HASH_SIZE];
-	bool ok = count > 0 && count <= AGE_MAX_STANZAS;
+	bool ok = recipients->count > 0 && recipients->count <= AGE_MAX_STANZAS;
 	randombytes_buf(file_key, sizeof(file_key));
-	for (size_t i = 0; ok && i < count; i++)
-		ok = add_recipient(&header, recipients[i], file_key);
+	for (size_t i = 0; ok && i < recipients->count; i++)
+		ok = add_recipient(&header, recipients->keys[i], file_key);
 	if (ok) {
 		buf_add_str(&header, "---");
 		age_header_mac(file_key, header.text, header.len, mac);

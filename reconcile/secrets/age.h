@@ -63,22 +63,31 @@ const char *age_recipient_format(const uint8_t recipient[AGE_KEY_SIZE], char *te
 MUST_USE bool age_recipient_parse(
 	const char *text, uint8_t recipient_out[AGE_KEY_SIZE], struct error *err);
 
+/** An age file in memory, borrowed. */
+struct age_file {
+	const void *bytes;
+	size_t len;
+	bool armored; /* ASCII armor around it; else it must be binary */
+};
+
 /**
- * Open a binary age file.
+ * Open an age file.
  *
  * @param out          plaintext; after AGE_PAYLOAD it holds the chunks before the damage, which are
- *                     authentic; should be BUF_INIT_SECRET with a limit of at least @p len
+ *                     authentic; should be BUF_INIT_SECRET with a limit of at least the
+ *                     file's size
  * @param failure_out  AGE_OK or which part failed
  */
-MUST_USE bool age_decrypt(const void *bytes, size_t len, const struct age_identities *identities,
+MUST_USE bool age_decrypt(const struct age_file *file, const struct age_identities *identities,
 	struct buf *out, enum age_failure *failure_out, struct error *err);
 
-/** As age_decrypt() for an ASCII-armored file. */
-MUST_USE bool age_decrypt_armored(const char *text, size_t len,
-	const struct age_identities *identities, struct buf *out, enum age_failure *failure_out,
-	struct error *err);
+/** Public keys to encrypt for. */
+struct age_recipients {
+	const uint8_t (*keys)[AGE_KEY_SIZE];
+	size_t count;
+};
 
-/** Append a binary age file for @p count (at least one) recipients. ERR_INVALID for a recipient
- *  that is a low order point. */
-MUST_USE bool age_encrypt(const uint8_t (*recipients)[AGE_KEY_SIZE], size_t count,
-	const void *plain, size_t len, struct buf *out, struct error *err);
+/** Append a binary age file for at least one recipient. ERR_INVALID for a recipient that is a low
+ *  order point. */
+MUST_USE bool age_encrypt(const struct age_recipients *recipients, const void *plain, size_t len,
+	struct buf *out, struct error *err);

@@ -22,9 +22,7 @@ const char *sops_failure_name(enum sops_failure failure)
 
 /* A file while it is opened. */
 struct opened {
-	const char *file, *bytes;
-	size_t len;
-	enum sops_format format;
+	struct sops_source source;
 	struct arena *arena;
 	const struct node *documents;
 	struct sops_metadata metadata;
@@ -39,8 +37,7 @@ static void opened_clear(struct opened *opened)
 static bool read_file(struct opened *opened, enum sops_failure *failure_out, struct error *err)
 {
 	*failure_out = SOPS_FORMAT;
-	if (!sops_store_read(opened->format, opened->file, opened->bytes, opened->len,
-		    opened->arena, &opened->documents, err))
+	if (!sops_store_read(&opened->source, opened->arena, &opened->documents, err))
 		return false;
 	const struct node *documents = opened->documents;
 	const struct node *sops = documents->count ? node_get(documents->items[0], "sops") : NULL;
@@ -48,13 +45,13 @@ static bool read_file(struct opened *opened, enum sops_failure *failure_out, str
 		*failure_out = SOPS_NOT_SOPS;
 		error_set(err, ERR_INVALID,
 			"not a SOPS file: it has no 'sops' entry, so nothing in it is encrypted");
-		return error_at(err, opened->file, 0);
+		return error_at(err, opened->source.file, 0);
 	}
 	if (!sops_metadata_read(opened->arena, sops, &opened->metadata, err)) {
 		*failure_out = SOPS_METADATA;
-		return error_at(err, opened->file, 0);
+		return error_at(err, opened->source.file, 0);
 	}
-	if (opened->format == SOPS_BINARY) /* all of it is encrypted, whatever a rule says */
+	if (opened->source.format == SOPS_BINARY) /* all of it is encrypted, whatever a rule says */
 		sops_rules_clear(&opened->metadata.rules);
 	*failure_out = SOPS_OK;
 	return true;
@@ -63,17 +60,20 @@ static bool read_file(struct opened *opened, enum sops_failure *failure_out, str
 static bool check_mac(const struct sops_metadata *metadata, struct sops_cipher *cipher,
 	const char *computed, struct error *err)
 {
-	auto_buf struct buf mac = BUF_INIT_SECRET(1024);
+	struct sops_plain mac = {.text = BUF_INIT_SECRET(1024)};
 	struct sops_aad aad = {metadata->last_modified, strlen(metadata->last_modified)};
-	enum sops_type type;
 	if (!metadata->mac)
 		return node_error(err, metadata->node, "MAC mismatch: the file has no 'sops.mac'");
-	if (!sops_value_decrypt(cipher, metadata->mac, aad, &mac, &type, err)) {
+	bool opened = sops_value_decrypt(cipher, metadata->mac, aad, &mac, err);
+	bool same = opened && mac.text.len == SOPS_MAC_TEXT_SIZE - 1 &&
+		    sodium_memcmp(mac.text.text, computed, mac.text.len) == 0;
+	buf_clear(&mac.text);
+	if (same)
+		return true;
+	if (!opened) {
 		error_wrap(err, "MAC mismatch: 'sops.mac'");
 		return error_at(err, metadata->mac->file, metadata->mac->line);
 	}
-	if (mac.len == SOPS_MAC_TEXT_SIZE - 1 && sodium_memcmp(mac.text, computed, mac.len) == 0)
-		return true;
 	node_error(err, metadata->mac,
 		"MAC mismatch: values were changed, moved, added or removed without sops");
 	return error_hint(err, "edit the file with `sops`, not by hand");
@@ -121,11 +121,7 @@ bool sops_decrypt_documents(const char *file, const char *bytes, size_t len,
 	enum sops_failure *failure_out, struct error *err)
 {
 	CLEANUP(opened_clear)
-	struct opened opened = {.file = file,
-		.bytes = bytes,
-		.len = len,
-		.format = sops_format_of(file),
-		.arena = arena};
+	struct opened opened = {.source = {sops_format_of(file), file, bytes, len}, .arena = arena};
 	enum sops_failure failure;
 	bool ok = decrypt_file(&opened, keyring, node_out, &failure, err);
 	if (failure_out)
@@ -143,7 +139,7 @@ static bool only_document(
 	}
 	error_set(
 		err, ERR_INVALID, "file has %zu documents where one is expected", documents->count);
-	return error_at(err, opened->file, documents->items[1]->line);
+	return error_at(err, opened->source.file, documents->items[1]->line);
 }
 
 bool sops_decrypt_yaml(const char *file, const char *bytes, size_t len,
@@ -151,8 +147,7 @@ bool sops_decrypt_yaml(const char *file, const char *bytes, size_t len,
 	enum sops_failure *failure_out, struct error *err)
 {
 	CLEANUP(opened_clear)
-	struct opened opened = {
-		.file = file, .bytes = bytes, .len = len, .format = SOPS_YAML, .arena = arena};
+	struct opened opened = {.source = {SOPS_YAML, file, bytes, len}, .arena = arena};
 	const struct node *documents = NULL, *ignored;
 	enum sops_failure failure;
 	bool ok = decrypt_file(&opened, keyring, &documents, &failure, err);
@@ -171,8 +166,7 @@ bool sops_peek_yaml(const char *file, const char *bytes, size_t len, struct aren
 	const struct node **node_out, struct error *err)
 {
 	CLEANUP(opened_clear)
-	struct opened opened = {
-		.file = file, .bytes = bytes, .len = len, .format = SOPS_YAML, .arena = arena};
+	struct opened opened = {.source = {SOPS_YAML, file, bytes, len}, .arena = arena};
 	enum sops_failure failure;
 	const struct node *document = NULL;
 	if (!read_file(&opened, &failure, err) || !only_document(&opened, &document, err))
@@ -197,11 +191,7 @@ bool sops_check_encrypted(const char *file, const char *bytes, size_t len, struc
 {
 	auto_arena struct arena *arena = arena_new(ARENA_SECRET, 0);
 	CLEANUP(opened_clear)
-	struct opened opened = {.file = file,
-		.bytes = bytes,
-		.len = len,
-		.format = sops_format_of(file),
-		.arena = arena};
+	struct opened opened = {.source = {sops_format_of(file), file, bytes, len}, .arena = arena};
 	enum sops_failure failure;
 	return read_file(&opened, &failure, err) && check_opened(&opened, err);
 }
@@ -211,11 +201,7 @@ bool sops_recipients(const char *file, const char *bytes, size_t len,
 {
 	auto_arena struct arena *arena = arena_new(ARENA_SECRET, 0);
 	CLEANUP(opened_clear)
-	struct opened opened = {.file = file,
-		.bytes = bytes,
-		.len = len,
-		.format = sops_format_of(file),
-		.arena = arena};
+	struct opened opened = {.source = {sops_format_of(file), file, bytes, len}, .arena = arena};
 	enum sops_failure failure;
 	if (!read_file(&opened, &failure, err))
 		return false;

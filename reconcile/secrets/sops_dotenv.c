@@ -58,14 +58,14 @@ static bool read_lines(struct reader *reader, const char *bytes, size_t len, str
 	return true;
 }
 
-bool sops_dotenv_read(const char *file, const char *bytes, size_t len, struct arena *arena,
+bool sops_dotenv_read(const struct sops_source *source, struct arena *arena,
 	const struct node **document_out, struct error *err)
 {
 	CLEANUP(reader_clear)
 	struct reader reader = {
-		.arena = arena, .place = {.file = arena_str(arena, file), .column = 1}};
+		.arena = arena, .place = {.file = arena_str(arena, source->file), .column = 1}};
 	struct node_entry sops = {.key = "sops", .key_len = 4};
-	if (!read_lines(&reader, bytes, len, err))
+	if (!read_lines(&reader, source->bytes, source->len, err))
 		return false;
 	reader.place.line = 1;
 	if (reader.metadata.count) {

@@ -23,10 +23,11 @@ static bool wrap_key(struct arena *arena, const char *recipient, const uint8_t *
 	const struct node **node_out, struct error *err)
 {
 	uint8_t recipients[1][AGE_KEY_SIZE];
+	const struct age_recipients to = {recipients, 1};
 	char name[AGE_RECIPIENT_SIZE];
 	auto_buf struct buf file = BUF_INIT(AGE_FILE_MAX), armored = BUF_INIT(AGE_FILE_MAX);
 	if (!age_recipient_parse(recipient, recipients[0], err) ||
-		!age_encrypt(recipients, 1, key, SOPS_KEY_SIZE, &file, err))
+		!age_encrypt(&to, key, SOPS_KEY_SIZE, &file, err))
 		return false;
 	age_armor_encode((const uint8_t *)file.text, file.len, &armored);
 	const struct node_entry entries[] = {
@@ -52,29 +53,6 @@ static bool wrap_for_all(struct arena *arena, const struct strlist *recipients, 
 	return true;
 }
 
-/* The values with the `sops` entry behind them. */
-static const struct node *add_metadata(struct arena *arena, const struct node *values,
-	const struct node *age, const char *last_modified, const char *mac,
-	const struct sops_rules *rules)
-{
-	const struct node_entry fields[] = {
-		{.key = "age", .key_len = 3, .value = age},
-		entry_of(arena, "lastmodified", last_modified),
-		entry_of(arena, "mac", mac),
-		entry_of(arena, sops_rule_name(rules->rule), rules->text),
-		entry_of(arena, "version", VERSION),
-	};
-	auto_free struct node_entry *entries = mem_alloc((values->count + 1) * sizeof(*entries));
-	if (values->count)
-		memcpy(entries, values->map, values->count * sizeof(*entries));
-	entries[values->count] = (struct node_entry){
-		.key = "sops",
-		.key_len = 4,
-		.value = node_new_map(arena, fields, ARRAY_LEN(fields), NULL),
-	};
-	return node_new_map(arena, entries, values->count + 1, NULL);
-}
-
 struct job {
 	struct arena *arena;
 	struct sops_cipher *cipher;
@@ -89,23 +67,52 @@ static void job_clear(struct job *job)
 	arena_free(job->arena);
 }
 
+/* Encrypted: the hash of the values, bound to the time of the change. */
+static const struct node *make_mac(struct job *job, const char *hash, const char *last_modified)
+{
+	struct sops_plain mac = {.text = BUF_INIT_SECRET(SOPS_MAC_TEXT_SIZE), .type = SOPS_STR};
+	auto_buf struct buf enc = BUF_INIT(1024);
+	struct sops_aad aad = {last_modified, strlen(last_modified)};
+	buf_add_str(&mac.text, hash);
+	sops_value_encrypt(job->cipher, &mac, aad, &enc);
+	buf_clear(&mac.text);
+	return node_new_string(job->arena, enc.text, enc.len);
+}
+
+/* The values with the `sops` entry behind them. */
+static const struct node *add_metadata(struct job *job, const struct sops_walked *walked)
+{
+	struct arena *arena = job->arena;
+	const struct node *values = walked->documents->items[0];
+	char last_modified[CLOCK_TEXT_SIZE];
+	clock_format(clock_wall_s(), last_modified);
+	const struct node_entry fields[] = {
+		{.key = "age", .key_len = 3, .value = job->age},
+		entry_of(arena, "lastmodified", last_modified),
+		{.key = "mac", .key_len = 3, .value = make_mac(job, walked->mac, last_modified)},
+		entry_of(arena, sops_rule_name(job->rules.rule), job->rules.text),
+		entry_of(arena, "version", VERSION),
+	};
+	auto_free struct node_entry *entries = mem_alloc((values->count + 1) * sizeof(*entries));
+	if (values->count)
+		memcpy(entries, values->map, values->count * sizeof(*entries));
+	entries[values->count] = (struct node_entry){
+		.key = "sops",
+		.key_len = 4,
+		.value = node_new_map(arena, fields, ARRAY_LEN(fields), NULL),
+	};
+	return node_new_map(arena, entries, values->count + 1, NULL);
+}
+
 static bool write_encrypted(
 	struct job *job, const struct node *documents, struct buf *out, struct error *err)
 {
 	const struct sops_tree tree = {
 		.arena = job->arena, .rules = &job->rules, .cipher = job->cipher};
 	struct sops_walked walked;
-	char last_modified[CLOCK_TEXT_SIZE];
-	auto_buf struct buf mac = BUF_INIT_SECRET(SOPS_MAC_TEXT_SIZE), enc = BUF_INIT(1024);
 	if (!sops_tree_walk(&tree, SOPS_WALK_ENCRYPT, documents, &walked, err))
 		return false;
-	clock_format(clock_wall_s(), last_modified);
-	buf_add_str(&mac, walked.mac);
-	sops_value_encrypt(job->cipher, &mac, SOPS_STR,
-		(struct sops_aad){last_modified, strlen(last_modified)}, &enc);
-	const struct node *file = add_metadata(job->arena, walked.documents->items[0], job->age,
-		last_modified, enc.text, &job->rules);
-	sops_yaml_write(file, out);
+	sops_yaml_write(add_metadata(job, &walked), out);
 	return !buf_overflowed(out) ||
 	       error_set(err, ERR_INVALID, "encrypted file is larger than expected");
 }

@@ -4,15 +4,15 @@
  * (specs/sops-age.md 2.3, 2.13, 2.14). Comments are dropped.
  */
 #pragma once
-#include "base/node.h"
+#include "reconcile/secrets/sops_store.h"
 
 /** A dotenv file as a map; metadata are the keys that start with `sops_`. */
-MUST_USE bool sops_dotenv_read(const char *file, const char *bytes, size_t len, struct arena *arena,
+MUST_USE bool sops_dotenv_read(const struct sops_source *source, struct arena *arena,
 	const struct node **document_out, struct error *err);
 
 /** An ini file as a map of sections, `DEFAULT` with the keys before the first; metadata are the
  *  section `sops`. A section that comes twice is there twice. */
-MUST_USE bool sops_ini_read(const char *file, const char *bytes, size_t len, struct arena *arena,
+MUST_USE bool sops_ini_read(const struct sops_source *source, struct arena *arena,
 	const struct node **document_out, struct error *err);
 
 /** A growing map of a reader; entries point into the arena. */

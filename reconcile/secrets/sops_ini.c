@@ -164,15 +164,15 @@ static bool read_lines(struct reader *reader, struct error *err)
 	return end_section(reader, err);
 }
 
-bool sops_ini_read(const char *file, const char *bytes, size_t len, struct arena *arena,
+bool sops_ini_read(const struct sops_source *source, struct arena *arena,
 	const struct node **document_out, struct error *err)
 {
 	CLEANUP(reader_clear)
 	struct reader reader = {
 		.arena = arena,
-		.at = bytes,
-		.end = bytes + len,
-		.place = {.file = arena_str(arena, file), .column = 1},
+		.at = source->bytes,
+		.end = source->bytes + source->len,
+		.place = {.file = arena_str(arena, source->file), .column = 1},
 		.section = "DEFAULT",
 	};
 	if (!read_lines(&reader, err))

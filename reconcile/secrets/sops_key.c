@@ -45,8 +45,8 @@ static bool open_entry(struct search *search, const struct sops_age_entry *entry
 	auto_buf struct buf plain = BUF_INIT_SECRET(entry->enc_len);
 	enum age_failure failure;
 	struct error err;
-	bool ok = age_decrypt_armored(
-		entry->enc, entry->enc_len, search->identities, &plain, &failure, &err);
+	const struct age_file file = {entry->enc, entry->enc_len, .armored = true};
+	bool ok = age_decrypt(&file, search->identities, &plain, &failure, &err);
 	if (ok && plain.len != search->want)
 		ok = error_set(&err, ERR_INVALID, "data key has %zu bytes instead of %zu",
 			plain.len, search->want);

@@ -180,8 +180,8 @@ static bool set_text(
 	return true;
 }
 
-bool sops_value_node(struct arena *arena, const struct node *place, enum sops_type type,
-	const struct buf *plain, const struct node **node_out, struct error *err)
+bool sops_value_node(struct arena *arena, const struct node *place, const struct sops_plain *plain,
+	const struct node **node_out, struct error *err)
 {
 	static const enum node_kind kinds[SOPS_TYPES] = {
 		[SOPS_STR] = NODE_STRING,
@@ -191,17 +191,19 @@ bool sops_value_node(struct arena *arena, const struct node *place, enum sops_ty
 		[SOPS_TIME] = NODE_TIME,
 		[SOPS_BYTES] = NODE_STRING,
 	};
+	const struct buf *text = &plain->text;
+	enum sops_type type = plain->type;
 	*node_out = NULL;
 	if (type == SOPS_COMMENT)
 		return true;
 	struct node *node = node_new(arena, kinds[type], place);
-	bool nul = kinds[type] != NODE_STRING && strlen(plain->text) != plain->len;
+	bool nul = kinds[type] != NODE_STRING && strlen(text->text) != text->len;
 	node->plain = false;
 	node->tag = NULL;
-	if (nul || !parse_value(arena, plain->text, node))
+	if (nul || !parse_value(arena, text->text, node))
 		return error_set(
 			err, ERR_INVALID, "encrypted value is no %s", node_kind_name(kinds[type]));
-	if (!set_text(arena, plain, node, err))
+	if (!set_text(arena, text, node, err))
 		return false;
 	*node_out = node;
 	return true;

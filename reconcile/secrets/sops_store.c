@@ -38,31 +38,33 @@ static const struct node *list_of_one(struct arena *arena, const struct node *do
 	return list;
 }
 
-static bool read_one(enum sops_format format, const char *file, const char *bytes, size_t len,
-	struct arena *arena, const struct node **document_out, struct error *err)
+static bool read_one(const struct sops_source *source, struct arena *arena,
+	const struct node **document_out, struct error *err)
 {
-	switch (format) {
+	switch (source->format) {
 	case SOPS_DOTENV:
-		return sops_dotenv_read(file, bytes, len, arena, document_out, err);
+		return sops_dotenv_read(source, arena, document_out, err);
 	case SOPS_INI:
-		return sops_ini_read(file, bytes, len, arena, document_out, err);
+		return sops_ini_read(source, arena, document_out, err);
 	default:
-		return node_parse_json(arena, file, bytes, len, document_out, err);
+		return node_parse_json(
+			arena, source->file, source->bytes, source->len, document_out, err);
 	}
 }
 
-bool sops_store_read(enum sops_format format, const char *file, const char *bytes, size_t len,
-	struct arena *arena, const struct node **documents_out, struct error *err)
+bool sops_store_read(const struct sops_source *source, struct arena *arena,
+	const struct node **documents_out, struct error *err)
 {
 	const struct node_options options = {.rules = NODE_SOPS, .many_documents = true};
 	const struct node *document;
-	if (len > FILE_MAX) {
+	if (source->len > FILE_MAX) {
 		error_set(err, ERR_INVALID, "file is larger than the limit of 16 MiB");
-		return error_at(err, file, 0);
+		return error_at(err, source->file, 0);
 	}
-	if (format == SOPS_YAML)
-		return node_parse_yaml(arena, file, bytes, len, &options, documents_out, err);
-	if (!read_one(format, file, bytes, len, arena, &document, err))
+	if (source->format == SOPS_YAML)
+		return node_parse_yaml(arena, source->file, source->bytes, source->len, &options,
+			documents_out, err);
+	if (!read_one(source, arena, &document, err))
 		return false;
 	*documents_out = list_of_one(arena, document);
 	return true;

@@ -8,8 +8,8 @@ struct walker {
 	const struct sops_tree *tree;
 	enum sops_walk walk;
 	struct sops_mac *mac;
-	struct buf path;  /* the keys, a colon behind each */
-	struct buf plain; /* of the value at hand; wiped */
+	struct buf path;         /* the keys, a colon behind each */
+	struct sops_plain plain; /* of the value at hand; wiped */
 	struct error *err;
 	bool bad_key; /* the failure is one of format */
 };
@@ -37,13 +37,12 @@ static struct sops_aad aad_of(const struct walker *walker)
 static void hash_plain(struct walker *walker, bool encrypted)
 {
 	if (walker->mac && (encrypted || !walker->tree->mac_only_encrypted))
-		sops_mac_add(walker->mac, walker->plain.text, walker->plain.len);
+		sops_mac_add(walker->mac, walker->plain.text.text, walker->plain.text.len);
 }
 
 static bool decrypt_scalar(
 	struct walker *walker, const struct node *node, const struct node **node_out)
 {
-	enum sops_type type;
 	struct arena *arena = walker->tree->arena;
 	*node_out = node;
 	if (node->kind != NODE_STRING)
@@ -51,16 +50,17 @@ static bool decrypt_scalar(
 			node_kind_name(node->kind));
 	if (!node->len)
 		return true;
-	if (!sops_value_decrypt(walker->tree->cipher, node, aad_of(walker), &walker->plain, &type,
-		    walker->err) ||
-		!sops_value_node(arena, node, type, &walker->plain, node_out, walker->err))
+	if (!sops_value_decrypt(
+		    walker->tree->cipher, node, aad_of(walker), &walker->plain, walker->err) ||
+		!sops_value_node(arena, node, &walker->plain, node_out, walker->err))
 		return false;
 	if (!*node_out)
 		return true; /* a comment */
 	if (walker->tree->mask)
 		secret_mask_add((*node_out)->text, (*node_out)->len);
-	buf_truncate(&walker->plain, 0); /* the value counts, not the text that was decrypted */
-	if (!sops_value_mac_text(*node_out, &walker->plain, walker->err))
+	buf_truncate(
+		&walker->plain.text, 0); /* the value counts, not the text that was decrypted */
+	if (!sops_value_mac_text(*node_out, &walker->plain.text, walker->err))
 		return false;
 	hash_plain(walker, true);
 	return true;
@@ -77,16 +77,16 @@ static bool encrypt_scalar(
 	struct walker *walker, const struct node *node, const struct node **node_out)
 {
 	struct arena *arena = walker->tree->arena;
-	if (!sops_value_mac_text(node, &walker->plain, walker->err))
+	if (!sops_value_mac_text(node, &walker->plain.text, walker->err))
 		return false;
 	hash_plain(walker, true);
-	if (!walker->plain.len) {
+	if (!walker->plain.text.len) {
 		*node_out = node;
 		return true;
 	}
-	auto_buf struct buf enc = BUF_INIT(walker->plain.len * 2 + 512);
-	sops_value_encrypt(walker->tree->cipher, &walker->plain, sops_type_of(node->kind),
-		aad_of(walker), &enc);
+	auto_buf struct buf enc = BUF_INIT(walker->plain.text.len * 2 + 512);
+	walker->plain.type = sops_type_of(node->kind);
+	sops_value_encrypt(walker->tree->cipher, &walker->plain, aad_of(walker), &enc);
 	*node_out = node_new_string(arena, enc.text, enc.len);
 	return true;
 }
@@ -118,13 +118,13 @@ static bool walk_scalar(
 {
 	bool ok;
 	*node_out = node;
-	buf_truncate(&walker->plain, 0);
+	buf_truncate(&walker->plain.text, 0);
 	if (walker->walk == SOPS_WALK_ENCRYPT && !check_writable(walker, node))
 		return fail_at(walker, node);
 	if (sops_rules_encrypt(walker->tree->rules, hit)) {
 		ok = walk_encrypted(walker, node, node_out);
 	} else {
-		ok = !walker->mac || sops_value_mac_text(node, &walker->plain, walker->err);
+		ok = !walker->mac || sops_value_mac_text(node, &walker->plain.text, walker->err);
 		if (ok)
 			hash_plain(walker, false);
 	}
@@ -259,7 +259,7 @@ bool sops_tree_walk(const struct sops_tree *tree, enum sops_walk walk, const str
 		.walk = walk,
 		.mac = mac,
 		.path = BUF_INIT(PATH_MAX_LEN),
-		.plain = BUF_INIT_SECRET((size_t)16 << 20),
+		.plain = {.text = BUF_INIT_SECRET((size_t)16 << 20)},
 		.err = err,
 	};
 	*walked_out = (struct sops_walked){.mac = ""};
@@ -269,6 +269,6 @@ bool sops_tree_walk(const struct sops_tree *tree, enum sops_walk walk, const str
 	else if (mac)
 		sops_mac_end(mac, walked_out->mac);
 	buf_clear(&walker.path);
-	buf_clear(&walker.plain);
+	buf_clear(&walker.plain.text);
 	return ok;
 }

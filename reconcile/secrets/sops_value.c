@@ -149,13 +149,13 @@ static bool decode_parts(const struct enc *enc, struct sealed *sealed, struct er
 }
 
 bool sops_value_decrypt(struct sops_cipher *cipher, const struct node *node, struct sops_aad aad,
-	struct buf *plain_out, enum sops_type *type_out, struct error *err)
+	struct sops_plain *plain_out, struct error *err)
 {
 	struct enc enc;
 	struct sealed sealed = {0};
 	if (!split(node->text, node->len, &enc))
 		return error_set(err, ERR_INVALID, "value is not encrypted");
-	if (!find_type(enc.type, type_out))
+	if (!find_type(enc.type, &plain_out->type))
 		return error_set(err, ERR_INVALID, "encrypted value has an unknown type");
 	sealed.data = mem_alloc(enc.data.len);
 	bool ok = decode_parts(&enc, &sealed, err);
@@ -164,7 +164,7 @@ bool sops_value_decrypt(struct sops_cipher *cipher, const struct node *node, str
 			"encrypted value does not open: it was changed, moved from another key, "
 			"or belongs to another file");
 	if (ok)
-		buf_add(plain_out, sealed.data, sealed.data_len);
+		buf_add(&plain_out->text, sealed.data, sealed.data_len);
 	sodium_memzero(sealed.data, enc.data.len);
 	free(sealed.data);
 	return ok;
@@ -178,11 +178,12 @@ static void add_base64(struct buf *out, const char *name, const uint8_t *bytes, 
 	buf_add_str(out, sodium_bin2base64(text, size, bytes, len, BASE64));
 }
 
-void sops_value_encrypt(struct sops_cipher *cipher, const struct buf *plain, enum sops_type type,
+void sops_value_encrypt(struct sops_cipher *cipher, const struct sops_plain *plain,
 	struct sops_aad aad, struct buf *out)
 {
+	const struct buf *text = &plain->text;
 	uint8_t iv[SOPS_IV_SIZE], tag[TAG_SIZE], rest[16];
-	auto_free uint8_t *data = mem_alloc(plain->len);
+	auto_free uint8_t *data = mem_alloc(text->len);
 	int got;
 	if (!cipher->encrypt)
 		cipher->encrypt = new_context(cipher->key, 1);
@@ -192,13 +193,13 @@ void sops_value_encrypt(struct sops_cipher *cipher, const struct buf *plain, enu
 	must(EVP_EncryptInit_ex(context, NULL, NULL, NULL, iv));
 	must(EVP_EncryptUpdate(context, NULL, &got, (const unsigned char *)aad.text, (int)aad.len));
 	must(EVP_EncryptUpdate(
-		context, data, &got, (const unsigned char *)plain->text, (int)plain->len));
+		context, data, &got, (const unsigned char *)text->text, (int)text->len));
 	must(EVP_EncryptFinal_ex(context, rest, &got));
 	must(EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, TAG_SIZE, tag));
-	add_base64(out, ENC_START, data, plain->len);
+	add_base64(out, ENC_START, data, text->len);
 	add_base64(out, ",iv:", iv, sizeof(iv));
 	add_base64(out, ",tag:", tag, sizeof(tag));
-	buf_addf(out, ",type:%s]", type_names[type]);
+	buf_addf(out, ",type:%s]", type_names[plain->type]);
 }
 
 struct sops_mac {

@@ -3,9 +3,8 @@
  * Specs/sops-age.md 2.5, 2.6, 2.9. Nothing here knows about trees or formats.
  */
 #pragma once
+#include "base/buf.h"
 #include "base/node.h"
-
-struct buf;
 
 #define SOPS_KEY_SIZE 32
 #define SOPS_IV_SIZE  32 /* of what we write */
@@ -28,6 +27,12 @@ struct sops_aad {
 	size_t len;
 };
 
+/** A value without its encryption. */
+struct sops_plain {
+	struct buf text; /* BUF_INIT_SECRET */
+	enum sops_type type;
+};
+
 /** AES-256-GCM under one data key; one for a whole file. Not for several threads. */
 struct sops_cipher;
 /** Copies the key into wiped memory. */
@@ -39,14 +44,14 @@ DEFINE_CLEANUP(struct sops_cipher, sops_cipher_free)
 
 /**
  * Decrypt an ENC[...] text.
- * @param plain_out  the bytes are appended; should be BUF_INIT_SECRET
+ * @param plain_out  the bytes are appended to its text
  * @return false with a message that tells what is wrong, never a value
  */
 MUST_USE bool sops_value_decrypt(struct sops_cipher *cipher, const struct node *node,
-	struct sops_aad aad, struct buf *plain_out, enum sops_type *type_out, struct error *err);
+	struct sops_aad aad, struct sops_plain *plain_out, struct error *err);
 
 /** Append the ENC[...] text of @p plain, which is not empty, under a fresh IV. */
-void sops_value_encrypt(struct sops_cipher *cipher, const struct buf *plain, enum sops_type type,
+void sops_value_encrypt(struct sops_cipher *cipher, const struct sops_plain *plain,
 	struct sops_aad aad, struct buf *out);
 
 /** Does the text have the form ENC[AES256_GCM,...] with all its parts? */
@@ -60,8 +65,8 @@ enum sops_type sops_type_of(enum node_kind kind);
 MUST_USE bool sops_value_mac_text(const struct node *node, struct buf *out, struct error *err);
 
 /** Make the node of a decrypted text. SOPS_COMMENT gives NULL. */
-MUST_USE bool sops_value_node(struct arena *arena, const struct node *place, enum sops_type type,
-	const struct buf *plain, const struct node **node_out, struct error *err);
+MUST_USE bool sops_value_node(struct arena *arena, const struct node *place,
+	const struct sops_plain *plain, const struct node **node_out, struct error *err);
 
 /** Append the shortest decimal digits that read back as @p number, never with an exponent. */
 void sops_format_float(double number, struct buf *out);

@@ -40,15 +40,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	auto_age_identities struct age_identities identities = AGE_IDENTITIES_INIT;
 	auto_buf struct buf out = BUF_INIT_SECRET(size), other = BUF_INIT_SECRET(size);
 	const char *text = (const char *)data;
+	const struct age_file binary = {data, size, false}, armored = {data, size, true};
 	enum age_failure failure;
 	struct error err;
 	if (sodium_init() < 0 || !age_identities_read(&identities, "key", key, strlen(key), &err))
 		abort();
-	if (age_decrypt(data, size, &identities, &out, &failure, &err) != (failure == AGE_OK) ||
+	if (age_decrypt(&binary, &identities, &out, &failure, &err) != (failure == AGE_OK) ||
 		(out.len && failure != AGE_OK && failure != AGE_PAYLOAD))
 		abort();
-	if (age_decrypt_armored(text, size, &identities, &other, &failure, &err) !=
-		(failure == AGE_OK))
+	if (age_decrypt(&armored, &identities, &other, &failure, &err) != (failure == AGE_OK))
 		abort();
 	check_armor(text, size);
 	read_as_keys(text, size);

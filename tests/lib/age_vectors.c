@@ -101,11 +101,8 @@ static void check_vector(const char *name, const struct vector *vector, struct t
 	enum age_failure failure;
 	struct error err = {.message = ""};
 	char hash[65];
-	const struct age_identities *keys = &vector->identities;
-	bool ok =
-		vector->armored
-			? age_decrypt_armored(vector->file, vector->len, keys, &out, &failure, &err)
-			: age_decrypt(vector->file, vector->len, keys, &out, &failure, &err);
+	const struct age_file file = {vector->file, vector->len, vector->armored};
+	bool ok = age_decrypt(&file, &vector->identities, &out, &failure, &err);
 	const char *got = failure_name(failure);
 	if (vector->post_quantum) {
 		tally_add(tally, name, refusal_is_right(vector, failure, &err),

@@ -46,8 +46,8 @@ static bool parse(const struct bench *bench, struct arena *arena)
 {
 	const struct node *node;
 	struct error err;
-	return sops_store_read(
-		SOPS_YAML, "f.yaml", bench->file.text, bench->file.len, arena, &node, &err);
+	const struct sops_source source = {SOPS_YAML, "f.yaml", bench->file.text, bench->file.len};
+	return sops_store_read(&source, arena, &node, &err);
 }
 
 static bool peek_and_unlock(const struct bench *bench, struct arena *arena)
@@ -57,8 +57,8 @@ static bool peek_and_unlock(const struct bench *bench, struct arena *arena)
 	enum sops_failure failure;
 	uint8_t key[SOPS_KEY_SIZE];
 	struct error err;
-	return sops_store_read(SOPS_YAML, "f.yaml", bench->file.text, bench->file.len, arena,
-		       &documents, &err) &&
+	const struct sops_source source = {SOPS_YAML, "f.yaml", bench->file.text, bench->file.len};
+	return sops_store_read(&source, arena, &documents, &err) &&
 	       sops_metadata_read(arena, node_get(documents->items[0], "sops"), &metadata, &err) &&
 	       sops_metadata_unlock(&metadata, bench->keyring, key, &failure, &err);
 }

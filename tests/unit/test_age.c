@@ -133,13 +133,16 @@ static void check_round_trip(
 	randombytes_buf(plain, len);
 	memcpy(keys[0], others->items[0].recipient, AGE_KEY_SIZE);
 	memcpy(keys[1], identities->items[0].recipient, AGE_KEY_SIZE);
-	assert_true(age_encrypt(keys, 2, plain, len, &file, &err));
+	const struct age_recipients both = {keys, 2}, first = {keys, 1};
+	assert_true(age_encrypt(&both, plain, len, &file, &err));
 	age_armor_encode((const uint8_t *)file.text, file.len, &text);
-	assert_true(age_decrypt_armored(text.text, text.len, identities, &out, &failure, &err));
+	const struct age_file armored = {text.text, text.len, true};
+	assert_true(age_decrypt(&armored, identities, &out, &failure, &err));
 	assert_int_equal(out.len, len);
 	assert_memory_equal(out.text, plain, len);
-	assert_true(age_encrypt(keys, 1, plain, len, &none, &err));
-	assert_false(age_decrypt(none.text, none.len, identities, &out, &failure, &err));
+	assert_true(age_encrypt(&first, plain, len, &none, &err));
+	const struct age_file binary = {none.text, none.len, false};
+	assert_false(age_decrypt(&binary, identities, &out, &failure, &err));
 	assert_int_equal(failure, AGE_NO_MATCH);
 }
 
@@ -164,15 +167,18 @@ static void a_change_of_any_byte_is_noticed(void **state)
 	struct error err;
 	age_identities_generate(&ours);
 	memcpy(key[0], ours.items[0].recipient, AGE_KEY_SIZE);
-	assert_true(age_encrypt(key, 1, "attack at dawn", 14, &file, &err));
+	const struct age_recipients to = {key, 1};
+	assert_true(age_encrypt(&to, "attack at dawn", 14, &file, &err));
 	for (size_t i = 0; i < file.len; i++) {
 		auto_buf struct buf out = BUF_INIT_SECRET(4096);
 		enum age_failure failure;
+		const struct age_file whole = {file.text, file.len, false};
+		const struct age_file cut = {file.text, i, false};
 		file.text[i] ^= 1;
-		assert_false(age_decrypt(file.text, file.len, &ours, &out, &failure, &err));
+		assert_false(age_decrypt(&whole, &ours, &out, &failure, &err));
 		assert_int_equal(out.len, 0);
 		file.text[i] ^= 1;
-		assert_false(age_decrypt(file.text, i, &ours, &out, &failure, &err));
+		assert_false(age_decrypt(&cut, &ours, &out, &failure, &err));
 	}
 }
 
@@ -211,8 +217,9 @@ static void a_low_order_recipient_is_refused(void **state)
 	auto_buf struct buf file = BUF_INIT(4096);
 	uint8_t key[1][AGE_KEY_SIZE] = {{0}};
 	struct error err;
-	assert_false(age_encrypt(key, 1, "x", 1, &file, &err));
-	assert_false(age_encrypt(key, 0, "x", 1, &file, &err));
+	const struct age_recipients low = {key, 1}, none = {key, 0};
+	assert_false(age_encrypt(&low, "x", 1, &file, &err));
+	assert_false(age_encrypt(&none, "x", 1, &file, &err));
 	assert_int_equal(file.len, 0);
 }
 

@@ -94,6 +94,21 @@ static void print_problems(struct problems *problems)
 	}
 }
 
+static int report_missing(const struct inventory *inventory, const char *name)
+{
+	auto_free const char **names = mem_zero(inventory->host_count, sizeof(*names));
+	const char *near;
+
+	for (size_t i = 0; i < inventory->host_count; i++)
+		names[i] = inventory->hosts[i].name;
+	near = nearest_name(name, names, inventory->host_count);
+	fprintf(stderr, "aviary: no host '%s' in the inventory", name);
+	if (near)
+		fprintf(stderr, ": did you mean '%s'?", near);
+	fputc('\n', stderr);
+	return 1;
+}
+
 static int print_inventory(const struct inventory *inventory, const struct arguments *arguments)
 {
 	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
@@ -102,10 +117,8 @@ static int print_inventory(const struct inventory *inventory, const struct argum
 		inventory_to_json(inventory, &out);
 	} else {
 		const struct host *host = inventory_host(inventory, arguments->host);
-		if (!host) {
-			fprintf(stderr, "aviary: no host '%s' in the inventory\n", arguments->host);
-			return 1;
-		}
+		if (!host)
+			return report_missing(inventory, arguments->host);
 		inventory_host_to_json(host, &out);
 	}
 	buf_add_char(&out, '\n');

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AVIARY = os.environ.get("AVIARY", str(ROOT / "build/aviary"))
 FOLDERS = sorted((ROOT / "tests/fixtures/inventories").iterdir())
 ACCEPTED = [folder for folder in FOLDERS if not folder.name.startswith("refused-")]
+ACCEPTED.append(ROOT / "examples/infra-repo")
 REFUSED = [folder for folder in FOLDERS if folder.name.startswith("refused-")]
 
 needs_ansible = pytest.mark.skipif(
@@ -109,6 +110,8 @@ def test_a_host_that_is_not_there_is_an_error():
     answer = aviary(ROOT / "tests/fixtures/inventories/minimal", "--host", "nobody")
     assert answer.returncode == 1
     assert answer.stderr.decode() == "aviary: no host 'nobody' in the inventory\n"
+    answer = aviary(ROOT / "tests/fixtures/inventories/minimal", "--host", "alpa")
+    assert "did you mean 'alpha'?" in answer.stderr.decode()
 
 
 @pytest.mark.parametrize("arguments", [

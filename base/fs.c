@@ -160,6 +160,12 @@ bool fs_read_secret(const char *path, size_t max, struct buf *out, struct error 
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
+struct content {
+	const void *bytes;
+	size_t len;
+	mode_t mode;
+};
+
 static bool write_all(int fd, const void *bytes, size_t len)
 {
 	const char *at = bytes;
@@ -188,12 +194,13 @@ static void temp_name(const char *name, char *temp)
 	(void)snprintf(temp, TEMP_SIZE, ".%.200s.%016llx.new", name, (unsigned long long)salt);
 }
 
-static bool create_file(int folder, const char *name, const void *bytes, size_t len, mode_t mode)
+static bool create_file(int folder, const char *name, const struct content *content, bool durable)
 {
 	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return false;
-	bool good = write_all(fd, bytes, len) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
+	bool good = write_all(fd, content->bytes, content->len) && fchmod(fd, content->mode) == 0 &&
+		    (!durable || fsync(fd) == 0);
 	int saved = errno;
 	if (close(fd) < 0 && good)
 		return false;
@@ -204,7 +211,8 @@ static bool create_file(int folder, const char *name, const void *bytes, size_t 
 bool fs_create_at(
 	int folder, const char *name, const void *bytes, size_t len, mode_t mode, struct error *err)
 {
-	if (create_file(folder, name, bytes, len, mode))
+	const struct content content = {bytes, len, mode};
+	if (create_file(folder, name, &content, false))
 		return true;
 	if (errno == EEXIST)
 		return error_set(err, ERR_INVALID, "'%s' exists already", name);
@@ -220,9 +228,10 @@ static bool rename_durably(int folder, const char *from, const char *to)
 bool fs_write_at(
 	int folder, const char *name, const void *bytes, size_t len, mode_t mode, struct error *err)
 {
+	const struct content content = {bytes, len, mode};
 	char temp[TEMP_SIZE];
 	temp_name(name, temp);
-	if (create_file(folder, temp, bytes, len, mode) && rename_durably(folder, temp, name))
+	if (create_file(folder, temp, &content, true) && rename_durably(folder, temp, name))
 		return true;
 	int saved = errno;
 	(void)unlinkat(folder, temp, 0); /* the first failure is the one to tell */
@@ -311,28 +320,34 @@ bool fs_make_folders(const char *path, mode_t mode, struct error *err)
 	}
 }
 
-static bool remove_at(int folder, const char *name, unsigned depth);
+typedef bool (*visit_func)(int folder, const char *name, unsigned depth);
 
-static bool remove_inside(int folder, const char *name, unsigned depth)
+/* Calls `visit` for each entry until one fails. Takes the descriptor over. */
+static bool visit_entries(int fd, visit_func visit, unsigned depth)
 {
-	int fd = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	DIR *list = fdopendir(fd);
+	DIR *list = fd < 0 ? NULL : fdopendir(fd);
 	if (!list) {
-		(void)close(fd); /* read-only */
+		fs_close_at(&fd);
 		return false;
 	}
 	bool good = true;
 	struct dirent *entry;
 	while (good && (errno = 0, entry = readdir(list))) {
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			good = remove_at(fd, entry->d_name, depth + 1);
+			good = visit(fd, entry->d_name, depth + 1);
 	}
 	int saved = errno;
 	(void)closedir(list); /* read-only */
 	errno = saved;
 	return good && !saved;
+}
+
+static int open_below(int folder, const char *name, unsigned depth)
+{
+	if (depth <= TREE_DEPTH)
+		return openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	errno = ELOOP;
+	return -1;
 }
 
 /* readdir() while entries go: POSIX leaves it open whether new entries show, not removed ones. */
@@ -342,12 +357,48 @@ static bool remove_at(int folder, const char *name, unsigned depth)
 		return true;
 	if (errno != EISDIR && errno != EPERM)
 		return false;
-	if (depth > TREE_DEPTH) {
-		errno = ELOOP;
-		return false;
-	}
-	return remove_inside(folder, name, depth) &&
+	return visit_entries(open_below(folder, name, depth), remove_at, depth) &&
 	       (unlinkat(folder, name, AT_REMOVEDIR) == 0 || errno == ENOENT);
+}
+
+static int open_entry(int folder, const char *name)
+{
+	return openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+/* Only a start: whether it worked is told by the fsync() that follows. */
+static bool start_writing(int folder, const char *name, unsigned depth)
+{
+	struct stat st;
+	auto_fd int fd = open_entry(folder, name);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return true;
+	if (S_ISDIR(st.st_mode))
+		return visit_entries(open_below(folder, name, depth), start_writing, depth);
+	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* as above */
+	return true;
+}
+
+static bool finish_writing(int folder, const char *name, unsigned depth)
+{
+	struct stat st;
+	auto_fd int fd = open_entry(folder, name);
+	if (fd < 0)
+		return errno == ELOOP; /* a symlink is part of its folder */
+	if (fstat(fd, &st) < 0)
+		return false;
+	if (S_ISDIR(st.st_mode) &&
+		!visit_entries(open_below(folder, name, depth), finish_writing, depth))
+		return false;
+	return fsync(fd) == 0;
+}
+
+bool fs_sync_tree(int folder, struct error *err)
+{
+	if (!visit_entries(open_below(folder, ".", 0), start_writing, 0) ||
+		!visit_entries(open_below(folder, ".", 0), finish_writing, 0) || fsync(folder) < 0)
+		return error_errno(err, errno, "cannot write a folder to the disk");
+	return true;
 }
 
 bool fs_remove_tree(const char *path, struct error *err)

@@ -24,10 +24,13 @@ MUST_USE bool fs_write(
 /** As fs_write(), relative to an open folder, which is fsynced too. */
 MUST_USE bool fs_write_at(int folder, const char *name, const void *bytes, size_t len, mode_t mode,
 	struct error *err);
-/** A new file, fsynced, for folders that nobody looks into yet. ERR_INVALID if it exists. The
- * caller fsyncs the folder. */
+/** A new file, for folders that nobody looks into yet; durable only after fs_sync_tree().
+ *  ERR_INVALID if it exists. */
 MUST_USE bool fs_create_at(int folder, const char *name, const void *bytes, size_t len, mode_t mode,
 	struct error *err);
+/** fsync an open folder and all that is below it. Writing is started for all files before the
+ *  first is waited for: several times faster than file by file. */
+MUST_USE bool fs_sync_tree(int folder, struct error *err);
 /** rename() inside an open folder, which is fsynced. An existing @p to is replaced as by rename().
  */
 MUST_USE bool fs_rename_at(int folder, const char *from, const char *to, struct error *err);

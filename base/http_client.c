@@ -215,7 +215,7 @@ static void tell_failure(struct transfer *transfer, CURLcode rc)
 	(void)error_set(err, code_of(rc), "'%s': %s", transfer->host, text); /* returns false */
 	if (err->code == ERR_AUTH)
 		(void)error_hint(err, /* returns false */
-			"the certificate must be valid, for this name, and from a trusted authority");
+			"the certificate must be valid, for this name, by a trusted authority");
 }
 
 /* The leaf comes first. "Expire date:Dec 14 01:55:03 2026 GMT" */

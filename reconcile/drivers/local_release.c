@@ -22,8 +22,7 @@ static bool open_folder(int top, const char *path, int *fd_out, const char **nam
 		auto_fd int parent = fd;
 		auto_free char *name = mem_dup(part, (size_t)(slash - part));
 		fs_fault_point();
-		bool made = mkdirat(parent, name, FOLDER_MODE) == 0;
-		if (made ? fsync(parent) < 0 : errno != EEXIST)
+		if (mkdirat(parent, name, FOLDER_MODE) < 0 && errno != EEXIST)
 			return false;
 		fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd >= 0 && fchmod(fd, FOLDER_MODE) < 0) {
@@ -44,9 +43,6 @@ static bool stage_file(int staging, const struct driver_file *file, struct error
 		return error_errno(err, errno, "cannot make the folder of '%s'", file->path);
 	if (!fs_create_at(folder, name, file->bytes, file->len, file->mode, err))
 		return error_wrap(err, "file '%s'", file->path);
-	/* the top folder is synced once, at the end */
-	if (name != file->path && fsync(folder) < 0)
-		return error_errno(err, errno, "cannot sync the folder of '%s'", file->path);
 	return true;
 }
 
@@ -56,9 +52,9 @@ static bool stage_files(int staging, const struct driver_release *release, struc
 		if (!stage_file(staging, &release->files[i], err))
 			return false;
 	}
-	if (fchmod(staging, FOLDER_MODE) < 0 || fsync(staging) < 0)
+	if (fchmod(staging, FOLDER_MODE) < 0)
 		return error_errno(err, errno, "cannot finish the new release");
-	return true;
+	return fs_sync_tree(staging, err);
 }
 
 /* ---- verifying ------------------------------------------------------------------------------ */

@@ -256,6 +256,26 @@ static void removing_a_tree_follows_no_symlink(void **state)
 	assert_true(fs_remove_tree(top, &err)); /* a missing one is fine */
 }
 
+static void a_tree_of_any_kind_of_entry_can_be_synced(void **state)
+{
+	struct error err;
+	auto_free char *deep = in(state, "a/b");
+	auto_free char *fifo = in(state, "a/fifo");
+	auto_free char *link = in(state, "a/link");
+	auto_fd int folder = open(*state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_fd int below = -1;
+	assert_true(fs_make_folders(deep, 0700, &err));
+	below = open(deep, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fs_create_at(below, "file", "x", 1, 0640, &err));
+	assert_false(fs_create_at(below, "file", "y", 1, 0640, &err));
+	assert_int_equal(err.code, ERR_INVALID);
+	assert_int_equal(symlink("nowhere", link), 0);
+	assert_true(fs_sync_tree(folder, &err));
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	assert_false(fs_sync_tree(folder, &err)); /* cannot be durable, so it is told */
+	assert_int_equal(err.code, ERR_SYSTEM);
+}
+
 static void a_lock_keeps_others_out_until_it_is_closed(void **state)
 {
 	struct error err;
@@ -304,6 +324,7 @@ int main(void)
 		CASE(a_link_is_switched_and_nothing_else_is_replaced_by_one),
 		CASE(folders_are_made_with_their_parents_and_their_mode),
 		CASE(removing_a_tree_follows_no_symlink),
+		CASE(a_tree_of_any_kind_of_entry_can_be_synced),
 		CASE(a_lock_keeps_others_out_until_it_is_closed),
 		CASE(only_paths_that_stay_inside_are_inside),
 	};

@@ -85,7 +85,8 @@ static bool read_text(const struct reader *reader, const struct key *key, const 
 {
 	if (!check_text(reader, name, node))
 		return false;
-	*(char **)(reader->into + key->offset) = arena_dup(reader->arena, node->text, node->len);
+	*(char **)(void *)(reader->into + key->offset) =
+		arena_dup(reader->arena, node->text, node->len);
 	return true;
 }
 
@@ -136,7 +137,7 @@ static bool read_bool(const struct reader *reader, const struct key *key, const 
 {
 	if (node->kind != NODE_BOOL)
 		return wrong_kind(reader, name, node, "true or false", "write true or false");
-	*(bool *)(reader->into + key->offset) = node->boolean;
+	*(bool *)(void *)(reader->into + key->offset) = node->boolean;
 	return true;
 }
 

@@ -283,8 +283,7 @@ static bool resolve_go_number(
 			return false;
 		if (node->integral && is_uint64(node->text))
 			return node_error(err, node,
-				"integer '%.40s' is over 9223372036854775807: sops refuses it",
-				node->text);
+				"an integer over 9223372036854775807, which sops refuses");
 		node->integral = false; /* sops has no larger integers: these are floats */
 		node->text = written.text;
 		node->len = written.len;
@@ -330,7 +329,6 @@ bool resolve_plain(
 
 static bool decode_binary(struct node_build *build, struct node *node, struct error *err)
 {
-	auto_buf struct buf bytes = BUF_INIT_SECRET(node->len + 1);
 	auto_free char *room = mem_alloc(node->len + 1);
 	size_t len = 0;
 	if (sodium_base642bin((unsigned char *)room, node->len + 1, node->text, node->len,
@@ -345,10 +343,10 @@ static bool decode_binary(struct node_build *build, struct node *node, struct er
 	return set_string(node);
 }
 
+/* Does not repeat the value: under NODE_SOPS it may be a secret that is being encrypted. */
 static bool wrong_kind(const struct node *node, struct error *err)
 {
-	return node_error(
-		err, node, "'%.40s' is not what its tag '%s' says", node->text, node->tag);
+	return node_error(err, node, "the value is not what its tag '%.60s' says", node->tag);
 }
 
 static bool force_float(struct node *node, struct error *err)

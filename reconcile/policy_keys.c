@@ -29,7 +29,8 @@ static const struct key secrets_keys[] = {
 		.type = KEY_TEXT,
 		AT(policy_raw, secrets_service),
 		.standard = "secrets/service.sops.yaml",
-		.doc = "SOPS file with tokens for steps on the service machine; templates do not see "
+		.doc = "SOPS file with tokens for steps on the service machine; templates do not "
+		       "see "
 		       "it."},
 	KEYS_END,
 };
@@ -43,12 +44,14 @@ static const struct key stage_keys[] = {
 	{.name = "group",
 		.type = KEY_TEXT,
 		AT(stage_file, group),
-		.doc = "Inventory group whose clients it has; the stage's name if it is not written. "
+		.doc = "Inventory group whose clients it has; the stage's name if it is not "
+		       "written. "
 		       "A client in several stages belongs to the first."},
 	{.name = "batch",
 		.type = KEY_NODE,
 		AT(stage_file, batch),
-		.doc = "Clients that are worked on at the same time: a number, or a percentage of the "
+		.doc = "Clients that are worked on at the same time: a number, or a percentage of "
+		       "the "
 		       "stage's changed clients, rounded down, at least 1. Default: 1."},
 	{.name = "bake",
 		.type = KEY_DURATION,
@@ -56,7 +59,8 @@ static const struct key stage_keys[] = {
 		.standard = "0s",
 		.min = 0,
 		.max = 30 * DAY,
-		.doc = "Time that the stage stays under watch after its last client became healthy."},
+		.doc = "Time that the stage stays under watch after its last client became "
+		       "healthy."},
 	{.name = "max_failures",
 		.type = KEY_INT,
 		AT(stage_file, max_failures),
@@ -118,7 +122,8 @@ static const struct key driver_keys[] = {
 		.type = KEY_TEXT,
 		AT(driver_file, root),
 		.required = true,
-		.doc = "Template of the absolute path of a client's folder on its host, different for "
+		.doc = "Template of the absolute path of a client's folder on its host, different "
+		       "for "
 		       "each client."},
 	{.name = "activate",
 		.type = KEY_NODE,
@@ -158,7 +163,8 @@ const struct key policy_check_keys[] = {
 	{.name = "http",
 		.type = KEY_TEXT,
 		AT(check_file, http),
-		.doc = "URL (template) that is fetched from the service machine. Exactly one of http, "
+		.doc = "URL (template) that is fetched from the service machine. Exactly one of "
+		       "http, "
 		       "tcp, tls and command stands in a check."},
 	{.name = "tcp",
 		.type = KEY_TEXT,
@@ -256,7 +262,8 @@ static const struct key policy_policy_keys[] = {
 		.type = KEY_PERCENT,
 		AT(policy_raw, max_changed),
 		.standard = "100%",
-		.doc = "Share of the recorded clients that one commit may upgrade, roll back or miss."},
+		.doc = "Share of the recorded clients that one commit may upgrade, roll back or "
+		       "miss."},
 	KEYS_END,
 };
 
@@ -280,14 +287,16 @@ const struct key policy_keys[] = {
 		AT(policy_raw, stages),
 		.keys = stage_keys,
 		.item_size = sizeof(struct stage_file),
-		.doc = "Stages in their order, canary first. Default: canary with 10m of bake, then "
+		.doc = "Stages in their order, canary first. Default: canary with 10m of bake, "
+		       "then "
 		       "production."},
 	{.name = "on_failure",
 		.type = KEY_ENUM,
 		AT(policy_raw, on_failure),
 		.words = on_failure_words,
 		.standard = "rollback",
-		.doc = "rollback: a failed client goes back to its known good release. hold: it stays "
+		.doc = "rollback: a failed client goes back to its known good release. hold: it "
+		       "stays "
 		       "as it is for somebody to look at."},
 	{.name = "release",
 		.type = KEY_MAP,
@@ -317,7 +326,8 @@ const struct key policy_keys[] = {
 		.standard = "20",
 		.min = 1,
 		.max = 2000,
-		.doc = "rollback/ tags that are kept for each client, and 2,000 in all. The oldest go "
+		.doc = "rollback/ tags that are kept for each client, and 2,000 in all. The oldest "
+		       "go "
 		       "first, never that of a known good release."},
 	LATER("steps"),
 	LATER("lifecycle"),

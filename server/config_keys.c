@@ -18,7 +18,8 @@ static const struct key repository_keys[] = {
 		AT(repository.url),
 		.required = true,
 		.env = "AVIARY_REPOSITORY_URL",
-		.doc = "The infra repository: ssh://, user@host:path, https://, or an absolute path. "
+		.doc = "The infra repository: ssh://, user@host:path, https://, or an absolute "
+		       "path. "
 		       "Passwords do not belong into it."},
 	{.name = "branch",
 		.type = KEY_TEXT,
@@ -33,7 +34,8 @@ static const struct key repository_keys[] = {
 	{.name = "known_hosts_file",
 		.type = KEY_TEXT,
 		AT(repository.known_hosts_file),
-		.doc = "Host keys in OpenSSH's format; a host that is not listed is refused. Needed "
+		.doc = "Host keys in OpenSSH's format; a host that is not listed is refused. "
+		       "Needed "
 		       "for ssh."},
 	{.name = "token_file",
 		.type = KEY_TEXT,
@@ -87,7 +89,8 @@ static const struct key webhook_keys[] = {
 		.type = KEY_TEXTS,
 		IN(webhook_file, secret_files),
 		.required = true,
-		.doc = "File with the webhook's secret. Several: each of them is accepted, so that a "
+		.doc = "File with the webhook's secret. Several: each of them is accepted, so that "
+		       "a "
 		       "secret can be changed without losing deliveries."},
 	KEYS_END,
 };
@@ -127,13 +130,15 @@ const struct key config_keys[] = {
 		AT(listen),
 		.standard = "127.0.0.1:8750",
 		.env = "AVIARY_LISTEN",
-		.doc = "Address and port for webhooks and the API; IPv6 in brackets, port 0 for any "
+		.doc = "Address and port for webhooks and the API; IPv6 in brackets, port 0 for "
+		       "any "
 		       "free one."},
 	{.name = "socket",
 		.type = KEY_TEXT,
 		AT(socket),
 		.env = "AVIARY_SOCKET",
-		.doc = "Unix socket for the commands of this machine, mode 0600. Default: aviary.sock "
+		.doc = "Unix socket for the commands of this machine, mode 0600. Default: "
+		       "aviary.sock "
 		       "in state_dir."},
 	{.name = "state_dir",
 		.type = KEY_TEXT,

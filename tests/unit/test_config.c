@@ -82,9 +82,11 @@ static void every_key_is_read(void **state)
 	const struct config *config = good(*state,
 		"listen: \"[::1]:0\"\nsocket: /run/a.sock\nstate_dir: state\n"
 		"repository: {url: 'git@forge:o/n.git', branch: release/1, ssh_key_file: id,"
-		" known_hosts_file: /etc/known, token_file: t, ca_file: ca.pem, poll_interval: 30s}\n"
+		" known_hosts_file: /etc/known, token_file: t, ca_file: ca.pem,"
+		" poll_interval: 30s}\n"
 		"status: {branch: status, author: 'Ada L. <ada@example.org>', url: 'https://x/y'}\n"
-		"webhooks: [{forge: gitea, secret_file: s1}, {forge: github, secret_file: [/s2, s3]}]\n"
+		"webhooks: [{forge: gitea, secret_file: s1},"
+		" {forge: github, secret_file: [/s2, s3]}]\n"
 		"webhook_max_body: 1024\nage_key_file: key\n"
 		"api: {tokens: [{name: eva, file: tok, may: [read, approve]}]}\n"
 		"log_format: json\nlog_level: debug\n");

@@ -109,7 +109,8 @@ static void good_values_are_stored(void **state)
 	struct fixture *fixture = *state;
 	assert_true(read_with(fixture, keys,
 		"text: hello\nnumber: -2\nwait: 1m30s\nshare: 25%\nflag: false\ncolor: green\n"
-		"anything: {a: 1}\ntexts: [a, b]\ninner: {count: 9}\nlist: [{name: x}, {name: y}]\n"));
+		"anything: {a: 1}\ntexts: [a, b]\ninner: {count: 9}\n"
+		"list: [{name: x}, {name: y}]\n"));
 	const struct settings *got = &fixture->settings;
 	const struct inner *items = got->list.items;
 	assert_string_equal(got->text, "hello");
@@ -228,9 +229,9 @@ static void the_man_page_has_each_key_with_its_facts(void **state)
 	(void)state; /* needs no fixture */
 	auto_buf struct buf text = BUF_INIT(1 << 16);
 	static const char *const parts[] = {".It Ic x.text\n\\&.dot and \\e backslash.\n",
-		".It Ic x.wait\n.br\nType: duration, 1s to 1h.\nDefault: 1m.\n", ".Ev AVIARY_WAIT\n",
-		"word: red, green, blue.\nDefault: blue.", ".It Ic x.inner.name\nWho.\n",
-		".It Ic x.list[].name\n", "Required."};
+		".It Ic x.wait\n.br\nType: duration, 1s to 1h.\nDefault: 1m.\n",
+		".Ev AVIARY_WAIT\n", "word: red, green, blue.\nDefault: blue.",
+		".It Ic x.inner.name\nWho.\n", ".It Ic x.list[].name\n", "Required."};
 	keys_to_man(keys, "x.", &text);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		if (!strstr(text.text, parts[i]))

@@ -221,7 +221,7 @@ static void values_that_the_model_refuses_are_errors_with_their_line(void **stat
 		{NODE_ANSIBLE11, "!mine x", "tag '!mine' is not known"},
 		{NODE_ANSIBLE11, "!!set {a}", "tag 'tag:yaml.org,2002:set' is not supported"},
 		{NODE_CORE12, "!vault x", "tag '!vault' is not known"},
-		{NODE_SOPS, "18446744073709551615", "sops refuses it"},
+		{NODE_SOPS, "18446744073709551615", "which sops refuses"},
 		{NODE_SOPS, "!!binary '*'", "not base64"},
 		{NODE_CORE12, "\"a\\0b\"", "NUL"},
 		{NODE_CORE12, "*nobody", "has no anchor '&nobody'"},

@@ -76,7 +76,8 @@ static void stages_files_and_driver_are_read(void **state)
 		"version: 1\n"
 		"stages: [{name: canary, bake: 0s}, {name: rest, group: production, batch: 25%,"
 		" max_failures: 2}, {name: last, batch: 7}]\n"
-		"release: {files: [{from: a.yml, to: sub/a.yaml}, {from: e, to: .env, mode: \"0600\","
+		"release: {files: [{from: a.yml, to: sub/a.yaml},"
+		" {from: e, to: .env, mode: \"0600\","
 		" template: false}]}\n"
 		"driver: {kind: local, root: /x, activate: [./run, '{{domain}}']}\n"
 		"on_failure: hold\npolicy: {canary_coverage: off}\n");

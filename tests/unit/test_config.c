@@ -214,18 +214,18 @@ static void flags_go_before_variables_and_these_before_the_file(void **state)
 	assert_string_equal(fixture->problems.items[0].file, "--log-format");
 }
 
-static char *put_file(struct fixture *fixture, const char *name, const char *text, mode_t mode)
+static void put_file(struct fixture *fixture, const char *name, const char *text, mode_t mode)
 {
 	struct error err;
-	char *path = mem_printf("%s/%s", fixture->folder, name);
+	auto_free char *path = mem_printf("%s/%s", fixture->folder, name);
 	if (!fs_write(path, text, strlen(text), mode, &err))
 		fail_msg("%s", err.message);
-	return path;
 }
 
 static bool load_and_check(struct fixture *fixture, const char *text)
 {
-	auto_free char *path = put_file(fixture, "aviary.yaml", text, 0644);
+	auto_free char *path = mem_printf("%s/aviary.yaml", fixture->folder);
+	put_file(fixture, "aviary.yaml", text, 0644);
 	problems_clear(&fixture->problems);
 	return config_load(path, NULL, fixture->arena, &fixture->config, &fixture->problems) &&
 	       config_check(fixture->config, &fixture->problems);
@@ -234,7 +234,7 @@ static bool load_and_check(struct fixture *fixture, const char *text)
 static void check_accepts_what_the_service_can_run_with(void **state)
 {
 	struct fixture *fixture = *state;
-	auto_free char *secret = put_file(fixture, "secret", "0123456789abcdef\n", 0600);
+	put_file(fixture, "secret", "0123456789abcdef\n", 0600);
 	if (!load_and_check(fixture, "repository: {url: /x, token_file: secret}\nstate_dir: a/b/c\n"
 				     "webhooks: [{forge: gitea, secret_file: secret}]\n"
 				     "api: {tokens: [{name: a, file: secret, may: read}]}\n"))
@@ -258,9 +258,9 @@ static void check_refuses_secrets_that_are_missing_open_or_empty(void **state)
 		{"state_dir: secret/below", "can not be made", ""},
 	};
 	struct fixture *fixture = *state;
-	auto_free char *secret = put_file(fixture, "secret", "0123456789abcdef\n", 0600);
-	auto_free char *open = put_file(fixture, "open", "0123456789abcdef\n", 0644);
-	auto_free char *empty = put_file(fixture, "empty", "\n", 0600);
+	put_file(fixture, "secret", "0123456789abcdef\n", 0600);
+	put_file(fixture, "open", "0123456789abcdef\n", 0644);
+	put_file(fixture, "empty", "\n", 0600);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		auto_free char *text = mem_printf("repository: {url: /x}\n%s\n%s\n", cases[i].text,
 			strstr(cases[i].text, "state_dir") ? "" : "state_dir: state");
@@ -278,7 +278,7 @@ static void check_refuses_secrets_that_are_missing_open_or_empty(void **state)
 static void check_warns_of_short_tokens(void **state)
 {
 	struct fixture *fixture = *state;
-	auto_free char *token = put_file(fixture, "token", "short", 0600);
+	put_file(fixture, "token", "short", 0600);
 	assert_true(
 		load_and_check(fixture, "repository: {url: /x}\nstate_dir: state\n"
 					"api: {tokens: [{name: a, file: token, may: read}]}\n"));

@@ -160,12 +160,6 @@ bool fs_read_secret(const char *path, size_t max, struct buf *out, struct error 
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-struct content {
-	const void *bytes;
-	size_t len;
-	mode_t mode;
-};
-
 static bool write_all(int fd, const void *bytes, size_t len)
 {
 	const char *at = bytes;
@@ -194,7 +188,8 @@ static void temp_name(const char *name, char *temp)
 	(void)snprintf(temp, TEMP_SIZE, ".%.200s.%016llx.new", name, (unsigned long long)salt);
 }
 
-static bool create_file(int folder, const char *name, const struct content *content, bool durable)
+static bool create_file(
+	int folder, const char *name, const struct fs_content *content, bool durable)
 {
 	int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
@@ -211,8 +206,7 @@ static bool create_file(int folder, const char *name, const struct content *cont
 bool fs_create_at(
 	int folder, const char *name, const void *bytes, size_t len, mode_t mode, struct error *err)
 {
-	const struct content content = {bytes, len, mode};
-	if (create_file(folder, name, &content, false))
+	if (create_file(folder, name, content, false))
 		return true;
 	if (errno == EEXIST)
 		return error_set(err, ERR_INVALID, "'%s' exists already", name);
@@ -228,10 +222,9 @@ static bool rename_durably(int folder, const char *from, const char *to)
 bool fs_write_at(
 	int folder, const char *name, const void *bytes, size_t len, mode_t mode, struct error *err)
 {
-	const struct content content = {bytes, len, mode};
 	char temp[TEMP_SIZE];
 	temp_name(name, temp);
-	if (create_file(folder, temp, &content, true) && rename_durably(folder, temp, name))
+	if (create_file(folder, temp, content, true) && rename_durably(folder, temp, name))
 		return true;
 	int saved = errno;
 	(void)unlinkat(folder, temp, 0); /* the first failure is the one to tell */
@@ -257,7 +250,8 @@ bool fs_write(const char *path, const void *bytes, size_t len, mode_t mode, stru
 	const char *name = NULL;
 	if (!open_folder_of(path, &folder, &name, err))
 		return false;
-	if (!fs_write_at(folder, name, bytes, len, mode, err))
+	const struct fs_content content = {bytes, len, mode};
+	if (!fs_write_at(folder, name, &content, err))
 		return name == path ? false : error_wrap(err, "'%s'", path);
 	return true;
 }

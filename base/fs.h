@@ -21,13 +21,19 @@ MUST_USE bool fs_read_secret(const char *path, size_t max, struct buf *out, stru
 /** Replace or create a file atomically and durably. */
 MUST_USE bool fs_write(
 	const char *path, const void *bytes, size_t len, mode_t mode, struct error *err);
+/** What a file shall hold. */
+struct fs_content {
+	const void *bytes;
+	size_t len;
+	mode_t mode;
+};
 /** As fs_write(), relative to an open folder, which is fsynced too. */
-MUST_USE bool fs_write_at(int folder, const char *name, const void *bytes, size_t len, mode_t mode,
-	struct error *err);
+MUST_USE bool fs_write_at(
+	int folder, const char *name, const struct fs_content *content, struct error *err);
 /** A new file, for folders that nobody looks into yet; durable only after fs_sync_tree().
  *  ERR_INVALID if it exists. */
-MUST_USE bool fs_create_at(int folder, const char *name, const void *bytes, size_t len, mode_t mode,
-	struct error *err);
+MUST_USE bool fs_create_at(
+	int folder, const char *name, const struct fs_content *content, struct error *err);
 /** fsync an open folder and all that is below it. Writing is started for all files before the
  *  first is waited for: several times faster than file by file. */
 MUST_USE bool fs_sync_tree(int folder, struct error *err);

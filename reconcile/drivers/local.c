@@ -141,7 +141,8 @@ static bool write_state(struct place *place, const struct driver_release *releas
 	(void)snprintf(state.rollout, sizeof(state.rollout), "%s", release->rollout); /* an id */
 	(void)clock_format(clock_wall_s(), state.updated); /* returns its argument */
 	driver_state_format(&state, &text);
-	if (!fs_write_at(place->own, STATE_NAME, text.text, text.len, 0600, err))
+	const struct fs_content content = {text.text, text.len, 0600};
+	if (!fs_write_at(place->own, STATE_NAME, &content, err))
 		return error_wrap(err, "state of the host");
 	return true;
 }

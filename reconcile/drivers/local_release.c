@@ -41,7 +41,8 @@ static bool stage_file(int staging, const struct driver_file *file, struct error
 	const char *name = NULL;
 	if (!open_folder(staging, file->path, &folder, &name))
 		return error_errno(err, errno, "cannot make the folder of '%s'", file->path);
-	if (!fs_create_at(folder, name, file->bytes, file->len, file->mode, err))
+	const struct fs_content content = {file->bytes, file->len, file->mode};
+	if (!fs_create_at(folder, name, &content, err))
 		return error_wrap(err, "file '%s'", file->path);
 	return true;
 }

@@ -259,6 +259,7 @@ static void removing_a_tree_follows_no_symlink(void **state)
 static void a_tree_of_any_kind_of_entry_can_be_synced(void **state)
 {
 	struct error err;
+	const struct fs_content content = {"x", 1, 0640};
 	auto_free char *deep = in(state, "a/b");
 	auto_free char *fifo = in(state, "a/fifo");
 	auto_free char *link = in(state, "a/link");
@@ -266,8 +267,8 @@ static void a_tree_of_any_kind_of_entry_can_be_synced(void **state)
 	auto_fd int below = -1;
 	assert_true(fs_make_folders(deep, 0700, &err));
 	below = open(deep, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_true(fs_create_at(below, "file", "x", 1, 0640, &err));
-	assert_false(fs_create_at(below, "file", "y", 1, 0640, &err));
+	assert_true(fs_create_at(below, "file", &content, &err));
+	assert_false(fs_create_at(below, "file", &content, &err));
 	assert_int_equal(err.code, ERR_INVALID);
 	assert_int_equal(symlink("nowhere", link), 0);
 	assert_true(fs_sync_tree(folder, &err));

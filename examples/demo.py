@@ -268,6 +268,10 @@ class Service:
         found = [each for each in self.api("rollouts")["rollouts"] if each["commit"] == commit]
         return found[0] if found else None
 
+    def is_idle(self):
+        """Nothing left to look at, to do or to push."""
+        return self.api("status")["idle"]
+
     def tail(self):
         if not self.log.exists():
             return ""
@@ -382,22 +386,31 @@ class Demo:
 
     @staticmethod
     def states(rollout):
-        """((stage, client or ""), state, reasons) of all that a rollout consists of."""
+        """((stage, client or ""), state, why) of all that a rollout consists of."""
         for stage in rollout["stages"]:
             for client, member in stage["clients"].items():
-                yield (stage["name"], client), member["state"], member.get("reasons", [])
+                yield (stage["name"], client), member["state"], "; ".join(member["reasons"])
             if stage["state"] != "running":  # seen from its clients
-                yield (stage["name"], ""), stage["state"], []
+                yield (stage["name"], ""), stage["state"], ""
 
     def show_changes(self, rollout, seen):
         """A line for whatever is new since the last look."""
-        for key, state, reasons in self.states(rollout):
-            if seen.get(key, "pending") == state:
+        for key, state, why in self.states(rollout):
+            before = seen.get(key, "pending")
+            if before == state:
                 continue
-            why = f"  {reasons[0]}" if key[1] and key not in seen and reasons else ""
             seen[key] = state
+            if state != "deploying":
+                why = ""
+            elif before != "pending":
+                why = "back to the known good release"
             name = f"{key[0]:<11} {key[1]:<8}"
-            self.screen.step(f"{name} {self.screen.word(state, 11)}{why}".rstrip())
+            self.screen.step(f"{name} {self.screen.word(state, 11)}  {why}".rstrip())
+        for client, member in rollout.get("progress", {}).items():
+            detail = member.get("detail")
+            if detail and seen.get(client) != detail:
+                seen[client] = detail
+                self.screen.step(f"{'':<11} {client:<8} {detail}")
 
     def check_canary_first(self, rollout):
         """Promise 1, looked at in each answer of the API."""
@@ -407,7 +420,7 @@ class Demo:
         if begun and canary["state"] not in ("succeeded", "skipped"):
             raise Trouble(f"{begun} were touched while the canary was '{canary['state']}'")
 
-    def watch(self, commit, expected, meanwhile=None):
+    def watch(self, commit, expected):
         """Follow the rollout of a commit to its end."""
         seen = {}
 
@@ -418,11 +431,10 @@ class Demo:
             self.show_changes(rollout, seen)
             if len(rollout["stages"]) == 2:
                 self.check_canary_first(rollout)
-            if meanwhile:
-                meanwhile()
             return rollout if rollout["state"] in FINAL else None
 
         rollout = self.service.wait_for(f"the rollout of {commit[:7]}", look)
+        self.service.wait_for("its last push", self.service.is_idle)
         state = self.screen.word(rollout["state"])
         self.screen.step(f"rollout {rollout['id']}  {state}")
         if rollout["state"] != expected:
@@ -501,14 +513,7 @@ class Demo:
             "to its known good release by itself, and production stay out of it.")
         self.bad = self.forge.commit_version(BAD)
         self.push(self.bad, f"git commit -am 'Nextcloud {BAD}' && git push")
-        witnessed = []
-
-        def ask_canary():
-            if not witnessed and self.fleet.ask("alpha")[0] == 500:
-                witnessed.append("alpha")
-                self.screen.step(f"            alpha    answers 500 on /status, nextcloud {BAD}")
-
-        rollout = self.watch(self.bad, "failed", ask_canary)
+        rollout = self.watch(self.bad, "failed")
         state = rollout["stages"][0]["clients"]["alpha"]["state"]
         if state != "rolled-back":
             raise Trouble(f"alpha is '{state}' instead of rolled-back")
@@ -536,6 +541,7 @@ class Demo:
         commit = self.forge.revert(self.bad)
         self.push(commit, f"git revert {self.bad[:7]} && git push")
         self.service.wait_for("the end of the hold", lambda: not self.held())
+        self.service.wait_for("its push", self.service.is_idle)
         ended = self.forge.history("-1", "--format=%h %s", "--grep=^hold(alpha): ended").strip()
         if not ended:
             raise Trouble("the history does not tell that the hold of alpha ended")

@@ -203,8 +203,7 @@ static bool create_file(
 	return good;
 }
 
-bool fs_create_at(
-	int folder, const char *name, const void *bytes, size_t len, mode_t mode, struct error *err)
+bool fs_create_at(int folder, const char *name, const struct fs_content *content, struct error *err)
 {
 	if (create_file(folder, name, content, false))
 		return true;
@@ -219,8 +218,7 @@ static bool rename_durably(int folder, const char *from, const char *to)
 	return renameat(folder, from, folder, to) == 0 && fsync(folder) == 0;
 }
 
-bool fs_write_at(
-	int folder, const char *name, const void *bytes, size_t len, mode_t mode, struct error *err)
+bool fs_write_at(int folder, const char *name, const struct fs_content *content, struct error *err)
 {
 	char temp[TEMP_SIZE];
 	temp_name(name, temp);

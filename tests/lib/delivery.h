@@ -13,6 +13,7 @@ struct delivery_trial {
 	const char *content_type; /* NULL: application/json */
 	const char *signed_text;  /* NULL: the body */
 	size_t body_len;          /* 0: strlen */
+	int end;                  /* not used: lets tables leave the rest out */
 };
 
 /** org/infra, branch main, status branch deployments. */

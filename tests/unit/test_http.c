@@ -293,6 +293,7 @@ static void a_server_ends_with_connections_open(void **state)
 	int idle = talk_dial(http_server_port(server)), half = talk_dial(http_server_port(server));
 	auto_free char *answer = talk_ask(
 		http_server_port(server), GET("/say")); /* so the others were accepted before */
+	check_status(answer, 200);
 	talk_put(half, POST "Content-Length: 9\r\n\r\nab", strlen(POST) + 24);
 	http_server_free(server);
 	auto_free char *first = talk_read(idle);

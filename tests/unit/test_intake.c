@@ -183,6 +183,9 @@ static void a_redelivery_is_told_and_counts_again(void **state)
 	auto_free char *forged = post(fixture, "guess", "id-1", MAIN_PUSH);
 	auto_free char *first = post(fixture, "key", "id-1", MAIN_PUSH);
 	auto_free char *other = post(fixture, "key", "id-2", MAIN_PUSH);
+	assert_non_null(strstr(forged, "HTTP/1.1 401 "));
+	assert_non_null(strstr(first, "HTTP/1.1 202 "));
+	assert_non_null(strstr(other, "HTTP/1.1 202 "));
 	intake_count(fixture->intake, WEBHOOK_GITHUB, &counts);
 	assert_int_equal(counts.redelivered, 0);
 	auto_free char *again = post(fixture, "key", "id-1", MAIN_PUSH);

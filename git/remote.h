@@ -1,6 +1,8 @@
 /* git/remote.h - fetch and push with deadlines, each ref's verdict by itself, never forced
  *
- * Over our own sub-transports (git/transport_http, git/transport_ssh) or a path. A remote that
+ * Over our own sub-transports: git/transport_http, git/transport_ssh, and for a path git's own
+ * server side (git/transport_pipe; needs git(1)), so that hooks and compare-and-swap hold there
+ * too. ssh_library_init() and repo_library_init() come first. A remote that
  * hangs ends at its deadline; cancel ends it at once. Errors say which of name lookup, connect,
  * host key, certificate, authentication, not found, time-out it was: codes ERR_UNREACHABLE,
  * ERR_AUTH, ERR_NOT_FOUND, ERR_TIMEOUT, ERR_STOPPED, and the sentence. Threads: one call at a time
@@ -14,7 +16,10 @@ struct remote_options {
 		*url; /* ssh://, user@host:path, https://, http:// (loopback only), path, file:// */
 	const char *ssh_key_file;
 	const char *known_hosts_file;
-	const char *token_file; /* https: user and password or token; see docs */
+	const char *token_file; /* https: "user:password", or a bare token, which goes as the
+				 * password of the URL's user, else of x-access-token (github.com),
+				 * x-token-auth (bitbucket.org) or oauth2 (all others: GitLab,
+				 * Gitea, Forgejo take it with any user or this one) */
 	const char *ca_file;    /* https: these CAs instead of the system's */
 	int64_t connect_ms;     /* 0 = 10 s */
 	int64_t idle_ms;        /* 0 = 30 s; libraries.md 1.10: at least 15 s in production */

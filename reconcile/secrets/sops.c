@@ -26,11 +26,26 @@ struct opened {
 	struct arena *arena;
 	const struct node *documents;
 	struct sops_metadata metadata;
+	struct sops_comments *comments;
 };
 
 static void opened_clear(struct opened *opened)
 {
+	sops_comments_free(opened->comments);
 	sops_metadata_clear(&opened->metadata);
+}
+
+/* For a rule on comments; other formats than YAML have theirs dropped on reading. */
+static bool read_comments(struct opened *opened, struct error *err)
+{
+	const struct sops_rules *rules = &opened->metadata.rules;
+	const struct sops_source *source = &opened->source;
+	if (!sops_rules_on_comments(rules))
+		return true;
+	if (source->format != SOPS_YAML)
+		return error_set(err, ERR_REFUSED, "'sops.%s' is supported in YAML files only",
+			sops_rule_name(rules->rule));
+	return sops_comments_read(source->bytes, source->len, rules, &opened->comments, err);
 }
 
 /* Documents and checked metadata, which stand in the first document. */
@@ -47,7 +62,8 @@ static bool read_file(struct opened *opened, enum sops_failure *failure_out, str
 			"not a SOPS file: it has no 'sops' entry, so nothing in it is encrypted");
 		return error_at(err, opened->source.file, 0);
 	}
-	if (!sops_metadata_read(opened->arena, sops, &opened->metadata, err)) {
+	if (!sops_metadata_read(opened->arena, sops, &opened->metadata, err) ||
+		!read_comments(opened, err)) {
 		*failure_out = SOPS_METADATA;
 		return error_at(err, opened->source.file, 0);
 	}
@@ -92,6 +108,7 @@ static bool decrypt_opened(const struct opened *opened, const struct keyring *ke
 	const struct sops_tree tree = {
 		.arena = opened->arena,
 		.rules = &metadata->rules,
+		.comments = opened->comments,
 		.mac_only_encrypted = metadata->mac_only_encrypted,
 		.mask = true,
 		.cipher = cipher,
@@ -179,7 +196,11 @@ bool sops_peek_yaml(const char *file, const char *bytes, size_t len, struct aren
 static bool check_opened(const struct opened *opened, struct error *err)
 {
 	struct sops_walked walked;
-	const struct sops_tree tree = {.arena = opened->arena, .rules = &opened->metadata.rules};
+	const struct sops_tree tree = {
+		.arena = opened->arena,
+		.rules = &opened->metadata.rules,
+		.comments = opened->comments,
+	};
 	const struct node *mac = opened->metadata.mac;
 	if (!mac || !sops_value_is_encrypted(mac->text, mac->len))
 		return node_error(

@@ -41,12 +41,10 @@ static bool start_rule(const struct node *metadata, struct sops_rules *rules, st
 	switch (rules->rule) {
 	case SOPS_UNENCRYPTED_REGEX:
 	case SOPS_ENCRYPTED_REGEX:
-		if (compile(rules, err))
-			return true;
-		break;
 	case SOPS_UNENCRYPTED_COMMENT_REGEX:
 	case SOPS_ENCRYPTED_COMMENT_REGEX:
-		error_set(err, ERR_REFUSED, "rule is not supported yet");
+		if (compile(rules, err))
+			return true;
 		break;
 	default:
 		return true;
@@ -85,6 +83,12 @@ void sops_rules_clear(struct sops_rules *rules)
 		regfree(rules->regex);
 	free(rules->regex);
 	*rules = (struct sops_rules){0};
+}
+
+bool sops_rules_on_comments(const struct sops_rules *rules)
+{
+	return rules->rule == SOPS_UNENCRYPTED_COMMENT_REGEX ||
+	       rules->rule == SOPS_ENCRYPTED_COMMENT_REGEX;
 }
 
 bool sops_rules_hit(const struct sops_rules *rules, const char *key, size_t len)

@@ -34,7 +34,9 @@ MUST_USE bool sops_rules_read(
 void sops_rules_clear(struct sops_rules *rules);
 /** Name of the rule's field in the metadata. */
 const char *sops_rule_name(enum sops_rule rule);
-/** Does the rule name this key? */
+/** Is it one of the two rules on comments? */
+bool sops_rules_on_comments(const struct sops_rules *rules);
+/** Does the rule name this key? Rules on comments name none, see sops_comments.h. */
 bool sops_rules_hit(const struct sops_rules *rules, const char *key, size_t len);
 /** Is a value encrypted, when a key of its path was hit or none was? */
 bool sops_rules_encrypt(const struct sops_rules *rules, bool hit);

@@ -147,7 +147,8 @@ static bool walk_entry(struct walker *walker, struct node_entry *entry, bool hit
 		error_set(walker->err, ERR_INVALID, "key is no text: put it in quotes");
 		return fail_at(walker, entry->key_node);
 	}
-	hit = hit || sops_rules_hit(walker->tree->rules, entry->key, entry->key_len);
+	hit = hit || sops_rules_hit(walker->tree->rules, entry->key, entry->key_len) ||
+	      sops_comments_hit(walker->tree->comments, entry->key_node, false);
 	if (!walk_node(walker, entry->value, hit, &entry->value))
 		return false;
 	buf_truncate(&walker->path, before);
@@ -175,9 +176,12 @@ static bool walk_list(
 	struct node *result = node_new(arena, NODE_LIST, list);
 	const struct node **items = arena_array(arena, list->count, sizeof(struct node *));
 	size_t count = 0;
+	bool run = false; /* a hit stands before encrypted comments, and they before an item */
 	for (size_t i = 0; i < list->count; i++) {
-		if (!walk_node(walker, list->items[i], hit, &items[count]))
+		run = run || sops_comments_hit(walker->tree->comments, list->items[i], true);
+		if (!walk_node(walker, list->items[i], hit || run, &items[count]))
 			return false;
+		run = run && !items[count];
 		count += items[count] != NULL;
 	}
 	result->items = items;

@@ -3,6 +3,7 @@
  * Depth first, in file order, carrying the path as additional data (specs/sops-age.md 2.7 to 2.9).
  */
 #pragma once
+#include "reconcile/secrets/sops_comments.h"
 #include "reconcile/secrets/sops_metadata.h"
 
 /** What the walk does with the values that are, or are to be, encrypted. */
@@ -16,6 +17,7 @@ struct sops_tree {
 	const char *file;
 	struct arena *arena; /* of the new nodes */
 	const struct sops_rules *rules;
+	const struct sops_comments *comments; /* for a rule on comments, else NULL */
 	bool mac_only_encrypted;
 	bool mask;                  /* register what is decrypted for masking */
 	struct sops_cipher *cipher; /* NULL for SOPS_WALK_CHECK */

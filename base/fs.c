@@ -35,7 +35,10 @@ static bool fault_is_due(const char *value, enum change change)
 		(void)snprintf(fault.seen, sizeof(fault.seen), "%s", value); /* tests: short */
 		fault.count = 0;
 	}
-	return ++fault.count == strtol(strchr(value, ':') + 1, NULL, 10);
+	char *end = NULL;
+	long due = strtol(strchr(value, ':') + 1, &end, 10);
+	fault.count++;
+	return *end == '+' ? fault.count >= due : fault.count == due;
 }
 
 /* Tells whether this change must fail with ENOSPC. */

@@ -3,8 +3,9 @@
  * Every descriptor is O_CLOEXEC. Replace = write a temporary beside, fsync, rename, fsync the
  * folder, so that a crash or a full disk leaves the old file or the new one. The environment
  * variable AVIARY_FAULT (tests only) is read here and nowhere else: `write:N` makes the N-th write
- * from here on fail with ENOSPC, `kill:N` ends the process by SIGKILL before its N-th change of
- * the disk (file, folder, rename, symlink, or a place that calls fs_fault_point()).
+ * from here on fail with ENOSPC, `write:N+` that and all later ones, `kill:N` ends the process by
+ * SIGKILL before its N-th change of the disk (file, folder, rename, symlink, or a place that calls
+ * fs_fault_point()).
  */
 #pragma once
 #include "base/buf.h"

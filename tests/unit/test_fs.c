@@ -174,6 +174,18 @@ static void a_full_disk_leaves_the_old_file_and_no_leftovers(void **state)
 	assert_int_equal(count_entries(*state), 1);
 }
 
+static void a_disk_that_stays_full_fails_every_write(void **state)
+{
+	struct error err;
+	auto_free char *path = in(state, "1");
+	assert_int_equal(setenv("AVIARY_FAULT", "write:2+", 1), 0);
+	assert_true(fs_write(path, "one", 3, 0600, &err));
+	assert_false(fs_write(path, "two", 3, 0600, &err));
+	assert_false(fs_write(path, "three", 5, 0600, &err));
+	assert_int_equal(unsetenv("AVIARY_FAULT"), 0);
+	assert_holds(path, "one");
+}
+
 static void death_at_any_point_leaves_the_old_file_or_the_new(void **state)
 {
 	auto_free char *path = in(state, "file");
@@ -320,6 +332,7 @@ int main(void)
 		CASE(a_systemd_credential_may_be_readable_by_its_group),
 		CASE(an_empty_secret_is_invalid),
 		CASE(a_full_disk_leaves_the_old_file_and_no_leftovers),
+		CASE(a_disk_that_stays_full_fails_every_write),
 		CASE(death_at_any_point_leaves_the_old_file_or_the_new),
 		CASE(writing_into_a_missing_folder_names_the_path),
 		CASE(a_link_is_switched_and_nothing_else_is_replaced_by_one),

@@ -17,6 +17,9 @@
 /* In the order of `aviary --help`. */
 static const struct command *const commands[] = {
 	&command_serve,
+	&command_apply,
+	&command_status,
+	&command_history,
 	&command_validate,
 	&command_plan,
 	&command_render,

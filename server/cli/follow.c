@@ -1,0 +1,250 @@
+#include "server/cli/follow.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include <cjson/cJSON.h>
+
+#define FOLLOW_KEYS_MAX ((size_t)64 << 20)
+
+struct follow {
+	FILE *out;
+	bool json;
+	char *rollout;   /* id that is followed, NULL none yet */
+	cJSON *seen;     /* client or "stage/<name>" -> state that was printed */
+	int64_t since_s; /* what ended before is old */
+};
+
+struct follow *follow_new(FILE *out, bool json)
+{
+	struct follow *follow = mem_zero(1, sizeof(*follow));
+	follow->out = out;
+	follow->json = json;
+	follow->seen = cJSON_CreateObject();
+	follow->since_s = clock_wall_s();
+	return follow;
+}
+
+void follow_free(struct follow *follow)
+{
+	if (!follow)
+		return;
+	cJSON_Delete(follow->seen);
+	free(follow->rollout);
+	free(follow);
+}
+
+static const char *text_of(const cJSON *object, const char *key)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
+	return text ? text : "";
+}
+
+/* Was this state of that thing printed before? Notes it. */
+static bool is_news(struct follow *follow, const char *thing, const char *state)
+{
+	if (!strcmp(text_of(follow->seen, thing), state))
+		return false;
+	cJSON_DeleteItemFromObjectCaseSensitive(follow->seen, thing);
+	cJSON_AddStringToObject(follow->seen, thing, state);
+	return true;
+}
+
+static void print_took(FILE *out, const cJSON *item)
+{
+	int64_t from, to;
+	char text[CLOCK_TEXT_SIZE];
+	if (clock_parse(text_of(item, "started"), &from) &&
+		clock_parse(text_of(item, "finished"), &to) && to > from)
+		fprintf(out, "  %s", duration_human((to - from) * 1000, text));
+}
+
+static void print_member(
+	struct follow *follow, const cJSON *rollout, const char *stage, const cJSON *member)
+{
+	const char *client = member->string, *state = text_of(member, "state");
+	const cJSON *progress = cJSON_GetObjectItemCaseSensitive(
+		cJSON_GetObjectItemCaseSensitive(rollout, "progress"), client);
+	const cJSON *reason =
+		cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(member, "reasons"), 0);
+	const char *detail = text_of(progress, "detail");
+	bool waits = !strcmp(state, "pending") || !strcmp(state, "skipped");
+	if (waits || !is_news(follow, client, state))
+		return;
+	if (follow->json) {
+		fprintf(follow->out,
+			"{\"rollout\":\"%s\",\"stage\":\"%s\",\"client\":\"%s\","
+			"\"state\":\"%s\"}\n",
+			text_of(rollout, "id"), stage, client, state);
+		return;
+	}
+	fprintf(follow->out, "  %-12s %-12s", client, state);
+	if (!strcmp(state, "deploying") && cJSON_IsString(reason))
+		fprintf(follow->out, " %s", reason->valuestring);
+	if (!strcmp(state, "failed") || !strcmp(state, "rolled-back"))
+		fprintf(follow->out, " %s", detail);
+	print_took(follow->out, member);
+	fputc('\n', follow->out);
+}
+
+static void print_stage(struct follow *follow, const cJSON *rollout, const cJSON *stage)
+{
+	const char *name = text_of(stage, "name"), *state = text_of(stage, "state");
+	const cJSON *clients = cJSON_GetObjectItemCaseSensitive(stage, "clients"), *member;
+	auto_free char *thing = mem_printf("stage/%s", name);
+	bool quiet = !strcmp(state, "pending") || !cJSON_GetArraySize(clients);
+	bool first = !cJSON_GetObjectItemCaseSensitive(follow->seen, thing);
+	bool baking = !strcmp(state, "baking");
+	if (quiet)
+		return;
+	if (first && !follow->json)
+		fprintf(follow->out, "%s\n", name);
+	if (first)
+		cJSON_AddStringToObject(follow->seen, thing, "running");
+	cJSON_ArrayForEach(member, clients) print_member(follow, rollout, name, member);
+	if (!is_news(follow, thing, state))
+		return;
+	if (follow->json)
+		fprintf(follow->out, "{\"rollout\":\"%s\",\"stage\":\"%s\",\"state\":\"%s\"}\n",
+			text_of(rollout, "id"), name, state);
+	else if (baking)
+		fprintf(follow->out, "  baking %s\n", text_of(stage, "bake"));
+	else if (strcmp(state, "running") != 0)
+		fprintf(follow->out, "  %s\n", state);
+}
+
+static bool is_final(const char *state)
+{
+	return strcmp(state, "running") != 0 && strcmp(state, "waiting") != 0;
+}
+
+/* A rollout that begins: its head line, and nothing printed of it yet. */
+static void take_rollout(struct follow *follow, const cJSON *status, const cJSON *rollout)
+{
+	free(follow->rollout);
+	follow->rollout = mem_dup_str(text_of(rollout, "id"));
+	cJSON_Delete(follow->seen);
+	follow->seen = cJSON_CreateObject();
+	if (follow->json)
+		return;
+	fprintf(follow->out, "%s  commit %.7s", follow->rollout, text_of(rollout, "commit"));
+	if (!strcmp(text_of(rollout, "commit"), text_of(status, "commit")))
+		fprintf(follow->out, " '%s' by %s", text_of(status, "subject"),
+			text_of(status, "author"));
+	fputc('\n', follow->out);
+}
+
+/* Runs while we look, or began since. */
+static bool is_ours(const struct follow *follow, const cJSON *rollout)
+{
+	int64_t started;
+	const char *id = text_of(rollout, "id");
+	if (!*id)
+		return false;
+	if (!is_final(text_of(rollout, "state")))
+		return true;
+	return (follow->rollout && !strcmp(follow->rollout, id)) ||
+	       (clock_parse(text_of(rollout, "started"), &started) && started >= follow->since_s);
+}
+
+void follow_update(struct follow *follow, const char *status_json)
+{
+	cJSON *status = cJSON_Parse(status_json);
+	const cJSON *rollout = cJSON_GetObjectItemCaseSensitive(status, "rollout"), *stage;
+	const char *id = text_of(rollout, "id");
+	if (is_ours(follow, rollout)) {
+		if (!follow->rollout || strcmp(follow->rollout, id) != 0)
+			take_rollout(follow, status, rollout);
+		cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(rollout, "stages"))
+			print_stage(follow, rollout, stage);
+		fflush(follow->out);
+	}
+	cJSON_Delete(status);
+}
+
+/* ---- the last line ------------------------------------------------------------------------------
+ */
+
+static void count_states(const cJSON *rollout, const char *state, int *count)
+{
+	const cJSON *stage, *member;
+	*count = 0;
+	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(rollout, "stages"))
+		cJSON_ArrayForEach(
+			member, cJSON_GetObjectItemCaseSensitive(stage, "clients")) *count +=
+		!strcmp(text_of(member, "state"), state);
+}
+
+static void print_counts(FILE *out, const cJSON *rollout)
+{
+	static const struct {
+		const char *state, *words;
+	} kinds[] = {{"healthy", "healthy"}, {"rolled-back", "rolled back"}, {"failed", "failed"},
+		{"superseded", "superseded"}, {"skipped", "not touched"}};
+	const char *separator = ": ";
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		int count;
+		count_states(rollout, kinds[i].state, &count);
+		if (!count)
+			continue;
+		fprintf(out, "%s%d %s", separator, count, kinds[i].words);
+		separator = ", ";
+	}
+}
+
+static void print_reasons(FILE *out, const cJSON *rollout)
+{
+	const cJSON *reason;
+	cJSON_ArrayForEach(reason,
+		cJSON_GetObjectItemCaseSensitive(rollout, "reasons")) if (cJSON_IsString(reason))
+		fprintf(out, "  %s\n", reason->valuestring);
+}
+
+static void print_end(struct follow *follow, const cJSON *rollout)
+{
+	const char *state = text_of(rollout, "state");
+	int64_t from, to;
+	char took[CLOCK_TEXT_SIZE];
+	fprintf(follow->out, "%s", state);
+	if (clock_parse(text_of(rollout, "started"), &from) &&
+		clock_parse(text_of(rollout, "finished"), &to) && to > from)
+		fprintf(follow->out, " after %s", duration_human((to - from) * 1000, took));
+	print_counts(follow->out, rollout);
+	fputc('\n', follow->out);
+	print_reasons(follow->out, rollout);
+	if (!strcmp(state, "failed"))
+		fprintf(follow->out,
+			"Commit %.7s is held: push a fix, or go back with 'git revert %.7s'.\n",
+			text_of(rollout, "commit"), text_of(rollout, "commit"));
+}
+
+static int exit_status_of(const char *state)
+{
+	if (!strcmp(state, "waiting"))
+		return 4;
+	return !*state || !strcmp(state, "succeeded") || !strcmp(state, "superseded") ? 0 : 1;
+}
+
+int follow_end(struct follow *follow, const char *status_json)
+{
+	cJSON *status = cJSON_Parse(status_json);
+	const cJSON *rollout = cJSON_GetObjectItemCaseSensitive(status, "rollout");
+	const char *id = text_of(rollout, "id"), *state = text_of(rollout, "state");
+	bool ours = is_ours(follow, rollout);
+	bool same_commit = !strcmp(text_of(rollout, "commit"), text_of(status, "commit"));
+	int exit_status = ours || same_commit ? exit_status_of(state) : 0;
+	const char *result = ours || exit_status ? state : "unchanged";
+	if (follow->json)
+		fprintf(follow->out, "{\"result\":\"%s\",\"rollout\":%s%s%s}\n", result,
+			*id ? "\"" : "", *id ? id : "null", *id ? "\"" : "");
+	else if (ours)
+		print_end(follow, rollout);
+	else if (exit_status)
+		fprintf(follow->out,
+			"nothing was tried: commit %.7s ended %s in rollout %s and is not tried again "
+			"by itself\n",
+			text_of(rollout, "commit"), state, id);
+	else
+		fprintf(follow->out, "nothing to do: every client runs what commit %.7s wants\n",
+			text_of(status, "commit"));
+	cJSON_Delete(status);
+	return exit_status;
+}

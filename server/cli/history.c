@@ -1,0 +1,151 @@
+/* `aviary history`: the deployment history, read from the status branch. */
+#include "base/clock.h"
+#include "base/emit.h"
+#include "git/commit.h"
+#include "server/cli/command.h"
+#include "server/cli/online.h"
+#include <getopt.h>
+
+#define OUTPUT_MAX ((size_t)1 << 30)
+
+static const char usage[] =
+	"usage: aviary history [CLIENT] [-c FILE] [--json]\n\n"
+	"Shows the commits of the status branch, newest first; of one client if named.\n"
+	"  -c, --config FILE   read the service's mirror; without it: origin/deployments of the\n"
+	"                      repository in the working folder\n"
+	"  --json              {commits: [{commit, subject, time, trailers}]}\n";
+
+struct history_options {
+	const char *config, *client;
+	bool json, help;
+};
+
+static bool parse(int argc, char **argv, struct history_options *options)
+{
+	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
+		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	int letter;
+	optind = 0;
+	while ((letter = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+		if (letter == 'c')
+			options->config = optarg;
+		else if (letter == 'j')
+			options->json = true;
+		else if (letter == 'h')
+			options->help = true;
+		else
+			return false;
+	}
+	if (optind < argc)
+		options->client = argv[optind++];
+	return optind == argc;
+}
+
+struct history {
+	const char *client; /* NULL: all */
+	bool json;
+	struct buf *out;
+	struct emitter emitter;
+};
+
+static void add_json(struct history *history, const struct commit_info *info)
+{
+	struct emitter *emitter = &history->emitter;
+	emit_map(emitter, NULL);
+	emit_str(emitter, "commit", info->id.hex);
+	emit_str(emitter, "subject", info->subject);
+	emit_time(emitter, "time", info->wall_s);
+	emit_list(emitter, "trailers");
+	for (size_t i = 0; i < info->trailer_keys.count; i++) {
+		emit_map(emitter, NULL);
+		emit_str(emitter, "key", info->trailer_keys.items[i]);
+		emit_str(emitter, "value", info->trailer_values.items[i]);
+		emit_close(emitter);
+	}
+	emit_close(emitter);
+	emit_close(emitter);
+}
+
+static void add_line(struct history *history, const struct commit_info *info)
+{
+	char time_text[CLOCK_TEXT_SIZE];
+	buf_addf(
+		history->out, "%.7s  %.16s  ", info->id.hex, clock_format(info->wall_s, time_text));
+	buf_add_clean(history->out, info->subject, strlen(info->subject));
+	buf_add_char(history->out, '\n');
+}
+
+static bool visit(void *data, const struct commit_info *info)
+{
+	struct history *history = data;
+	const char *client = commit_trailer(info, "Client");
+	if (history->client && (!client || strcmp(client, history->client) != 0))
+		return true;
+	if (history->json)
+		add_json(history, info);
+	else
+		add_line(history, info);
+	return !buf_overflowed(history->out);
+}
+
+static bool open_branch(
+	const struct history_options *options, struct repo **repo, char **ref, struct error *err)
+{
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	struct config *config;
+	if (!options->config) {
+		*ref = mem_dup_str("refs/remotes/origin/deployments");
+		return repo_discover(".", repo, err);
+	}
+	if (!online_config(options->config, NULL, arena, &config))
+		return error_set(err, ERR_INVALID, "'%s' cannot be used", options->config);
+	auto_free char *mirror = mem_printf("%s/mirror.git", config->state_dir);
+	*ref = mem_printf("refs/remotes/status/%s", config->status.branch);
+	return repo_discover(mirror, repo, err);
+}
+
+static bool read_history(const struct history_options *options, struct buf *out, struct error *err)
+{
+	auto_repo struct repo *repo = NULL;
+	auto_free char *ref = NULL;
+	struct history history = {.client = options->client, .json = options->json, .out = out};
+	struct oid tip;
+	if (!open_branch(options, &repo, &ref, err))
+		return false;
+	if (!repo_ref(repo, ref, &tip, err))
+		return error_hint(err, "fetch the status branch, or name the service's -c FILE");
+	if (options->json) {
+		emit_begin(&history.emitter, EMIT_JSON, out);
+		emit_list(&history.emitter, "commits");
+	}
+	if (!commit_walk(repo, &tip, visit, &history, err))
+		return false;
+	if (options->json) {
+		emit_close(&history.emitter);
+		emit_end(&history.emitter);
+		buf_add_char(out, '\n');
+	}
+	return true;
+}
+
+static int run(int argc, char **argv)
+{
+	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
+	struct history_options options = {0};
+	struct error err;
+	if (!parse(argc, argv, &options)) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if (options.help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (!read_history(&options, &out, &err))
+		return online_fail(&err);
+	fwrite(out.text, 1, out.len, stdout);
+	return fflush(stdout) ? 1 : 0;
+}
+
+const struct command command_history = {
+	"history", "the deployment history, from the status branch", run};

@@ -1,0 +1,174 @@
+/* `aviary status`: what runs where, by the service that runs. */
+#include "base/clock.h"
+#include "server/cli/command.h"
+#include "server/cli/online.h"
+#include <cjson/cJSON.h>
+#include <getopt.h>
+
+#define VIEW_MAX ((size_t)256 << 20)
+
+static const char usage[] =
+	"usage: aviary status [-c FILE | --url URL [--token-file FILE]] [--json]\n\n"
+	"Asks the running service over its socket, or over HTTP with --url.\n"
+	"  -c, --config FILE   configuration, for the socket's path (default " ONLINE_CONFIG ")\n"
+	"  --json              what GET /api/v1/status answers\n";
+
+struct status_options {
+	const char *config, *url, *token_file;
+	bool json, help;
+};
+
+static bool parse(int argc, char **argv, struct status_options *options)
+{
+	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
+		{"url", required_argument, NULL, 'u'}, {"token-file", required_argument, NULL, 't'},
+		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	int letter;
+	options->config = ONLINE_CONFIG;
+	optind = 0;
+	while ((letter = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+		if (letter == 'c')
+			options->config = optarg;
+		else if (letter == 'u')
+			options->url = optarg;
+		else if (letter == 't')
+			options->token_file = optarg;
+		else if (letter == 'j')
+			options->json = true;
+		else if (letter == 'h')
+			options->help = true;
+		else
+			return false;
+	}
+	return optind == argc;
+}
+
+static const char *text_of(const cJSON *object, const char *key)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
+	return text ? text : "";
+}
+
+static void print_ago(const char *time_text)
+{
+	int64_t then;
+	char text[CLOCK_TEXT_SIZE];
+	if (clock_parse(time_text, &then))
+		printf("  %s", duration_human((clock_wall_s() - then) * 1000, text));
+}
+
+static void print_members(const cJSON *rollout, const cJSON *stage)
+{
+	const cJSON *member, *progress = cJSON_GetObjectItemCaseSensitive(rollout, "progress");
+	cJSON_ArrayForEach(member, cJSON_GetObjectItemCaseSensitive(stage, "clients"))
+	{
+		const char *detail = text_of(
+			cJSON_GetObjectItemCaseSensitive(progress, member->string), "detail");
+		printf("  %-12s %-12s", member->string, text_of(member, "state"));
+		if (*detail)
+			printf(" %s", detail);
+		putchar('\n');
+	}
+}
+
+static void print_rollout(const cJSON *status, const cJSON *rollout)
+{
+	const cJSON *stage;
+	if (!cJSON_IsObject(rollout)) {
+		printf("Rollout none yet\n");
+		return;
+	}
+	printf("Rollout %s   %s   commit %.7s", text_of(rollout, "id"), text_of(rollout, "state"),
+		text_of(rollout, "commit"));
+	if (!strcmp(text_of(rollout, "commit"), text_of(status, "commit")))
+		printf(" '%s' by %s", text_of(status, "subject"), text_of(status, "author"));
+	print_ago(text_of(rollout, "started"));
+	putchar('\n');
+	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(rollout, "stages"))
+	{
+		printf("%-14s %s\n", text_of(stage, "name"), text_of(stage, "state"));
+		if (!strcmp(text_of(rollout, "state"), "running") ||
+			!strcmp(text_of(rollout, "state"), "failed"))
+			print_members(rollout, stage);
+	}
+}
+
+static void print_apps(const cJSON *client)
+{
+	const cJSON *app;
+	cJSON_ArrayForEach(
+		app, cJSON_GetObjectItemCaseSensitive(client, "apps")) if (cJSON_IsString(app))
+		printf(" %s %s", app->string, app->valuestring);
+}
+
+static void print_clients(const cJSON *status)
+{
+	const cJSON *client;
+	printf("\n%-12s %-12s %-12s %-8s apps\n", "client", "stage", "state", "commit");
+	cJSON_ArrayForEach(client, cJSON_GetObjectItemCaseSensitive(status, "clients"))
+	{
+		printf("%-12s %-12s %-12s %-7.7s ", text_of(client, "client"),
+			text_of(client, "stage"), text_of(client, "state"),
+			text_of(client, "commit"));
+		print_apps(client);
+		putchar('\n');
+	}
+}
+
+static void print_held(const cJSON *status)
+{
+	const cJSON *held;
+	cJSON_ArrayForEach(held, cJSON_GetObjectItemCaseSensitive(status, "held"))
+		printf("Held    %s: %s\n", text_of(held, "client"), text_of(held, "reason"));
+}
+
+static void print_status(const cJSON *status)
+{
+	const cJSON *leader = cJSON_GetObjectItemCaseSensitive(status, "leader");
+	const cJSON *epoch = cJSON_GetObjectItemCaseSensitive(leader, "epoch");
+	print_rollout(status, cJSON_GetObjectItemCaseSensitive(status, "rollout"));
+	print_held(status);
+	if (*text_of(status, "problem"))
+		printf("Trouble %s\n", text_of(status, "problem"));
+	if (*text_of(leader, "instance"))
+		printf("Leader  %s, epoch %d\n", text_of(leader, "instance"),
+			cJSON_IsNumber(epoch) ? epoch->valueint : 0);
+	print_clients(status);
+}
+
+static int run(int argc, char **argv)
+{
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	auto_buf struct buf body = BUF_INIT(VIEW_MAX);
+	struct status_options options = {0};
+	struct online_service service = {0};
+	struct config *config;
+	struct error err;
+	if (!parse(argc, argv, &options)) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if (options.help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	service.url = options.url;
+	service.token_file = options.token_file;
+	if (!options.url) {
+		if (!online_config(options.config, NULL, arena, &config))
+			return 1;
+		service.socket = config->socket;
+	}
+	if (!online_request(&service, "GET", "/api/v1/status", &body, &err))
+		return online_fail(&err);
+	if (options.json) {
+		puts(body.text);
+		return 0;
+	}
+	cJSON *status = cJSON_ParseWithLength(body.text, body.len);
+	print_status(status);
+	cJSON_Delete(status);
+	return 0;
+}
+
+const struct command command_status = {"status", "what runs where, by the running service", run};

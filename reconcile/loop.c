@@ -33,6 +33,8 @@ static void show_rollout(const struct rollout *rollout, struct snapshot *snapsho
 			const struct rollout_client *client = &rollout->clients[next];
 			member->client = snapshot->rollout->stages[i].members[j].client;
 			member->good_rounds = client->good_rounds;
+			member->going_back =
+				client->phase == PHASE_BACK || client->phase == PHASE_BACK_VERIFY;
 			member->wanted_rounds = (int)rollout->verify_healthy;
 			memcpy(member->detail, client->failure, sizeof(member->detail));
 		}

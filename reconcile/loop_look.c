@@ -195,11 +195,20 @@ static void consider_newer(struct loop *loop, struct look_result *result)
 	loop_feed(loop, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = result->head.hex});
 }
 
+/* `apply` with nothing to do leaves the branch as it is; a service says that it is here. */
+static bool has_work(const struct look_result *result)
+{
+	const struct plan *plan = result->plan;
+	return result->resume || result->refusals.count ||
+	       (plan && (plan->verdict == PLAN_ALLOWED || plan->fleet_changed ||
+				plan->ends_hold.count));
+}
+
 static void consider(struct loop *loop, struct look_result *result)
 {
 	status_free(loop->status);
 	loop->status = STEAL(result->status);
-	if (!loop->leads)
+	if (!loop->leads && (!loop->options.once || has_work(result)))
 		lead(loop);
 	if (result->resume)
 		resume_rollout(loop, result);

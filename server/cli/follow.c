@@ -67,6 +67,9 @@ static void print_member(
 		cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(member, "reasons"), 0);
 	const char *detail = text_of(progress, "detail");
 	bool waits = !strcmp(state, "pending") || !strcmp(state, "skipped");
+	/* On the way back the record says `deploying` and `verifying` once more. */
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(progress, "going_back")))
+		state = !strcmp(state, "deploying") ? "going back" : "verifying it";
 	if (waits || !is_news(follow, client, state))
 		return;
 	if (follow->json) {
@@ -79,7 +82,8 @@ static void print_member(
 	fprintf(follow->out, "  %-12s %-12s", client, state);
 	if (!strcmp(state, "deploying") && cJSON_IsString(reason))
 		fprintf(follow->out, " %s", reason->valuestring);
-	if (!strcmp(state, "failed") || !strcmp(state, "rolled-back"))
+	if (!strcmp(state, "failed") || !strcmp(state, "rolled-back") ||
+		!strcmp(state, "going back"))
 		fprintf(follow->out, " %s", detail);
 	print_took(follow->out, member);
 	fputc('\n', follow->out);

@@ -598,22 +598,23 @@ class Demo:
         self.screen.line(f"All six acts went as they should, in {time.monotonic() - started:.0f} s.")
 
     def tell_what_to_try(self):
-        aviary = Path(self.service.aviary)
-        config = self.folder / "aviary.yaml"
-        self.screen.say(f"\nThe service keeps running: {self.service.url}, log {self.service.log}. "
-                        "Try:")
+        aviary = shlex.quote(self.service.aviary)
         self.screen.line(f"""
-  cd {shlex.quote(str(self.forge.work))}
-  $EDITOR {COMPOSE}
-  git commit -am 'My upgrade' && git push
-  {aviary} status -c {config}
-  {aviary} history -c {config}
-  git -C {self.forge.bare} log deployments
+The service keeps running at {self.service.url}. Try:
+
+  cd {shlex.quote(str(self.folder))}
+  tail aviary.log
+  {aviary} status -c aviary.yaml
+  {aviary} history -c aviary.yaml alpha
+  curl -H "Authorization: Bearer $(cat keys/api-token)" {self.service.url}/api/v1/status
   curl http://127.0.0.1:{self.fleet.ports['alpha']}/status
-  curl -H "Authorization: Bearer $(cat {self.folder}/keys/api-token)" {self.service.url}/api/v1/status
+
+  cd infra && git fetch && $EDITOR {COMPOSE}
+  {aviary} plan
+  git commit -am 'My upgrade' && git push
 
 End it:
-  {HERE} --stop {self.folder}""")
+  {shlex.quote(str(HERE))} --stop {shlex.quote(str(self.folder))}""")
 
 
 # ---- running it ------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ static bool wrap_key(const uint8_t *secret, const uint8_t *peer, const uint8_t *
 	bool ok = crypto_scalarmult(shared, secret, peer) == 0;
 	memcpy(salt, share, AGE_KEY_SIZE);
 	memcpy(salt + AGE_KEY_SIZE, recipient, AGE_KEY_SIZE);
-	age_hkdf(shared, sizeof(shared), salt, sizeof(salt), X25519_LABEL, key_out);
+	age_hkdf((struct age_bytes){shared, sizeof(shared)}, (struct age_bytes){salt, sizeof(salt)},
+		X25519_LABEL, key_out);
 	sodium_memzero(shared, sizeof(shared));
 	return ok;
 }
@@ -142,12 +143,19 @@ static bool unwrap_header(const struct age_header *header, const struct age_iden
 	return error_set(err, ERR_INVALID, "age header was changed (its HMAC differs)");
 }
 
+static void payload_key(
+	const uint8_t *file_key, const uint8_t *nonce, uint8_t key_out[AGE_HASH_SIZE])
+{
+	age_hkdf((struct age_bytes){file_key, AGE_FILE_KEY_SIZE},
+		(struct age_bytes){nonce, AGE_NONCE_SIZE}, "payload", key_out);
+}
+
 static bool decrypt_payload(const struct age_header *header, const uint8_t *file_key, size_t len,
 	struct buf *out, struct error *err)
 {
 	const uint8_t *nonce = (const uint8_t *)header->bytes + header->size;
 	uint8_t key[AGE_HASH_SIZE];
-	age_hkdf(file_key, AGE_FILE_KEY_SIZE, nonce, AGE_NONCE_SIZE, "payload", key);
+	payload_key(file_key, nonce, key);
 	bool ok = age_stream_open(
 		key, nonce + AGE_NONCE_SIZE, len - header->size - AGE_NONCE_SIZE, out, err);
 	sodium_memzero(key, sizeof(key));
@@ -212,7 +220,7 @@ static void add_payload(struct buf *out, const uint8_t *file_key, const void *pl
 	uint8_t nonce[AGE_NONCE_SIZE], key[AGE_HASH_SIZE];
 	randombytes_buf(nonce, sizeof(nonce));
 	buf_add(out, nonce, sizeof(nonce));
-	age_hkdf(file_key, AGE_FILE_KEY_SIZE, nonce, sizeof(nonce), "payload", key);
+	payload_key(file_key, nonce, key);
 	age_stream_seal(key, plain, len, out);
 	sodium_memzero(key, sizeof(key));
 }

@@ -56,9 +56,15 @@ MUST_USE bool age_base64_decode(const char *text, size_t len, uint8_t *out, size
 /** Append unpadded base64. */
 void age_base64_encode(const void *bytes, size_t len, struct buf *out);
 
-/** HKDF-SHA-256 with an output of 32 bytes. @p salt may be NULL if @p salt_len is 0. */
-void age_hkdf(const uint8_t *ikm, size_t ikm_len, const uint8_t *salt, size_t salt_len,
-	const char *info, uint8_t out[AGE_HASH_SIZE]);
+/** Bytes of somebody else. */
+struct age_bytes {
+	const uint8_t *bytes;
+	size_t len;
+};
+
+/** HKDF-SHA-256 with an output of 32 bytes. The salt may be empty. */
+void age_hkdf(
+	struct age_bytes ikm, struct age_bytes salt, const char *info, uint8_t out[AGE_HASH_SIZE]);
 
 /** Open a payload (what follows the nonce): appends every chunk that is authentic, in order. */
 MUST_USE bool age_stream_open(const uint8_t key[AGE_HASH_SIZE], const uint8_t *bytes, size_t len,

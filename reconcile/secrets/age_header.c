@@ -175,18 +175,19 @@ void age_header_mac(const uint8_t file_key[AGE_FILE_KEY_SIZE], const char *bytes
 	uint8_t mac_out[AGE_HASH_SIZE])
 {
 	uint8_t key[AGE_HASH_SIZE];
-	age_hkdf(file_key, AGE_FILE_KEY_SIZE, NULL, 0, "header", key);
+	age_hkdf((struct age_bytes){file_key, AGE_FILE_KEY_SIZE}, (struct age_bytes){0}, "header",
+		key);
 	crypto_auth_hmacsha256(mac_out, (const uint8_t *)bytes, len, key);
 	sodium_memzero(key, sizeof(key));
 }
 
-void age_hkdf(const uint8_t *ikm, size_t ikm_len, const uint8_t *salt, size_t salt_len,
-	const char *info, uint8_t out[AGE_HASH_SIZE])
+void age_hkdf(
+	struct age_bytes ikm, struct age_bytes salt, const char *info, uint8_t out[AGE_HASH_SIZE])
 {
 	uint8_t prk[AGE_HASH_SIZE];
 	crypto_auth_hmacsha256_state state;
-	crypto_auth_hmacsha256_init(&state, salt ? salt : prk, salt_len); /* never NULL */
-	crypto_auth_hmacsha256_update(&state, ikm, ikm_len);
+	crypto_auth_hmacsha256_init(&state, salt.len ? salt.bytes : prk, salt.len); /* never NULL */
+	crypto_auth_hmacsha256_update(&state, ikm.bytes, ikm.len);
 	crypto_auth_hmacsha256_final(&state, prk);
 
 	crypto_auth_hmacsha256_init(&state, prk, sizeof(prk));

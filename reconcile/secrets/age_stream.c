@@ -19,41 +19,47 @@ static struct nonce nonce_of(uint64_t counter, bool last)
 	return nonce;
 }
 
-static bool open_chunk(
-	const uint8_t *key, struct nonce nonce, const uint8_t *sealed, size_t size, uint8_t *plain)
+/* A payload while it is opened, and room for one chunk. */
+struct opener {
+	const uint8_t *key;
+	uint64_t counter;
+	bool last; /* the chunk that was opened was the last */
+	uint8_t *plain;
+};
+
+static bool open_chunk(struct opener *opener, bool last, const uint8_t *sealed, size_t size)
 {
-	return size >= AGE_TAG_SIZE && crypto_aead_chacha20poly1305_ietf_decrypt(plain, NULL, NULL,
-					       sealed, size, NULL, 0, nonce.bytes, key) == 0;
+	struct nonce nonce = nonce_of(opener->counter, last);
+	opener->last = last;
+	return size >= AGE_TAG_SIZE &&
+	       crypto_aead_chacha20poly1305_ietf_decrypt(opener->plain, NULL, NULL, sealed, size,
+		       NULL, 0, nonce.bytes, opener->key) == 0;
 }
 
-/* One chunk into `plain`; tells whether it was the last. A full chunk may be either. */
-static bool open_next(const uint8_t *key, uint64_t counter, const uint8_t *sealed, size_t size,
-	uint8_t *plain, bool *last_out)
+/* A full chunk may be the last or not, a shorter one is. */
+static bool open_next(struct opener *opener, const uint8_t *sealed, size_t size)
 {
-	*last_out = false;
-	if (size == SEALED_SIZE && open_chunk(key, nonce_of(counter, false), sealed, size, plain))
-		return true;
-	*last_out = true;
-	return open_chunk(key, nonce_of(counter, true), sealed, size, plain);
+	return (size == SEALED_SIZE && open_chunk(opener, false, sealed, size)) ||
+	       open_chunk(opener, true, sealed, size);
 }
 
-static bool open_chunks(const uint8_t *key, const uint8_t *bytes, size_t len, uint8_t *plain,
-	struct buf *out, struct error *err)
+static bool open_chunks(
+	struct opener *opener, struct age_bytes payload, struct buf *out, struct error *err)
 {
-	bool last = false;
 	size_t at = 0;
-	for (uint64_t counter = 0; !last; counter++) {
-		size_t size = len - at < SEALED_SIZE ? len - at : SEALED_SIZE;
+	for (; !opener->last; opener->counter++) {
+		size_t left = payload.len - at;
+		size_t size = left < SEALED_SIZE ? left : SEALED_SIZE;
 		if (!size)
 			return error_set(err, ERR_INVALID, "age payload is cut off");
-		if (!open_next(key, counter, bytes + at, size, plain, &last))
+		if (!open_next(opener, payload.bytes + at, size))
 			return error_set(err, ERR_INVALID, "age payload is damaged or cut off");
-		if (size == AGE_TAG_SIZE && counter)
+		if (size == AGE_TAG_SIZE && opener->counter)
 			return error_set(err, ERR_INVALID, "age payload ends with an empty chunk");
-		buf_add(out, plain, size - AGE_TAG_SIZE);
+		buf_add(out, opener->plain, size - AGE_TAG_SIZE);
 		at += size;
 	}
-	if (at != len)
+	if (at != payload.len)
 		return error_set(err, ERR_INVALID, "age payload goes on after its last chunk");
 	return true;
 }
@@ -62,10 +68,10 @@ bool age_stream_open(const uint8_t key[AGE_HASH_SIZE], const uint8_t *bytes, siz
 	struct buf *out, struct error *err)
 {
 	size_t size = len < AGE_CHUNK_SIZE ? len + 1 : AGE_CHUNK_SIZE;
-	uint8_t *plain = mem_alloc(size);
-	bool ok = open_chunks(key, bytes, len, plain, out, err);
-	sodium_memzero(plain, size);
-	free(plain);
+	struct opener opener = {.key = key, .plain = mem_alloc(size)};
+	bool ok = open_chunks(&opener, (struct age_bytes){bytes, len}, out, err);
+	sodium_memzero(opener.plain, size);
+	free(opener.plain);
 	if (ok && buf_overflowed(out))
 		return error_set(err, ERR_INVALID, "age payload is larger than expected");
 	return ok;

@@ -1,6 +1,5 @@
 #include "base/fs.h"
 #include "reconcile/secrets/sops.h"
-#include "reconcile/secrets/sops_comments.h"
 #include "tests/lib/sops_cases.h"
 #include <setjmp.h>
 #include <sodium.h>
@@ -41,7 +40,8 @@ static const struct node *parse(struct arena *arena, const char *text)
 
 static const char everything[] =
 	"text: s3cret value\nempty: ''\nnumber: 42\nnegative: -7\nfloat: 1.50\nbig: 1e21\n"
-	"yes: true\nno_: false\nnothing: null\nday: 2020-02-03\nnone: {}\nlist: [a, [b, {c: d}], ~]\n"
+	"yes: true\nno_: false\nnothing: null\nday: 2020-02-03\nnone: {}\n"
+	"list: [a, [b, {c: d}], ~]\n"
 	"deep: {er: {est: \"line 1\\nline 2\\n\"}}\n'a:b': x\n\"\\u00e9\\U0001F600 \": y\n"
 	"port_unencrypted: 5432\nhash: '#no comment'\nlooks: '0644'\n";
 
@@ -257,124 +257,6 @@ static void a_plain_value_in_a_checked_file_is_named_by_place_only(void **state)
 	}
 }
 
-static void regular_expressions_are_translated_or_refused(void **state)
-{
-	(void)state; /* no fixture of its own */
-	static const struct {
-		const char *regex;
-		bool ok;
-		const char *yes, *no;
-	} cases[] = {
-		{"^data$", true, "data", "xdata"},
-		{"^(data|stringData)$", true, "stringData", "stringdata"},
-		{"(?i)PASSWORD", true, "db_password", "pass"},
-		{"^\\d+$", true, "123", "12a"},
-		{"^[\\w.-]+$", true, "a.b-c", "a b"},
-		{"\\bkey\\b", true, "my key", "monkey"},
-		{"a\\.b", true, "a.b", "axb"},
-		{"(?:ab)+?c", true, "ababc", "abx"},
-		{"^[^a-c]$", true, "d", "b"},
-		{"^[]x]$", true, "]", "y"},
-		{"^[a^-]$", true, "^", "b"},
-		{"^a{2,3}$", true, "aaa", "a"},
-		{"x|y", true, "y", "z"},
-		{"[", false, NULL, NULL},
-		{"(", false, NULL, NULL},
-		{")", false, NULL, NULL},
-		{"*a", false, NULL, NULL},
-		{"a**", false, NULL, NULL},
-		{"(?P<n>a)", false, NULL, NULL},
-		{"\\pL", false, NULL, NULL},
-		{"\\Qx\\E", false, NULL, NULL},
-		{"[[:alpha:]]", false, NULL, NULL},
-		{"a{1001}", false, NULL, NULL},
-		{"(a{1000}){1000}", false, NULL, NULL},
-		{"a{,3}", false, NULL, NULL},
-		{"\\", false, NULL, NULL},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		auto_buf struct buf posix = BUF_INIT(100000);
-		struct error err;
-		regex_t regex;
-		bool icase;
-		bool ok = sops_regex_translate(cases[i].regex, &posix, &icase, &err);
-		if (ok != cases[i].ok)
-			fail_msg("%s: %s", cases[i].regex, ok ? posix.text : err.message);
-		if (!ok)
-			continue;
-		int flags = REG_EXTENDED | REG_NOSUB | (icase ? REG_ICASE : 0);
-		assert_int_equal(regcomp(&regex, posix.text, flags), 0);
-		if (regexec(&regex, cases[i].yes, 0, NULL, 0) != 0 ||
-			regexec(&regex, cases[i].no, 0, NULL, 0) == 0)
-			fail_msg("%s became %s", cases[i].regex, posix.text);
-		regfree(&regex);
-	}
-}
-
-/* Names of the keys, and texts of the list items, that a comment matching `secret` is for. */
-static void list_hits(
-	const struct sops_comments *comments, const struct node *node, struct buf *out)
-{
-	for (size_t i = 0; i < node->count; i++) {
-		bool in_list = node->kind == NODE_LIST;
-		const struct node *value = in_list ? node->items[i] : node->map[i].value;
-		const struct node *place = in_list ? value : node->map[i].key_node;
-		if (sops_comments_hit(comments, place, in_list))
-			buf_addf(out, "%s ",
-				in_list ? value->text ? value->text : "[]" : node->map[i].key);
-		if (value->kind == NODE_MAP || value->kind == NODE_LIST)
-			list_hits(comments, value, out);
-	}
-}
-
-static void comments_belong_to_the_item_they_stand_before_or_beside(void **state)
-{
-	(void)state; /* no fixture of its own */
-	static const struct {
-		const char *yaml, *hits;
-	} cases[] = {
-		{"# secret\na: 1\nb: 2\n", "a "},
-		{"a: 1 # secret\nb: 2\n", "a "},
-		{"a: 1\n\n  # secret\nb: 2\n", ""},
-		{"a: 1\n# other\n# secret\n# third\nb: 2\nc: 3\n", "b "},
-		{"m:\n  a: 1\n  # secret\nb: 2\n", ""},
-		{"m:\n  a: 1\n# secret\nb: 2\n", "b "},
-		{"m:\n# secret\n  a: 1\nb: 2\n", "a "},
-		{"m: # secret\n  a: 1\nb: 2\n", "m "},
-		{"l:\n  # secret\n  - x\n  - y\n", "x "},
-		{"l:\n- x\n- y # secret\n- z\n", "y "},
-		{"l:\n# secret\n- a: 1\n  b: 2\n", "[] "},
-		{"l:\n- a: 1\n  # secret\n  b: 2\n", "b "},
-		{"- - p\n  # secret\n  - q\n", "q "},
-		{"f: {g: h} # secret\nb: 2\n", ""},
-		{"a: '# secret'\nb: \"x # secret\"\n", ""},
-		{"a: |\n  # secret\nb: 2\n", ""},
-		{"a: |\n  text\n# secret\nb: 2\n", "b "},
-		{"a: x#secret\nb: 2\n", ""},
-		{"\xc3\xa9\xe2\x98\x83: 1 # \xc3\xa9\n# secret\n\xc3\xbc: 2\n", "\xc3\xbc "},
-		{"\xef\xbb\xbf# secret\na: 1\nb: 2\n", "a "},
-		{"a: 1\r\n# secret\r\nb: 2\r\n", "b "},
-		{"# secret", ""},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
-		auto_buf struct buf hits = BUF_INIT(1000);
-		struct sops_rules rules = {.rule = SOPS_ENCRYPTED_COMMENT_REGEX};
-		struct sops_comments *comments = NULL;
-		regex_t regex;
-		struct error err;
-		assert_int_equal(regcomp(&regex, "^ secret$", REG_EXTENDED | REG_NOSUB), 0);
-		rules.regex = &regex;
-		assert_true(sops_comments_read(
-			cases[i].yaml, strlen(cases[i].yaml), &rules, &comments, &err));
-		list_hits(comments, parse(arena, cases[i].yaml), &hits);
-		if (strcmp(hits.text, cases[i].hits) != 0)
-			fail_msg("%zu: hits '%s'", i, hits.text);
-		sops_comments_free(comments);
-		regfree(&regex);
-	}
-}
-
 static void key_files_that_others_can_read_are_refused(void **state)
 {
 	(void)state; /* no fixture of its own */
@@ -427,8 +309,6 @@ int main(void)
 		cmocka_unit_test(encrypting_refuses_what_sops_refuses),
 		cmocka_unit_test(every_format_can_be_checked_for_plain_values),
 		cmocka_unit_test(a_plain_value_in_a_checked_file_is_named_by_place_only),
-		cmocka_unit_test(regular_expressions_are_translated_or_refused),
-		cmocka_unit_test(comments_belong_to_the_item_they_stand_before_or_beside),
 		cmocka_unit_test(key_files_that_others_can_read_are_refused),
 		cmocka_unit_test(identities_come_from_the_environment_too),
 	};

@@ -78,8 +78,11 @@ static int unnamed_file(const char *text)
 
 char *gitrepo_git_input(const char *folder, const char *input, const char *const *arguments)
 {
-	const char *argv[ARGUMENTS_MAX] = {"git", "-C", folder, "-c", "protocol.file.allow=always"};
-	size_t count = 5;
+	/* Without gc: it goes on in the background and would race with the removal of the folder.
+	 */
+	const char *argv[ARGUMENTS_MAX] = {
+		"git", "-C", folder, "-c", "protocol.file.allow=always", "-c", "gc.auto=0"};
+	size_t count = 7;
 	struct stat info;
 
 	for (; *arguments; arguments++) {
@@ -88,7 +91,7 @@ char *gitrepo_git_input(const char *folder, const char *input, const char *const
 	}
 	int in = unnamed_file(input), out = unnamed_file("");
 	int status = run(argv, in, out);
-	must(status == 0, argv[5]);
+	must(status == 0, argv[7]);
 	must(fstat(out, &info) == 0, "fstat");
 	auto_free char *text = mem_zero((size_t)info.st_size + 1, 1);
 	must(pread(out, text, (size_t)info.st_size, 0) == info.st_size, "pread");

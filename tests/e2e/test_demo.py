@@ -281,6 +281,15 @@ def git_objects(kept):
                           stdout=subprocess.PIPE, check=True, timeout=60).stdout
 
 
+# ---- the example -----------------------------------------------------------------------------
+
+
+def test_the_example_is_valid_without_a_warning():
+    done = subprocess.run([AVIARY, "validate", "--json", str(ROOT / "examples/infra-repo")],
+                          stdout=subprocess.PIPE, timeout=60, check=False)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"errors": [], "warnings": []})
+
+
 # ---- the demo itself -------------------------------------------------------------------------
 
 

@@ -7,8 +7,17 @@ void fleet_free(struct fleet *fleet)
 {
 	if (!fleet)
 		return;
-	arena_free(fleet->arena);
+	if (!__atomic_sub_fetch(fleet->refs, 1, __ATOMIC_ACQ_REL))
+		arena_free(fleet->arena);
 	free(fleet);
+}
+
+struct fleet *fleet_share(const struct fleet *fleet)
+{
+	struct fleet *copy = mem_zero(1, sizeof(*copy));
+	*copy = *fleet;
+	(void)__atomic_add_fetch(copy->refs, 1, __ATOMIC_RELAXED); /* only the last one counts */
+	return copy;
 }
 
 static int by_name(const void *a, const void *b)
@@ -67,28 +76,89 @@ static void load_clients(struct fleet *fleet, struct tree *tree, struct problems
 	fleet_check_policy(fleet, tree, problems);
 }
 
-bool fleet_load(struct tree *tree, const struct oid *commit, struct fleet **fleet_out,
-	struct problems *problems)
+static struct oid id_of(struct tree *tree, const char *path)
+{
+	struct tree_entry entry;
+	struct error err;
+	/* what cannot be read is no source to share; reading it tells the error */
+	return *path && tree_stat(tree, path, &entry, &err) ? entry.id : (struct oid){{0}};
+}
+
+/* Folders, so that a file that is new in them counts as well. */
+static void find_sources(struct tree *tree, const char *inventory, struct oid sources[3])
+{
+	const char *slash = strrchr(inventory, '/');
+	auto_free char *folder =
+		mem_printf("%.*s", slash ? (int)(slash - inventory) : 0, inventory);
+	sources[0] = id_of(tree, POLICY_FILE);
+	sources[1] = id_of(tree, "ansible");
+	sources[2] = id_of(tree, folder);
+}
+
+/* A fleet of the same sources, or NULL. Only of commits: a folder may change while it is read. */
+static struct fleet *find_like(
+	struct tree *tree, const struct oid *commit, const struct fleet_known *known)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known->like); i++) {
+		const struct fleet *like = known->like[i];
+		struct oid sources[3];
+		if (!like || !commit || !*commit->hex || !*like->sources[0].hex ||
+			!*like->sources[2].hex)
+			continue;
+		find_sources(tree, like->policy->inventory, sources);
+		if (oid_equal(&sources[0], &like->sources[0]) &&
+			oid_equal(&sources[1], &like->sources[1]) &&
+			oid_equal(&sources[2], &like->sources[2]))
+			return fleet_share(like);
+	}
+	return NULL;
+}
+
+static struct fleet *load_new(
+	struct tree *tree, const struct oid *commit, struct problems *problems)
 {
 	auto_fleet struct fleet *fleet = mem_zero(1, sizeof(*fleet));
-	size_t errors = problems->errors;
-	struct error err;
-
 	fleet->arena = arena_new(ARENA_PLAIN, 0);
-	if (commit)
-		fleet->commit = *commit;
-	if (!tree_id(tree, &fleet->tree, &err))
-		problems_add_error(problems, &err);
+	fleet->refs = arena_alloc(fleet->arena, sizeof(*fleet->refs));
+	*fleet->refs = 1;
 	if (!policy_load(tree, fleet->arena, &fleet->policy, problems) && !fleet->policy) {
 		look_at_inventory(fleet, tree, problems);
-		return false;
+		return NULL;
 	}
 	load_clients(fleet, tree, problems);
-	if (fleet->policy->encrypted_secrets)
-		fleet_check_encrypted(fleet, tree, problems);
+	if (commit && *commit->hex)
+		find_sources(tree, fleet->policy->inventory, fleet->sources);
+	return STEAL(fleet);
+}
+
+bool fleet_load_known(struct tree *tree, const struct oid *commit, const struct fleet_known *known,
+	struct fleet **fleet_out, struct problems *problems)
+{
+	size_t errors = problems->errors;
+	struct error err;
+	auto_fleet struct fleet *fleet = find_like(tree, commit, known);
+
+	if (fleet)
+		fleet_check_policy(fleet, tree, problems);
+	else
+		fleet = load_new(tree, commit, problems);
+	if (!fleet)
+		return false;
+	fleet->commit = commit ? *commit : (struct oid){{0}};
+	if (!tree_id(tree, &fleet->tree, &err))
+		problems_add_error(problems, &err);
+	if (fleet->policy->encrypted_secrets && !known->skip_encrypted)
+		fleet_check_encrypted(fleet, tree, known->checked, problems);
 	if (fleet->inventory)
 		*fleet_out = STEAL(fleet);
 	return problems->errors == errors;
+}
+
+bool fleet_load(struct tree *tree, const struct oid *commit, struct fleet **fleet_out,
+	struct problems *problems)
+{
+	const struct fleet_known nothing = {.skip_encrypted = false};
+	return fleet_load_known(tree, commit, &nothing, fleet_out, problems);
 }
 
 const struct client *fleet_client(const struct fleet *fleet, const char *name)

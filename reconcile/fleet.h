@@ -21,9 +21,12 @@ struct client {
 };
 
 struct fleet {
-	struct arena *arena;
-	struct oid commit; /* empty: a folder as it lies */
-	struct oid tree;   /* id of the whole tree */
+	struct arena *arena; /* of policy, inventory and clients; shared, see fleet_load_known() */
+	int *refs;           /* fleets that share the arena */
+	struct oid sources[3]; /* ids of fleet.yaml, ansible/ and the inventory's folder; empty: of
+				  a folder as it lies */
+	struct oid commit;     /* empty: a folder as it lies */
+	struct oid tree;       /* id of the whole tree */
 	struct policy *policy;
 	struct inventory *inventory;
 	struct client *clients; /* by stage, then name */
@@ -45,6 +48,19 @@ struct fleet {
  */
 MUST_USE bool fleet_load(struct tree *tree, const struct oid *commit, struct fleet **fleet_out,
 	struct problems *problems);
+
+/** What is known from elsewhere, to save work. All borrowed for the call. */
+struct fleet_known {
+	const struct fleet
+		*like[2];     /* valid fleets, or NULL: what has the same sources is shared */
+	struct tree *checked; /* files of secrets that it has too are known to be encrypted */
+	bool skip_encrypted;  /* do not look at files of secrets */
+};
+/** As fleet_load(), which knows nothing. */
+MUST_USE bool fleet_load_known(struct tree *tree, const struct oid *commit,
+	const struct fleet_known *known, struct fleet **fleet_out, struct problems *problems);
+/** Another handle on the same clients; threads: any. */
+struct fleet *fleet_share(const struct fleet *fleet);
 void fleet_free(struct fleet *fleet);
 DEFINE_CLEANUP(struct fleet, fleet_free)
 #define auto_fleet CLEANUP(fleet_free_at)

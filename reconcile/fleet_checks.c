@@ -213,16 +213,38 @@ static void check_file(struct tree *tree, const char *path, struct problems *pro
 	problems_add_error(problems, &err);
 }
 
-void fleet_check_encrypted(const struct fleet *fleet, struct tree *tree, struct problems *problems)
+/* Is it the very file of the other tree? */
+static bool is_in(const struct tree_entries *entries, const struct tree_entry *entry)
+{
+	size_t low = 0, high = entries->count;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(entry->path, entries->items[middle].path);
+		if (!order)
+			return oid_equal(&entry->id, &entries->items[middle].id);
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return false;
+}
+
+void fleet_check_encrypted(const struct fleet *fleet, struct tree *tree, struct tree *checked,
+	struct problems *problems)
 {
 	auto_tree_entries struct tree_entries entries = {0};
+	auto_tree_entries struct tree_entries known = {0};
 	const char *named[] = {fleet->policy->secrets_shared, fleet->policy->secrets_service};
 	struct error err;
 
+	if (checked && !tree_list_deep(checked, "secrets", &known, &err))
+		tree_entries_clear(&known); /* all are looked at then */
 	if (!tree_list_deep(tree, "secrets", &entries, &err) && err.code != ERR_NOT_FOUND)
 		problems_add_error(problems, &err);
 	for (size_t i = 0; i < entries.count; i++)
-		check_file(tree, entries.items[i].path, problems);
+		if (!is_in(&known, &entries.items[i]))
+			check_file(tree, entries.items[i].path, problems);
 	for (size_t i = 0; i < ARRAY_LEN(named); i++)
 		if (named[i] && strncmp(named[i], "secrets/", 8) != 0)
 			check_file(tree, named[i], problems);

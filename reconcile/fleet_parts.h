@@ -15,5 +15,8 @@ void fleet_check_variables(const struct fleet *fleet, struct problems *problems)
 /** Sources of release files exist; checks name apps of the fleet; stages have clients. */
 void fleet_check_policy(const struct fleet *fleet, struct tree *tree, struct problems *problems);
 
-/** Files below secrets/ (and those that fleet.yaml names) are encrypted. */
-void fleet_check_encrypted(const struct fleet *fleet, struct tree *tree, struct problems *problems);
+/** Files below secrets/ (and those that fleet.yaml names) are encrypted. @param checked  may be
+ * NULL
+ */
+void fleet_check_encrypted(const struct fleet *fleet, struct tree *tree, struct tree *checked,
+	struct problems *problems);

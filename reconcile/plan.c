@@ -101,6 +101,7 @@ static void work_clear(struct plan_work *work)
 		free(work->changes[i].summary);
 	}
 	free(work->changes);
+	plan_cache_free(work->own_cache);
 	arena_free(work->arena);
 	plan_free(work->plan);
 }
@@ -142,10 +143,10 @@ static bool build(struct plan_work *work)
 	struct plan *plan = work->plan;
 	size_t errors = work->problems->errors, first = work->problems->count;
 
+	if (!open_base(work))
+		return false;
 	bool opened = plan_side_open(work, &work->target);
 	if (!opened && (!work->target.fleet || !work->target.plain))
-		return false;
-	if (!open_base(work))
 		return false;
 	plan_set_policy(work);
 	if (work->request->status)
@@ -164,6 +165,7 @@ static bool build(struct plan_work *work)
 		qsort(plan->entries, plan->entry_count, sizeof(*plan->entries), by_stage);
 	plan_judge(work);
 	take_warnings(work, first);
+	plan_cache_end(work->cache, work->target.fleet);
 	return true;
 }
 
@@ -174,6 +176,10 @@ bool plan_build(const struct plan_request *request, struct plan **plan_out,
 
 	work.plan = mem_zero(1, sizeof(*work.plan));
 	work.arena = arena_new(ARENA_PLAIN, 0);
+	if (!request->cache)
+		work.own_cache = plan_cache_new();
+	work.cache = request->cache ? request->cache : work.own_cache;
+	plan_cache_begin(work.cache);
 	work.target.tree = request->tree;
 	work.target.tree_borrowed = true;
 	work.target.commit = request->commit;
@@ -215,20 +221,4 @@ bool plan_last_deployed(
 	}
 	*commit_out = newest;
 	return true;
-}
-
-/* ---- cache ---------------------------------------------------------------------------------- */
-
-struct plan_cache {
-	int unused;
-};
-
-struct plan_cache *plan_cache_new(void)
-{
-	return mem_zero(1, sizeof(struct plan_cache));
-}
-
-void plan_cache_free(struct plan_cache *cache)
-{
-	free(cache);
 }

@@ -1,5 +1,6 @@
 /* reconcile/plan_parts.h - what the files of module plan share; nobody else includes it */
 #pragma once
+#include "base/strmap.h"
 #include "reconcile/plan.h"
 
 struct reason_list {
@@ -19,7 +20,14 @@ struct plan_side {
 	struct release_builder *keyed; /* NULL: without keys */
 	struct release_builder *plain;
 	char why[1024];
+	struct oid fleet_id;  /* of fleet.yaml */
+	struct oid shared_id; /* of the shared secrets; empty: none */
+	struct tree_entries secrets;
+	struct strmap secret_ids; /* path -> struct tree_entry of secrets/ */
 };
+
+/** What a release depends on beside variables and secrets; see plan_cache.c. */
+struct plan_inputs;
 
 /** What the target wants of one client; index as in fleet->clients. */
 struct plan_wanted {
@@ -27,8 +35,10 @@ struct plan_wanted {
 	char key[KEY_ID_TEXT];
 	char plain[DIGEST_TEXT];
 	char checks[DIGEST_TEXT];
-	struct client_app *apps; /* work->arena */
+	struct client_app *apps; /* work->arena, or the cache's */
 	size_t app_count;
+	struct plan_inputs *inputs;
+	bool steered; /* see struct release */
 };
 
 /** What base and target, both without keys, show of one client. */
@@ -38,6 +48,7 @@ struct plan_change {
 	enum plan_action action;
 	struct reason_list reasons;
 	char *summary;
+	char from[DIGEST_TEXT]; /* release of the base; "" if it needs a key */
 };
 
 struct plan_work {
@@ -45,6 +56,9 @@ struct plan_work {
 	struct plan *plan;
 	struct problems *problems;
 	struct arena *arena;
+	struct plan_cache *cache;     /* the request's, or one of its own */
+	struct plan_cache *own_cache; /* owned, or NULL */
+	bool pinned;                  /* base or target want pinned images */
 	struct plan_side target;
 	struct plan_side *base;   /* NULL: nothing */
 	struct plan_side **sides; /* of other commits that clients run; owned */
@@ -65,11 +79,27 @@ struct plan_work {
 struct plan_side *plan_side_get(struct plan_work *work, const char *commit, struct error *err);
 MUST_USE bool plan_side_open(struct plan_work *work, struct plan_side *side);
 void plan_side_clear(struct plan_side *side);
+/** Id of a file of secrets on a side; empty: there is none. */
+const struct oid *plan_side_secret(struct plan_side *side, const char *path);
 /** Release of one client on a side. @param key  NULL: without keys */
 MUST_USE bool plan_side_release(struct plan_side *side, const struct client *client,
 	const struct digest_key *key, struct release **release_out, struct problems *problems);
 /** Wanted releases of all clients; mistakes that several clients share are told once. */
 MUST_USE bool plan_build_wanted(struct plan_work *work);
+
+/* ---- cache ---- */
+void plan_cache_begin(struct plan_cache *cache);
+void plan_cache_end(struct plan_cache *cache, const struct fleet *fleet);
+const struct fleet *plan_cache_fleet(const struct plan_cache *cache);
+/** List of what the release depends on; the cache's. */
+struct plan_inputs *plan_inputs_of(struct plan_cache *cache, const struct plan_side *side,
+	const struct release *release, bool keyed);
+/** Does the target (or the base) answer all of the list the same? Found out once per plan. */
+bool plan_inputs_same(const struct plan_cache *cache, struct plan_inputs *inputs,
+	struct plan_work *work, bool base);
+/** Wanted release of a client if it is known; its key either way. */
+MUST_USE bool plan_cache_get(struct plan_work *work, size_t index, char key_out[DIGEST_TEXT]);
+void plan_cache_put(struct plan_work *work, size_t index, const char *key);
 
 /* ---- reasons ---- */
 struct plan_pair {

@@ -105,7 +105,7 @@ static bool fleet_file_differs(struct plan_work *work)
 void plan_set_policy(struct plan_work *work)
 {
 	struct plan *plan = work->plan;
-	struct policy *new = work->target.fleet->policy;
+	const struct policy *new = work->target.fleet->policy;
 	const struct policy *old = NULL;
 
 	plan->fleet_changed = fleet_file_differs(work);
@@ -117,6 +117,7 @@ void plan_set_policy(struct plan_work *work)
 	plan->verify_interval_ms = new->verify_interval_ms;
 	plan->verify_timeout_ms = new->verify_timeout_ms;
 	plan->verify_healthy = new->verify_healthy;
+	work->pinned = new->pinned_images;
 	work->max_changed = (int)new->max_changed;
 	work->canary_coverage = new->canary_coverage;
 	if (!old)
@@ -125,7 +126,11 @@ void plan_set_policy(struct plan_work *work)
 	work->max_changed = (int)least(new->max_changed, old->max_changed);
 	if (old->canary_coverage > new->canary_coverage)
 		work->canary_coverage = old->canary_coverage;
-	new->pinned_images |= old->pinned_images;
+	work->pinned |= old->pinned_images;
+	if (old->pinned_images && work->target.plain)
+		release_builder_require_pinned(work->target.plain);
+	if (old->pinned_images && work->target.keyed)
+		release_builder_require_pinned(work->target.keyed);
 }
 
 /* ---- verdict -------------------------------------------------------------------------------- */

@@ -153,6 +153,34 @@ static bool explain_pair(struct looked *looked, struct plan_side *side,
 	return true;
 }
 
+static int by_name(const void *key, const void *item)
+{
+	return strcmp(key, ((const struct plan_change *)item)->client);
+}
+
+/* What runs is the base's release and no file of secrets differs: the trees have told it all. */
+static bool take_told(struct looked *looked, struct plan_side *side, struct reason_list *reasons,
+	char **summary_out)
+{
+	struct plan_work *work = looked->work;
+	const struct client *client = looked->client;
+	const struct client *before = fleet_client(side->fleet, client->name);
+	if (side != work->base || !before || looked->wanted->steered ||
+		!oid_equal(&side->shared_id, &work->target.shared_id) ||
+		!oid_equal(plan_side_secret(side, before->secrets_file),
+			plan_side_secret(&work->target, client->secrets_file)))
+		return false;
+	const struct plan_change *change = bsearch(
+		client->name, work->changes, work->change_count, sizeof(*work->changes), by_name);
+	for (size_t i = 0; change && i < change->reasons.count; i++) {
+		const struct plan_reason *reason = &change->reasons.items[i];
+		reason_add(reasons, reason->file, reason->line, "%s", reason->text);
+	}
+	if (change)
+		*summary_out = mem_dup_str(change->summary);
+	return change != NULL;
+}
+
 /* What changed since the commit of the release that runs. */
 static void explain(
 	struct looked *looked, bool moved, struct reason_list *reasons, char **summary_out)
@@ -167,8 +195,9 @@ static void explain(
 		reason_add(reasons, "", 0, "digest key lost");
 	struct plan_side *side = plan_side_get(work, runs->commit, &err);
 	bool done = side && side->fleet &&
-		    (explain_pair(
-			     looked, side, work->target.keyed ? key : NULL, reasons, summary_out) ||
+		    (take_told(looked, side, reasons, summary_out) ||
+			    explain_pair(looked, side, work->target.keyed ? key : NULL, reasons,
+				    summary_out) ||
 			    explain_pair(looked, side, NULL, reasons, summary_out));
 	if (!done)
 		reason_add(reasons, "", 0, "commit %.7s, which it runs, cannot be compared",

@@ -1,10 +1,11 @@
-#include "base/strmap.h"
 #include "reconcile/plan_parts.h"
 
 void plan_side_clear(struct plan_side *side)
 {
 	release_builder_free(side->keyed);
 	release_builder_free(side->plain);
+	strmap_clear(&side->secret_ids);
+	tree_entries_clear(&side->secrets);
 	fleet_free(side->fleet);
 	if (!side->tree_borrowed)
 		tree_free(side->tree);
@@ -17,10 +18,42 @@ static void add_error(struct plan_side *side, struct problems *problems, const s
 	problems_add_error(problems, err);
 }
 
+static struct oid id_of(struct tree *tree, const char *path)
+{
+	struct tree_entry entry;
+	struct error err;
+	/* what cannot be read is told by who reads it */
+	return tree_stat(tree, path, &entry, &err) ? entry.id : (struct oid){{0}};
+}
+
+static void list_secrets(struct plan_side *side)
+{
+	struct error err;
+	side->fleet_id = id_of(side->tree, POLICY_FILE);
+	side->shared_id = id_of(side->tree, side->fleet->policy->secrets_shared);
+	if (!tree_list_deep(side->tree, "secrets", &side->secrets, &err))
+		tree_entries_clear(&side->secrets); /* each is asked for by itself then */
+	for (size_t i = 0; i < side->secrets.count; i++)
+		strmap_set(&side->secret_ids, side->secrets.items[i].path, &side->secrets.items[i]);
+}
+
+const struct oid *plan_side_secret(struct plan_side *side, const char *path)
+{
+	static const struct oid none = {{0}};
+	struct tree_entry *entry = strmap_get(&side->secret_ids, path);
+	if (entry || !strncmp(path, "secrets/", 8))
+		return entry ? &entry->id : &none;
+	entry = arena_alloc(side->fleet->arena, sizeof(*entry));
+	entry->id = id_of(side->tree, path);
+	strmap_set(&side->secret_ids, path, entry);
+	return &entry->id;
+}
+
 static bool open_builders(struct plan_work *work, struct plan_side *side, struct problems *problems)
 {
 	const struct plan_request *request = work->request;
 	struct error err;
+	list_secrets(side);
 	if (!release_builder_new(side->fleet, side->tree, NULL, &side->plain, &err)) {
 		add_error(side, problems, &err);
 		return false;
@@ -36,7 +69,15 @@ static bool open_builders(struct plan_work *work, struct plan_side *side, struct
 bool plan_side_open(struct plan_work *work, struct plan_side *side)
 {
 	size_t errors = work->problems->errors;
-	if (!fleet_load(side->tree, &side->commit, &side->fleet, work->problems) && !side->fleet)
+	struct fleet_known known = {.like = {plan_cache_fleet(work->cache)}};
+	if (work->base && work->base->fleet) {
+		known.like[1] = work->base->fleet;
+		/* it was looked at when it was deployed */
+		if (work->base->fleet->policy->encrypted_secrets)
+			known.checked = work->base->tree;
+	}
+	if (!fleet_load_known(side->tree, &side->commit, &known, &side->fleet, work->problems) &&
+		!side->fleet)
 		return false;
 	return open_builders(work, side, work->problems) && work->problems->errors == errors;
 }
@@ -46,7 +87,9 @@ static void open_old(struct plan_work *work, struct plan_side *side)
 {
 	auto_problems struct problems problems = {0};
 	struct error err;
-	if (!fleet_load(side->tree, &side->commit, &side->fleet, &problems)) {
+	struct fleet_known known = {.like = {plan_cache_fleet(work->cache), work->target.fleet},
+		.skip_encrypted = true};
+	if (!fleet_load_known(side->tree, &side->commit, &known, &side->fleet, &problems)) {
 		(void)problems_to_error(&problems, &err); /* always false: it makes the error */
 		(void)error_line(&err, side->why, sizeof(side->why)); /* returns its argument */
 		fleet_free(STEAL(side->fleet));
@@ -160,32 +203,30 @@ static void keep_apps(
 	}
 }
 
+/* With keys only the release with keys is built: the one without is needed for the plan's digest
+ * alone, where the two trees differ. */
 static bool build_one(struct plan_work *work, size_t index, struct problems *problems)
 {
 	const struct client *client = &work->target.fleet->clients[index];
-	const struct digest_key *key = digest_keys_find(work->request->keys, NULL);
+	const struct digest_key *key =
+		work->target.keyed ? digest_keys_find(work->request->keys, NULL) : NULL;
 	struct plan_wanted *wanted = &work->wanted[index];
-	auto_release struct release *plain = NULL;
-	auto_release struct release *keyed = NULL;
+	auto_release struct release *release = NULL;
 
-	if (!plan_side_release(&work->target, client, NULL, &plain, problems))
+	if (!plan_side_release(&work->target, client, key, &release, problems))
 		return false;
-	memcpy(wanted->plain, plain->plain, sizeof(wanted->plain));
-	memcpy(wanted->digest, plain->digest, sizeof(wanted->digest));
-	if (work->target.keyed) {
-		if (!plan_side_release(&work->target, client, key, &keyed, problems))
-			return false;
-		memcpy(wanted->digest, keyed->digest, sizeof(wanted->digest));
-		memcpy(wanted->key, keyed->key, sizeof(wanted->key));
-	}
-	if (work->request->status && !*wanted->digest) {
-		problems_add(problems, client->secrets_file, 0,
-			"give the service an age key that opens it", "its secrets need a key");
-		return false;
-	}
-	memcpy(wanted->checks, plain->checks, sizeof(wanted->checks));
-	keep_apps(work->arena, keyed ? keyed : plain, wanted);
-	return true;
+	memcpy(wanted->plain, release->plain, sizeof(wanted->plain));
+	memcpy(wanted->digest, release->digest, sizeof(wanted->digest));
+	memcpy(wanted->key, release->key, sizeof(wanted->key));
+	memcpy(wanted->checks, release->checks, sizeof(wanted->checks));
+	wanted->steered = release->steered;
+	wanted->inputs = plan_inputs_of(work->cache, &work->target, release, key != NULL);
+	keep_apps(work->arena, release, wanted);
+	if (!work->request->status || *wanted->digest)
+		return true;
+	problems_add(problems, client->secrets_file, 0, "give the service an age key that opens it",
+		"its secrets need a key");
+	return false;
 }
 
 bool plan_build_wanted(struct plan_work *work)
@@ -198,7 +239,13 @@ bool plan_build_wanted(struct plan_work *work)
 	work->wanted = arena_array(work->arena, fleet->client_count + 1, sizeof(*work->wanted));
 	for (size_t i = 0; i < fleet->client_count; i++) {
 		auto_problems struct problems problems = {0};
-		good &= build_one(work, i, &problems);
+		char key[DIGEST_TEXT];
+		if (plan_cache_get(work, i, key))
+			continue;
+		if (build_one(work, i, &problems))
+			plan_cache_put(work, i, key);
+		else
+			good = false;
 		collect(&mistakes, fleet->clients[i].name, &problems);
 	}
 	tell(&mistakes, fleet->client_count, work->problems);

@@ -34,23 +34,52 @@ static struct plan_change *add_change(
 	return change;
 }
 
-/* Both releases without keys, and why they differ. */
-static bool explain_change(
-	struct plan_work *work, const struct client *client, struct plan_change *change)
+/* Nothing that the release depends on differs: no need to build both. */
+static bool has_same_inputs(struct plan_work *work, size_t index, const struct client *before)
 {
-	const struct client *before = fleet_client(work->base->fleet, client->name);
+	const struct client *client = &work->target.fleet->clients[index];
+	const struct plan_wanted *wanted = &work->wanted[index];
+	return !wanted->steered && oid_equal(&work->base->fleet_id, &work->target.fleet_id) &&
+	       oid_equal(&work->base->shared_id, &work->target.shared_id) &&
+	       oid_equal(plan_side_secret(work->base, before->secrets_file),
+		       plan_side_secret(&work->target, client->secrets_file)) &&
+	       plan_inputs_same(work->cache, wanted->inputs, work, true) &&
+	       (before->context == client->context || node_equal(before->context, client->context));
+}
+
+/* Both releases without keys. @return false if the target's cannot be built */
+static bool build_both(struct plan_work *work, size_t index, const struct client *before,
+	struct release **old_out, struct release **new_out)
+{
+	const struct client *client = &work->target.fleet->clients[index];
 	auto_problems struct problems problems = {0};
+	if (!plan_side_release(&work->target, client, NULL, new_out, work->problems))
+		return false;
+	/* a base that does not render is a difference: the reasons say so */
+	return plan_side_release(work->base, before, NULL, old_out, &problems) || !*old_out;
+}
+
+static bool compare_with_base(struct plan_work *work, size_t index, const struct client *before)
+{
+	const struct client *client = &work->target.fleet->clients[index];
 	auto_release struct release *old = NULL;
 	auto_release struct release *new = NULL;
 
-	if (!plan_side_release(&work->target, client, NULL, &new, work->problems))
+	if (has_same_inputs(work, index, before))
+		return true;
+	if (!build_both(work, index, before, &old, &new))
 		return false;
-	if (!plan_side_release(work->base, before, NULL, &old, &problems)) {
+	if (old && !strcmp(old->plain, new->plain))
+		return true;
+	struct plan_change *change =
+		add_change(work, client->name, work->stages[index], PLAN_UPGRADE);
+	if (!old) {
 		reason_add(&change->reasons, "", 0, "the release of %.7s cannot be read",
 			work->base->commit.hex);
 		change->summary = mem_dup_str("its release");
 		return true;
 	}
+	memcpy(change->from, old->digest, sizeof(change->from));
 	struct plan_pair pair = {work->base, &work->target, before, client, old, new, true};
 	plan_explain(&pair, &change->reasons, &change->summary);
 	if (!change->reasons.count)
@@ -58,32 +87,17 @@ static bool explain_change(
 	return true;
 }
 
-static bool differs_from_base(struct plan_work *work, size_t index, const struct client *before)
-{
-	auto_problems struct problems problems = {0};
-	auto_release struct release *old = NULL;
-	if (oid_equal(&work->base->fleet->tree, &work->target.fleet->tree))
-		return false;
-	/* a base that does not render is a difference: the reasons say so */
-	return !plan_side_release(work->base, before, NULL, &old, &problems) ||
-	       strcmp(old->plain, work->wanted[index].plain) != 0;
-}
-
 static bool compare_client(struct plan_work *work, size_t index)
 {
 	const struct client *client = &work->target.fleet->clients[index];
 	const struct fleet *base = work->base ? work->base->fleet : NULL;
 	const struct client *before = base ? fleet_client(base, client->name) : NULL;
-	struct plan_change *change;
 
-	if (before && !differs_from_base(work, index, before))
-		return true;
-	if (before) {
-		change = add_change(work, client->name, work->stages[index], PLAN_UPGRADE);
-		return explain_change(work, client, change);
-	}
+	if (before)
+		return compare_with_base(work, index, before);
+	struct plan_change *change =
+		add_change(work, client->name, work->stages[index], PLAN_ONBOARD);
 	const struct node *place = node_get(client->host->vars, "client_name");
-	change = add_change(work, client->name, work->stages[index], PLAN_ONBOARD);
 	reason_add(&change->reasons, place->file, place->line, "new client");
 	change->summary =
 		plan_summary_apps(work->wanted[index].apps, work->wanted[index].app_count);
@@ -183,9 +197,11 @@ void plan_take_changes(struct plan_work *work)
 		}
 		struct plan_entry *entry = plan_add_client(work, i);
 		entry->action = change->action;
-		if (change->action == PLAN_UPGRADE)
+		if (change->action == PLAN_UPGRADE) {
+			memcpy(entry->from.release, change->from, sizeof(entry->from.release));
 			memcpy(entry->from.commit, work->base->commit.hex,
 				sizeof(entry->from.commit));
+		}
 		plan_entry_take(entry, &change->reasons, STEAL(change->summary));
 	}
 	strmap_clear(&map);

@@ -8,11 +8,17 @@ bool release_builder_new(const struct fleet *fleet, struct tree *tree,
 	builder->fleet = fleet;
 	builder->tree = tree;
 	builder->keyring = keyring;
+	builder->pinned_images = fleet->policy->pinned_images;
 	builder->arena = arena_new(ARENA_PLAIN, 0);
 	if (!release_secrets_load(builder, fleet->policy->secrets_shared, &builder->shared, err))
 		return false;
 	*builder_out = STEAL(builder);
 	return true;
+}
+
+void release_builder_require_pinned(struct release_builder *builder)
+{
+	builder->pinned_images = true;
 }
 
 void release_builder_free(struct release_builder *builder)
@@ -53,6 +59,37 @@ bool release_source_read(struct release_builder *builder, const char *path,
 	}
 	*source_out = source;
 	return true;
+}
+
+bool release_is_defined(struct release_builder *builder, const char *name)
+{
+	static char yes[] = "yes", no[] = "no";
+	const char *known = strmap_get(&builder->defined, name);
+	if (known)
+		return known == yes;
+	bool found = false;
+	for (size_t i = 0; i < builder->fleet->inventory->host_count && !found; i++)
+		found = node_path(builder->fleet->inventory->hosts[i].vars, name) != NULL;
+	strmap_set(&builder->defined, arena_str(builder->arena, name), found ? yes : no);
+	return found;
+}
+
+void release_builder_trace(
+	const struct release_builder *builder, const struct release *release, struct buf *out)
+{
+	for (size_t i = 0; i < release->input_count; i++)
+		if (release->inputs[i].kind == INPUT_FILE)
+			buf_addf(
+				out, "%s\n%s\n", release->inputs[i].name, release->inputs[i].value);
+	for (size_t i = 0; i < builder->sources.capacity; i++) {
+		const struct release_source *source = builder->sources.slots[i].value;
+		if (source && source->missing)
+			buf_addf(out, "%s\n-\n", source->path);
+	}
+	for (size_t i = 0; i < builder->defined.capacity; i++)
+		if (builder->defined.slots[i].key)
+			buf_addf(out, "?%s\n%s\n", builder->defined.slots[i].key,
+				(const char *)builder->defined.slots[i].value);
 }
 
 /* What templates see: the client's variables and `secrets`. */

@@ -51,6 +51,7 @@ struct release {
 	struct arena *arena;      /* ARENA_SECRET with content, else plain */
 	char digest[DIGEST_TEXT]; /* "" without keys when the client uses secrets */
 	char key[KEY_ID_TEXT];    /* id of the digest key */
+	bool steered;             /* a section depends on a secret: without its key it may differ */
 	char checks[DIGEST_TEXT]; /* digest of the client's resolved checks */
 	char plain[DIGEST_TEXT];  /* the same digest with secrets as their encrypted text: needs no
 				     key; "" when built with keys */
@@ -73,6 +74,9 @@ struct release_builder;
  */
 MUST_USE bool release_builder_new(const struct fleet *fleet, struct tree *tree,
 	const struct keyring *keyring, struct release_builder **builder_out, struct error *err);
+/** Refuse images that are not pinned, whatever the fleet's policy says (an older one was stricter).
+ */
+void release_builder_require_pinned(struct release_builder *builder);
 void release_builder_free(struct release_builder *builder);
 DEFINE_CLEANUP(struct release_builder, release_builder_free)
 #define auto_release_builder CLEANUP(release_builder_free_at)
@@ -89,6 +93,14 @@ MUST_USE bool release_build(struct release_builder *builder, const struct client
 void release_free(struct release *release);
 DEFINE_CLEANUP(struct release, release_free)
 #define auto_release CLEANUP(release_free_at)
+
+/**
+ * Append what of the tree the release depends on, beside its client's variables and secrets, as
+ * pairs of lines: path and blob id, path and `-` (looked for and not there), `?name` and yes or no
+ * (does some host define it). The same answers on another tree give the same release.
+ */
+void release_builder_trace(
+	const struct release_builder *builder, const struct release *release, struct buf *out);
 
 /** Version of an app: variable X_version, else the tag of the image of service X in a rendered
  * compose file. */

@@ -146,7 +146,7 @@ static void read_service(struct compose_reader *reader, const struct node_entry 
 	service->tag = release_image_tag(arena, service->image, &digest);
 	if (strchr(service->tag, '$'))
 		service->tag = "";
-	if (reader->builder->fleet->policy->pinned_images)
+	if (reader->builder->pinned_images)
 		check_pinned(reader, service->name, service->image);
 }
 

@@ -42,11 +42,15 @@ struct release_builder {
 	struct compose_facts **facts;  /* owned, for their problems */
 	size_t fact_count, fact_capacity;
 	struct release_secrets shared;
+	bool pinned_images;
 };
 
 /** A file of the tree; a missing one is no error, see `missing`. */
 MUST_USE bool release_source_read(struct release_builder *builder, const char *path,
 	const struct release_source **source_out, struct error *err);
+
+/** Does a host of the fleet define the name (dotted)? Asked once per name. */
+bool release_is_defined(struct release_builder *builder, const char *name);
 
 /* ---- secrets ---- */
 /** Leaf of a secret? Then its dotted name, else NULL. */
@@ -73,7 +77,8 @@ struct release_trace {
 	uint64_t bit;      /* of the file that is rendered now */
 	bool one_line;     /* it is an env or YAML file: values with line breaks are refused */
 	bool want_content; /* print secrets as they are */
-	struct error bad;  /* a value that cannot be used, found while reading; code ERR_NONE: no */
+	size_t secrets_read, secrets_printed;
+	struct error bad; /* a value that cannot be used, found while reading; code ERR_NONE: no */
 };
 /** Render all files of the client into trace->release. @return false if problems were added */
 MUST_USE bool release_render(struct release_trace *trace, struct problems *problems);

@@ -85,6 +85,9 @@ static void on_read(void *data, const char *name, const struct node *value)
 
 	if (!strcmp(name, "secrets") || !strncmp(name, "secrets.", 8)) {
 		trace_secrets(trace, value);
+		trace->secrets_read++;
+		if (!release_secret_name(value))
+			trace->release->steered = true;
 		return;
 	}
 	if (!trace->bad.code)
@@ -98,24 +101,10 @@ static void on_read(void *data, const char *name, const struct node *value)
 	place_input(trace, input, value);
 }
 
-/* Does a host of the fleet define the name? Asked once per name. */
-static bool some_host_defines(struct release_builder *builder, const char *name)
-{
-	static char yes[] = "yes", no[] = "no";
-	const char *known = strmap_get(&builder->defined, name);
-	if (known)
-		return known == yes;
-	bool found = false;
-	for (size_t i = 0; i < builder->fleet->inventory->host_count && !found; i++)
-		found = node_path(builder->fleet->inventory->hosts[i].vars, name) != NULL;
-	strmap_set(&builder->defined, arena_str(builder->arena, name), found ? yes : no);
-	return found;
-}
-
 static bool on_missing_section(void *data, const char *name)
 {
 	struct release_trace *trace = data;
-	return !strncmp(name, "apps.", 5) || some_host_defines(trace->builder, name);
+	return !strncmp(name, "apps.", 5) || release_is_defined(trace->builder, name);
 }
 
 static bool on_print(
@@ -132,6 +121,7 @@ static bool on_print(
 	} else if (value->kind == NODE_NULL) {
 		len = 0;
 	}
+	trace->secrets_printed += secret != NULL;
 	if (!secret && !refuse_value(value, name, err))
 		return false;
 	if (trace->one_line && len && (memchr(text, '\n', len) || memchr(text, '\r', len))) {
@@ -310,6 +300,8 @@ bool release_render(struct release_trace *trace, struct problems *problems)
 		arena_array(release->arena, policy->file_count + 1, sizeof(*release->files));
 	for (size_t i = 0; i < policy->file_count; i++)
 		good &= render_one(trace, i, problems);
+	if (trace->secrets_read != trace->secrets_printed)
+		release->steered = true; /* some were read and not printed: by a section */
 	if (release->file_count > 1)
 		qsort(release->files, release->file_count, sizeof(*release->files), by_path);
 	return good;

@@ -138,6 +138,7 @@ const char *release_secret_mark(
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	unsigned int mac_len = 0;
 
+	/* the kind's number is part of digests: see docs/release-digest.md */
 	if (!key)
 		return arena_printf(arena, "%d:%s", (int)leaf->kind, leaf->text ? leaf->text : "");
 	auto_buf struct buf text = BUF_INIT_SECRET(2 * TREE_FILE_MAX);

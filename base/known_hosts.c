@@ -235,21 +235,21 @@ static bool refuse_changed(const struct known_hosts *hosts, const struct known_h
 	return error_at(err, hosts->file, known->line);
 }
 
-bool known_hosts_check(const struct known_hosts *hosts, const char *host, unsigned port,
-	const void *blob, size_t len, struct error *err)
+bool known_hosts_check(
+	const struct known_hosts *hosts, const struct host_key *shown, struct error *err)
 {
-	auto_free char *name = name_with_port(host, port);
+	auto_free char *name = name_with_port(shown->host, shown->port);
 	auto_buf struct buf print = BUF_INIT(200);
 	const struct known_host *other = NULL;
 	bool match = false;
 
-	known_hosts_fingerprint(blob, len, &print);
+	known_hosts_fingerprint(shown->blob, shown->len, &print);
 	for (size_t i = 0; i < hosts->count; i++) {
 		const struct known_host *item = &hosts->items[i];
 		bool exact = matches(item->patterns, name);
-		if (!exact && !matches(item->patterns, host))
+		if (!exact && !matches(item->patterns, shown->host))
 			continue;
-		bool same = item->len == len && !memcmp(item->blob, blob, len);
+		bool same = item->len == shown->len && !memcmp(item->blob, shown->blob, shown->len);
 		if (same && item->revoked) {
 			(void)error_set(err, ERR_AUTH, "host key of '%s' (%s) is revoked", name,
 				print.text);
@@ -264,5 +264,5 @@ bool known_hosts_check(const struct known_hosts *hosts, const char *host, unsign
 	if (match)
 		return true;
 	return other ? refuse_changed(hosts, other, name, &print, err)
-		     : refuse_unknown(hosts, name, blob, len, err);
+		     : refuse_unknown(hosts, name, shown->blob, shown->len, err);
 }

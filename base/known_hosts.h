@@ -20,14 +20,21 @@ DEFINE_CLEANUP(struct known_hosts, known_hosts_free)
 /** Key types ("ssh-ed25519") that the file has for a host, for asking the host for one of these. */
 void known_hosts_types(const struct known_hosts *hosts, const char *host, unsigned port,
 	struct strlist *types_out);
+/** A key that a host has shown. */
+struct host_key {
+	const char *host;
+	unsigned port;
+	const void *blob; /* public key as in SSH's wire format */
+	size_t len;
+};
+
 /**
  * Is this the host's key?
- * @param blob  public key as in SSH's wire format
  * @return false with ERR_AUTH: unknown (the message has the line to add), changed (the message has
  *         both fingerprints and the line that it contradicts), or revoked
  */
-MUST_USE bool known_hosts_check(const struct known_hosts *hosts, const char *host, unsigned port,
-	const void *blob, size_t len, struct error *err);
+MUST_USE bool known_hosts_check(
+	const struct known_hosts *hosts, const struct host_key *shown, struct error *err);
 
 /** "SHA256:<base64 without padding>", as ssh-keygen -l prints it. */
 void known_hosts_fingerprint(const void *blob, size_t len, struct buf *out);

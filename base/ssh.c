@@ -147,8 +147,8 @@ static bool handshake(struct ssh *self, const struct ssh_options *options, struc
 	const char *blob = libssh2_session_hostkey(self->session, &len, &type);
 	if (!blob)
 		return error_set(err, ERR_AUTH, "%s: the server showed no host key", self->peer);
-	return known_hosts_check(
-		       options->known_hosts, options->host, options->port, blob, len, err) ||
+	const struct host_key shown = {options->host, options->port, blob, len};
+	return known_hosts_check(options->known_hosts, &shown, err) ||
 	       error_wrap(err, "%s", self->peer);
 }
 

@@ -4,6 +4,11 @@
 
 #define MESSAGE_MAX ((size_t)1 << 20) /* of a message that is read; people write less */
 
+struct changes {
+	const struct commit_change *items;
+	size_t count;
+};
+
 /* One line of text: control characters and torn UTF-8 become blanks, the ends are trimmed. */
 static void add_line(const char *text, size_t len, struct buf *out)
 {
@@ -132,15 +137,15 @@ static bool add_update(struct repo *repo, const git_tree *base, const struct com
 	return rc == 0 || repo_fail(err, rc, "'%s' could not be written", change->path);
 }
 
-static bool build_tree(struct repo *repo, git_tree *base, const struct commit_change *changes,
-	size_t count, git_tree **tree_out, struct error *err)
+static bool build_tree(struct repo *repo, git_tree *base, const struct changes *changes,
+	git_tree **tree_out, struct error *err)
 {
-	auto_free git_tree_update *updates = mem_zero(count, sizeof(*updates));
+	auto_free git_tree_update *updates = mem_zero(changes->count, sizeof(*updates));
 	git_oid id;
 	size_t used = 0;
 
-	for (size_t i = 0; i < count; i++) {
-		if (!add_update(repo, base, &changes[i], &updates[used], err))
+	for (size_t i = 0; i < changes->count; i++) {
+		if (!add_update(repo, base, &changes->items[i], &updates[used], err))
 			return false;
 		used += updates[used].path != NULL;
 	}
@@ -170,7 +175,7 @@ bool commit_create(struct repo *repo, const struct oid *parent, const struct com
 	git_oid id;
 
 	if (!check_paths(changes, count, err) || !load_tree(repo, parent, &base, err) ||
-		!build_tree(repo, base, changes, count, &tree, err) ||
+		!build_tree(repo, base, &(struct changes){changes, count}, &tree, err) ||
 		!make_signature(author, &who, err))
 		return false;
 	if (parent->hex[0]) {

@@ -166,8 +166,10 @@ bool remote_failed(const struct remote *remote, int rc, struct error *err)
 
 bool remote_make(struct remote *remote, struct repo *repo, git_remote **out, struct error *err)
 {
-	git_remote_create_options options = GIT_REMOTE_CREATE_OPTIONS_INIT;
+	git_remote_create_options options;
 
+	/* fails for an unknown version only */
+	(void)git_remote_create_options_init(&options, GIT_REMOTE_CREATE_OPTIONS_VERSION);
 	options.repository = repo->git;
 	/* without the first libgit2 1.5.1 leaks 160 KiB, and configuration could bend the URL */
 	options.flags = GIT_REMOTE_CREATE_SKIP_INSTEADOF | GIT_REMOTE_CREATE_SKIP_DEFAULT_FETCHSPEC;
@@ -232,8 +234,10 @@ void remote_refs_clear(struct remote_refs *refs)
 static bool connect_and_list(
 	struct remote *remote, git_remote *git, struct remote_refs *out, struct error *err)
 {
-	git_remote_connect_options options = GIT_REMOTE_CONNECT_OPTIONS_INIT;
+	git_remote_connect_options options;
 
+	/* fails for an unknown version only */
+	(void)git_remote_connect_options_init(&options, GIT_REMOTE_CONNECT_OPTIONS_VERSION);
 	set_callbacks(remote, &options.callbacks);
 	options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
 	int rc = git_remote_connect_ext(git, GIT_DIRECTION_FETCH, &options);
@@ -258,16 +262,22 @@ struct wanted {
 	const struct remote_ref *ref;
 };
 
-struct wanted_list {
+struct fetch {
+	struct remote *remote;
+	struct repo *repo;
+	struct remote_refs there; /* what the remote advertises */
 	struct wanted *items;
 	size_t count;
+	struct strlist missing;
 };
 
-static void wanted_clear(struct wanted_list *list)
+static void fetch_clear(struct fetch *fetch)
 {
-	for (size_t i = 0; i < list->count; i++)
-		free(list->items[i].local);
-	free(list->items);
+	for (size_t i = 0; i < fetch->count; i++)
+		free(fetch->items[i].local);
+	free(fetch->items);
+	remote_refs_clear(&fetch->there);
+	strlist_clear(&fetch->missing);
 }
 
 static const struct remote_ref *find_ref(const struct remote_refs *refs, const char *name)
@@ -287,23 +297,17 @@ static char *local_name(const char *into, const char *name)
 	return mem_printf("refs/remotes/%s/%s", into, name + strlen("refs/"));
 }
 
-static bool pick(const struct remote *remote, const struct remote_refs *refs,
-	const char *const *names, size_t count, const char *into, struct wanted_list *list,
-	struct strlist *missing, struct error *err)
+static void pick(struct fetch *fetch, const char *into, const char *const *names, size_t count)
 {
-	list->items = mem_zero(count, sizeof(*list->items));
+	fetch->items = mem_zero(count, sizeof(*fetch->items));
 	for (size_t i = 0; i < count; i++) {
-		const struct remote_ref *ref = find_ref(refs, names[i]);
+		const struct remote_ref *ref = find_ref(&fetch->there, names[i]);
 		if (ref)
-			list->items[list->count++] =
+			fetch->items[fetch->count++] =
 				(struct wanted){local_name(into, names[i]), ref};
-		else if (missing)
-			strlist_add(missing, names[i]);
 		else
-			return error_set(err, ERR_NOT_FOUND, "'%s' is not on the remote (%s)",
-				names[i], remote->transport.peer);
+			strlist_add(&fetch->missing, names[i]);
 	}
-	return true;
 }
 
 static bool has_object(struct repo *repo, const struct oid *id)
@@ -317,47 +321,47 @@ static bool has_object(struct repo *repo, const struct oid *id)
 	return found;
 }
 
-static bool has_all(struct repo *repo, const struct wanted_list *list)
+static bool has_all(const struct fetch *fetch)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		if (!has_object(repo, &list->items[i].ref->id))
+	for (size_t i = 0; i < fetch->count; i++) {
+		if (!has_object(fetch->repo, &fetch->items[i].ref->id))
 			return false;
 	}
 	return true;
 }
 
-static bool download(
-	struct remote *remote, git_remote *git, const struct wanted_list *list, struct error *err)
+static bool download(struct fetch *fetch, git_remote *git, struct error *err)
 {
 	auto_strlist struct strlist specs = STRLIST_INIT;
-	git_fetch_options options = GIT_FETCH_OPTIONS_INIT;
+	git_fetch_options options;
 
-	for (size_t i = 0; i < list->count; i++)
-		strlist_addf(&specs, "+%s:%s", list->items[i].ref->name, list->items[i].local);
+	/* fails for an unknown version only */
+	(void)git_fetch_options_init(&options, GIT_FETCH_OPTIONS_VERSION);
+	for (size_t i = 0; i < fetch->count; i++)
+		strlist_addf(&specs, "+%s:%s", fetch->items[i].ref->name, fetch->items[i].local);
 	const git_strarray array = {specs.items, specs.count};
-	set_callbacks(remote, &options.callbacks);
+	set_callbacks(fetch->remote, &options.callbacks);
 	options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_NONE;
 	options.prune = GIT_FETCH_NO_PRUNE; /* a garbage answer must not delete what we know */
 	options.update_fetchhead = 0;
 	options.follow_redirects = GIT_REMOTE_REDIRECT_NONE;
 	int rc = git_remote_download(git, &array, &options);
-	return rc == 0 || remote_failed(remote, rc, err);
+	return rc == 0 || remote_failed(fetch->remote, rc, err);
 }
 
 /* Move the local copies, forwards or not: a rewritten branch is for the caller to judge. */
-static bool move_copies(struct repo *repo, const struct remote *remote,
-	const struct wanted_list *list, struct error *err)
+static bool move_copies(const struct fetch *fetch, struct error *err)
 {
-	for (size_t i = 0; i < list->count; i++) {
+	for (size_t i = 0; i < fetch->count; i++) {
 		auto_git(git_reference) *ref = NULL;
-		const struct wanted *item = &list->items[i];
+		const struct wanted *item = &fetch->items[i];
 		git_oid id;
 
-		if (!has_object(repo, &item->ref->id))
+		if (!has_object(fetch->repo, &item->ref->id))
 			return error_set(err, ERR_UNREACHABLE, "%s: did not send '%s' (%s)",
-				remote->transport.peer, item->ref->name, item->ref->id.hex);
+				fetch->remote->transport.peer, item->ref->name, item->ref->id.hex);
 		oid_to_git(&item->ref->id, &id);
-		int rc = git_reference_create(&ref, repo->git, item->local, &id, 1, "fetch");
+		int rc = git_reference_create(&ref, fetch->repo->git, item->local, &id, 1, "fetch");
 		if (rc < 0)
 			return repo_fail(err, rc, "'%s' could not be moved", item->local);
 	}
@@ -368,19 +372,21 @@ bool remote_fetch(struct remote *remote, struct repo *repo, const char *into,
 	const char *const *refs, size_t count, struct strlist *missing_out, struct error *err)
 {
 	auto_git(git_remote) *git = NULL;
-	auto_remote_refs struct remote_refs there = {0};
-	CLEANUP(wanted_clear) struct wanted_list list = {0};
-	auto_strlist struct strlist missing = STRLIST_INIT;
+	CLEANUP(fetch_clear) struct fetch fetch = {.remote = remote, .repo = repo};
 
 	remote_begin(remote, false);
-	if (!remote_make(remote, repo, &git, err) || !connect_and_list(remote, git, &there, err) ||
-		!pick(remote, &there, refs, count, into, &list, missing_out ? &missing : NULL, err))
+	if (!remote_make(remote, repo, &git, err) ||
+		!connect_and_list(remote, git, &fetch.there, err))
 		return false;
-	if (!has_all(repo, &list) && !download(remote, git, &list, err))
+	pick(&fetch, into, refs, count);
+	if (fetch.missing.count && !missing_out)
+		return error_set(err, ERR_NOT_FOUND, "'%s' is not on the remote (%s)",
+			fetch.missing.items[0], remote->transport.peer);
+	if (!has_all(&fetch) && !download(&fetch, git, err))
 		return false;
-	if (!move_copies(repo, remote, &list, err))
+	if (!move_copies(&fetch, err))
 		return false;
 	if (missing_out)
-		strlist_copy(missing_out, &missing);
+		strlist_copy(missing_out, &fetch.missing);
 	return true;
 }

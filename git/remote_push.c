@@ -201,8 +201,10 @@ static bool upload(struct remote *remote, struct repo *repo, struct push *push, 
 {
 	auto_git(git_remote) *git = NULL;
 	auto_strlist struct strlist specs = STRLIST_INIT;
-	git_push_options options = GIT_PUSH_OPTIONS_INIT;
+	git_push_options options;
 
+	/* fails for an unknown version only */
+	(void)git_push_options_init(&options, GIT_PUSH_OPTIONS_VERSION);
 	if (!remote_make(remote, repo, &git, err))
 		return false;
 	for (size_t i = 0; i < push->count; i++) {

@@ -71,7 +71,6 @@ bool tree_read(
 	struct tree *tree, const char *path, struct buf *out, struct oid *id_out, struct error *err)
 {
 	struct tree_entry entry = {0};
-	struct oid id;
 	size_t start = out->len;
 
 	if (!check_path(path, err) || !tree->kind->stat(tree, path, &entry, err) ||
@@ -79,7 +78,7 @@ bool tree_read(
 		return false;
 	if (entry.type == TREE_FOLDER)
 		return error_set(err, ERR_INVALID, "'%s' is a folder, not a file", path);
-	if (!tree->kind->read(tree, path, &entry, out, &id, err))
+	if (!tree->kind->read(tree, path, &entry, out, err))
 		return false;
 	if (buf_overflowed(out))
 		return error_set(
@@ -92,7 +91,7 @@ bool tree_read(
 			err, "commit the file itself: git lfs untrack, then add it again");
 	}
 	if (id_out)
-		*id_out = id;
+		*id_out = entry.id;
 	return true;
 }
 

@@ -115,8 +115,8 @@ static bool commit_tree_stat(
 	return true;
 }
 
-static bool commit_tree_read(struct tree *tree, const char *path, const struct tree_entry *entry,
-	struct buf *out, struct oid *id_out, struct error *err)
+static bool commit_tree_read(struct tree *tree, const char *path, struct tree_entry *entry,
+	struct buf *out, struct error *err)
 {
 	struct commit_tree *self = (struct commit_tree *)tree;
 	auto_git(git_blob) *blob = NULL;
@@ -138,7 +138,6 @@ static bool commit_tree_read(struct tree *tree, const char *path, const struct t
 		return false;
 	}
 	buf_add(out, git_blob_rawcontent(blob), (size_t)git_blob_rawsize(blob));
-	*id_out = entry->id;
 	return true;
 }
 

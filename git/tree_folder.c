@@ -119,32 +119,37 @@ static void add_tree_line(
 	buf_add(object, raw.id, GIT_OID_RAWSZ);
 }
 
-/* End of the run of files, from @p at, that begin with the same @p len bytes. */
-static size_t end_of_run(const struct folder_tree *self, size_t at, size_t len)
+/* The files of one folder: [first, end), whose paths have the folder and its slash as their first
+ * @p skip bytes. */
+struct run {
+	size_t first, end, skip;
+};
+
+/* The run of files, from @p first, that begin with the same @p skip bytes. */
+static struct run run_from(const struct folder_tree *self, size_t first, size_t skip)
 {
-	size_t end = at + 1;
-	while (end < self->count && !strncmp(self->files[end].path, self->files[at].path, len))
+	size_t end = first + 1;
+	while (end < self->count && !strncmp(self->files[end].path, self->files[first].path, skip))
 		end++;
-	return end;
+	return (struct run){first, end, skip};
 }
 
-/* Id of the folder whose files are [first, end) and whose path with slash has @p skip bytes. */
-static bool folder_id(struct folder_tree *self, size_t first, size_t end, size_t skip,
-	struct oid *id_out, struct error *err)
+static bool folder_id(
+	struct folder_tree *self, struct run run, struct oid *id_out, struct error *err)
 {
 	auto_buf struct buf object = BUF_INIT(SIZE_MAX / 2);
 
-	for (size_t i = first; i < end;) {
+	for (size_t i = run.first; i < run.end;) {
 		struct folder_file *file = &self->files[i];
-		const char *name = file->path + skip;
+		const char *name = file->path + run.skip;
 		size_t len = strcspn(name, "/");
 		struct oid id;
 		if (name[len]) {
-			size_t inner_end = end_of_run(self, i, skip + len + 1);
-			if (!folder_id(self, i, inner_end, skip + len + 1, &id, err))
+			struct run inner = run_from(self, i, run.skip + len + 1);
+			if (!folder_id(self, inner, &id, err)) /* ends: one part less each time */
 				return false;
 			add_tree_line(&object, TREE_FOLDER, name, len, &id);
-			i = inner_end;
+			i = inner.end;
 			continue;
 		}
 		if (!file_id(self, file, err))
@@ -169,16 +174,15 @@ static size_t lower_bound(const struct folder_tree *self, const char *path)
 	return low;
 }
 
-/* The files below a folder ("" = root) are [*first, *end): false if there are none. */
-static bool find_run(const struct folder_tree *self, const char *folder, size_t *first, size_t *end)
+/* The files below a folder ("" = root): false if there are none. */
+static bool find_run(const struct folder_tree *self, const char *folder, struct run *run_out)
 {
 	auto_free char *prefix = folder[0] ? mem_printf("%s/", folder) : mem_dup_str("");
-	size_t len = strlen(prefix);
+	size_t len = strlen(prefix), first = lower_bound(self, prefix);
 
-	*first = lower_bound(self, prefix);
-	if (*first == self->count || strncmp(self->files[*first].path, prefix, len) != 0)
+	if (first == self->count || strncmp(self->files[first].path, prefix, len) != 0)
 		return false;
-	*end = len ? end_of_run(self, *first, len) : self->count;
+	*run_out = run_from(self, first, len);
 	return true;
 }
 
@@ -206,7 +210,7 @@ static bool check_parents(const struct folder_tree *self, const char *path, stru
 static bool folder_tree_id(struct tree *tree, struct oid *id_out, struct error *err)
 {
 	struct folder_tree *self = (struct folder_tree *)tree;
-	return folder_id(self, 0, self->count, 0, id_out, err);
+	return folder_id(self, (struct run){0, self->count, 0}, id_out, err);
 }
 
 static bool folder_tree_stat(
@@ -215,15 +219,15 @@ static bool folder_tree_stat(
 	struct folder_tree *self = (struct folder_tree *)tree;
 	struct folder_file *file = find_file(self, path);
 	struct tree_entry entry = {.type = TREE_FOLDER};
-	size_t first, end;
+	struct run run;
 
 	if (file) {
 		if (!file_id(self, file, err))
 			return false;
 		entry.type = file->type;
 		entry.id = file->id;
-	} else if (find_run(self, path, &first, &end)) {
-		if (!folder_id(self, first, end, strlen(path) + 1, &entry.id, err))
+	} else if (find_run(self, path, &run)) {
+		if (!folder_id(self, run, &entry.id, err))
 			return false;
 	} else {
 		return check_parents(self, path, err) && tree_not_found(path, err);
@@ -232,38 +236,40 @@ static bool folder_tree_stat(
 	return true;
 }
 
-static bool folder_tree_read(struct tree *tree, const char *path, const struct tree_entry *entry,
-	struct buf *out, struct oid *id_out, struct error *err)
+static bool folder_tree_read(struct tree *tree, const char *path, struct tree_entry *entry,
+	struct buf *out, struct error *err)
 {
 	struct folder_tree *self = (struct folder_tree *)tree;
 	auto_buf struct buf bytes = BUF_INIT(TREE_FILE_MAX);
 
-	(void)entry; /* the id is that of the bytes given out, should the file change meanwhile */
+	/* hashed again: the file may have changed since it was found */
 	if (!load_file(self, find_file(self, path), &bytes, err) ||
-		!hash_bytes(bytes.text, bytes.len, GIT_OBJECT_BLOB, id_out, err))
+		!hash_bytes(bytes.text, bytes.len, GIT_OBJECT_BLOB, &entry->id, err))
 		return false;
 	buf_add(out, bytes.text, bytes.len);
 	return true;
 }
 
-static bool list_one(struct folder_tree *self, size_t at, size_t skip, struct tree_entries *out,
-	size_t *next_out, struct error *err)
+/* Append the entry that begins at run->first, and take its files off the run. */
+static bool list_one(
+	struct folder_tree *self, struct run *run, struct tree_entries *out, struct error *err)
 {
-	struct folder_file *file = &self->files[at];
-	size_t len = strcspn(file->path + skip, "/");
+	struct folder_file *file = &self->files[run->first];
+	size_t len = run->skip + strcspn(file->path + run->skip, "/");
 	struct oid id;
 
-	if (file->path[skip + len]) {
-		*next_out = end_of_run(self, at, skip + len + 1);
-		if (!folder_id(self, at, *next_out, skip + len + 1, &id, err))
+	if (file->path[len]) {
+		struct run inner = run_from(self, run->first, len + 1);
+		if (!folder_id(self, inner, &id, err))
 			return false;
-		tree_entries_add(out, mem_dup(file->path, skip + len), TREE_FOLDER, &id);
+		tree_entries_add(out, mem_dup(file->path, len), TREE_FOLDER, &id);
+		run->first = inner.end;
 		return true;
 	}
-	*next_out = at + 1;
 	if (!file_id(self, file, err))
 		return false;
 	tree_entries_add(out, mem_dup_str(file->path), file->type, &file->id);
+	run->first++;
 	return true;
 }
 
@@ -271,16 +277,15 @@ static bool folder_tree_list(
 	struct tree *tree, const char *folder, struct tree_entries *out, struct error *err)
 {
 	struct folder_tree *self = (struct folder_tree *)tree;
-	size_t skip = folder[0] ? strlen(folder) + 1 : 0;
 	const struct folder_file *file = find_file(self, folder);
-	size_t at = 0, end = 0;
+	struct run run = {0};
 
 	if (file && !tree_check_type(folder, file->type, err))
 		return false;
-	if (!find_run(self, folder, &at, &end) && folder[0])
+	if (!find_run(self, folder, &run) && folder[0])
 		return check_parents(self, folder, err) && tree_not_found(folder, err);
-	while (at < end) {
-		if (!list_one(self, at, skip, out, &at, err))
+	while (run.first < run.end) {
+		if (!list_one(self, &run, out, err))
 			return false;
 	}
 	return true;

@@ -7,9 +7,9 @@ struct tree_kind {
 	bool (*id)(struct tree *tree, struct oid *id_out, struct error *err);
 	bool (*stat)(struct tree *tree, const char *path, struct tree_entry *entry_out,
 		struct error *err);
-	/** Bytes of a file that stat() called a file. */
-	bool (*read)(struct tree *tree, const char *path, const struct tree_entry *entry,
-		struct buf *out, struct oid *id_out, struct error *err);
+	/** Bytes of a file that stat() called a file; entry->id becomes that of these bytes. */
+	bool (*read)(struct tree *tree, const char *path, struct tree_entry *entry, struct buf *out,
+		struct error *err);
 	/** In any order; appends to @p out. */
 	bool (*list)(
 		struct tree *tree, const char *folder, struct tree_entries *out, struct error *err);

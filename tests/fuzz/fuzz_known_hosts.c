@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (known_hosts_parse("known_hosts", (const char *)data, size, &hosts, &err)) {
 		known_hosts_types(hosts, "git.example", 2222, &types);
 		/* either answer is fine: only crashes count here and below */
-		bool known = known_hosts_check(hosts, "git.example", 22, data, size, &err);
+		bool known = known_hosts_check(
+			hosts, &(struct host_key){"git.example", 22, data, size}, &err);
 		(void)known;
 	}
 	bool fine = ssh_key_check("key", (const char *)data, size, &err);

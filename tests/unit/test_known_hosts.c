@@ -36,9 +36,9 @@ static enum outcome check(
 	const struct known_hosts *hosts, const char *host, unsigned port, const char *key)
 {
 	unsigned char blob[1024];
-	size_t len = blob_of(key, blob);
+	const struct host_key shown = {host, port, blob, blob_of(key, blob)};
 
-	if (known_hosts_check(hosts, host, port, blob, len, &err))
+	if (known_hosts_check(hosts, &shown, &err))
 		return MATCH;
 	assert_int_equal(err.code, ERR_AUTH);
 	if (strstr(err.message, "has changed"))

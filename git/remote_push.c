@@ -74,12 +74,13 @@ static bool has_phrase(const char *text, const char *const *phrases)
 	return false;
 }
 
-/* Words of git's receive-pack, and of forges that speak like it. */
+/* Words of git's receive-pack, of JGit (Gerrit, Bitbucket) and of Azure. */
 static bool was_race(const char *status, const char *sideband)
 {
 	static const char *const moved[] = {"failed to update ref", "cannot lock ref",
 		"failed to lock", "non-fast-forward", "fetch first", "stale info",
-		"reference already exists", "incorrect old value", NULL};
+		"reference already exists", "incorrect old value", "lock error", "lock_failure",
+		"already been updated", NULL};
 	/* the same status for what no second try will change */
 	static const char *const broken[] = {
 		"permission denied", "no space left", "read-only file system", "quota", NULL};

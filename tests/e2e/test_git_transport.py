@@ -159,6 +159,18 @@ def test_push_of_an_annotated_tag_and_its_deletion(remote):
     assert git(remote.bare, "tag") == ""
 
 
+def test_large_push_arrives_whole(remote):
+    assert remote.run("fetch", "origin", "refs/heads/main")["ok"]
+    first = remote.tip()
+    blob = git(remote.mirror, "hash-object", "-w", "--stdin", input=os.urandom(6_000_000))
+    tree = git(remote.mirror, "mktree", input=f"100644 blob {blob}\tnoise\n".encode())
+    commit = git(remote.mirror, "commit-tree", "-p", first, "-m", "large", tree)
+    answer = remote.run("push", "refs/heads/main", commit, first)
+    assert answer["ok"], answer
+    assert remote.tip() == commit
+    git(remote.bare, "fsck", "--strict")
+
+
 # ---- somebody else pushes -----------------------------------------------------------------------
 
 def assert_moved(answer, name="refs/heads/main"):
@@ -594,6 +606,23 @@ def test_cancel_ends_a_silent_call_at_once(kind, ssh_remote, tmp_path):
         answer = json.loads(process.communicate(b"stop")[0])
     assert answer["code"] == "stopped", answer
     assert answer["took_ms"] < 60000
+
+
+def test_cancel_in_the_middle_of_a_pack_leaves_the_mirror_as_it_was(https_remote):
+    gitserver.commit_file(https_remote.bare, "main", "noise", os.urandom(200_000))
+    https_remote.server.cut_after = 50_000
+    long = ("--idle", 60000, "--total", 60000, "--cancel", 0)
+    process = subprocess.Popen(
+        https_remote.command("fetch", "origin", "refs/heads/main", options=long),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    while ("POST", "/infra.git/git-upload-pack") not in https_remote.server.requests:
+        assert process.poll() is None
+    answer = json.loads(process.communicate(b"stop")[0])
+    assert answer["code"] == "stopped", answer
+    assert git(https_remote.mirror, "for-each-ref") == ""
+    https_remote.server.cut_after = None
+    assert https_remote.run("fetch", "origin", "refs/heads/main")["ok"]
+    git(https_remote.mirror, "fsck", "--strict")
 
 
 def test_port_that_refuses_is_unreachable(ssh_remote):

@@ -10,6 +10,7 @@
 #include "base/ssh.h"
 #include "git/commit.h"
 #include "git/remote.h"
+#include <signal.h>
 
 #define TRIES_MAX 200 /* of one hammer blow: three writers lose often, never for ever */
 
@@ -182,6 +183,7 @@ int main(int argc, char **argv)
 	struct tool tool = {.options.cancel_fd = -1};
 	int at = 1;
 
+	(void)signal(SIGPIPE, SIG_IGN); /* as the service does; cannot fail */
 	buf_init(&tool.out, (size_t)1 << 26);
 	while (at + 1 < argc && read_option(&tool, argv[at], argv[at + 1]))
 		at += 2;

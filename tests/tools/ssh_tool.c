@@ -5,6 +5,7 @@
  */
 #include "base/fs.h"
 #include "base/ssh.h"
+#include <signal.h>
 #include <unistd.h>
 
 #define KEPT_MAX ((size_t)64 << 20)
@@ -94,6 +95,7 @@ int main(int argc, char **argv)
 {
 	struct error err;
 
+	(void)signal(SIGPIPE, SIG_IGN); /* as the service does; cannot fail */
 	if (argc < 9) {
 		fprintf(stderr, "usage: ssh_tool KEY KNOWN_HOSTS IDLE_MS TOTAL_MS HOST PORT USER "
 				"COMMAND...\n");

@@ -318,13 +318,14 @@ class Fleet:
 
 
 def our_processes(folder):
-    """Pids of the clients' programs: those with a path in our folder among their arguments."""
-    mine = os.fsencode(folder / "clients") + b"/"
+    """Pids of the clients' programs and of webhooks on their way, by their arguments."""
+    mine = (os.fsencode(folder / "clients") + b"/", b"--deliver\0" + os.fsencode(folder) + b"\0")
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and mine in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
+            if entry.name.isdigit():
+                command = (entry / "cmdline").read_bytes()
+                found += [int(entry.name)] if any(part in command for part in mine) else []
         except OSError:
             continue  # ended meanwhile, or not ours to read
     return found

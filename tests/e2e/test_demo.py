@@ -7,6 +7,7 @@ not from what the demo prints.
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -304,6 +305,18 @@ def test_it_leaves_nothing_behind(copies):
     folder, _, output = copies["plain"]
     assert list(folder.iterdir()) == [], output
     assert processes_below(folder) == []
+
+
+def test_the_commands_that_keep_proposes_exist(copies, kept):
+    lines = re.findall(rf"^  ({re.escape(str(Path(AVIARY).resolve()))} .+)$", copies["kept"][2], re.M)
+    assert [line.split()[1] for line in lines] == ["status", "history", "plan"]
+    subprocess.run(["git", "-C", str(kept / "infra"), "fetch", "-q"], check=True, timeout=60)
+    for line in lines:
+        folder = kept / "infra" if line.endswith(" plan") else kept
+        done = subprocess.run(shlex.split(line), cwd=folder, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout
+        assert done.stdout
 
 
 def test_what_keep_left_takes_another_push_and_ends_by_stop(copies, kept):

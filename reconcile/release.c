@@ -1,6 +1,23 @@
 #include "reconcile/release.h"
 #include "reconcile/release_parts.h"
 
+/* Locking memory costs more than decrypting a small file: clients share an arena for a while. */
+#define SECRETS_ARENA_MAX ((size_t)256 << 10)
+
+static struct arena *new_arena(const struct release_builder *builder)
+{
+	return arena_new(builder->keyring ? ARENA_SECRET : ARENA_PLAIN, 0);
+}
+
+static struct arena *secrets_arena(struct release_builder *builder)
+{
+	if (builder->secrets && arena_used(builder->secrets) > SECRETS_ARENA_MAX)
+		arena_free(STEAL(builder->secrets));
+	if (!builder->secrets)
+		builder->secrets = new_arena(builder);
+	return builder->secrets;
+}
+
 bool release_builder_new(const struct fleet *fleet, struct tree *tree,
 	const struct keyring *keyring, struct release_builder **builder_out, struct error *err)
 {
@@ -10,7 +27,9 @@ bool release_builder_new(const struct fleet *fleet, struct tree *tree,
 	builder->keyring = keyring;
 	builder->pinned_images = fleet->policy->pinned_images;
 	builder->arena = arena_new(ARENA_PLAIN, 0);
-	if (!release_secrets_load(builder, fleet->policy->secrets_shared, &builder->shared, err))
+	builder->shared_arena = new_arena(builder);
+	if (!release_secrets_load(builder, fleet->policy->secrets_shared, builder->shared_arena,
+		    &builder->shared, err))
 		return false;
 	*builder_out = STEAL(builder);
 	return true;
@@ -34,7 +53,8 @@ void release_builder_free(struct release_builder *builder)
 		free(builder->facts[i]);
 	}
 	free(builder->facts);
-	release_secrets_clear(&builder->shared);
+	arena_free(builder->shared_arena);
+	arena_free(builder->secrets);
 	arena_free(builder->arena);
 	free(builder);
 }
@@ -147,11 +167,12 @@ bool release_build(struct release_builder *builder, const struct client *client,
 	struct arena *arena = arena_new(want_content ? ARENA_SECRET : ARENA_PLAIN, 0);
 	auto_release struct release *release = arena_alloc(arena, sizeof(*release));
 	auto_arena struct arena *scratch = arena_new(ARENA_PLAIN, 0);
-	struct release_secrets own = {0};
+	const struct node *own = NULL;
 	struct error err;
 
 	release->arena = arena;
-	if (!release_secrets_load(builder, client->secrets_file, &own, &err)) {
+	if (!release_secrets_load(
+		    builder, client->secrets_file, secrets_arena(builder), &own, &err)) {
 		problems_add_error(problems, &err);
 		return false;
 	}
@@ -161,14 +182,13 @@ bool release_build(struct release_builder *builder, const struct client *client,
 		.key = key,
 		.release = release,
 		.want_content = want_content,
-		.context = make_context(scratch, client,
-			release_secrets_merge(scratch, builder->shared.node, own.node)),
+		.context = make_context(
+			scratch, client, release_secrets_merge(scratch, builder->shared, own)),
 	};
-	bool good = fill(&trace, problems);
-	release_secrets_clear(&own);
-	if (good)
-		*release_out = STEAL(release);
-	return good;
+	if (!fill(&trace, problems))
+		return false;
+	*release_out = STEAL(release);
+	return true;
 }
 
 void release_free(struct release *release)

@@ -12,12 +12,6 @@ struct release_source {
 	bool missing;
 };
 
-/** Decrypted values of one file, or of client over shared, as leaves that know their names. */
-struct release_secrets {
-	struct arena *arena;     /* ARENA_SECRET */
-	const struct node *node; /* map of leaves; NULL: no file */
-};
-
 /** What the rendered compose files of a release say; cached by their text. */
 struct compose_service {
 	const char *name;
@@ -41,7 +35,10 @@ struct release_builder {
 	struct strmap compose;         /* digest of text -> struct compose_facts */
 	struct compose_facts **facts;  /* owned, for their problems */
 	size_t fact_count, fact_capacity;
-	struct release_secrets shared;
+	struct arena *shared_arena; /* ARENA_SECRET */
+	const struct node *shared;  /* NULL: no file */
+	struct arena
+		*secrets; /* ARENA_SECRET of the last clients' values, renewed when it is large */
 	bool pinned_images;
 };
 
@@ -55,10 +52,10 @@ bool release_is_defined(struct release_builder *builder, const char *name);
 /* ---- secrets ---- */
 /** Leaf of a secret? Then its dotted name, else NULL. */
 const char *release_secret_name(const struct node *node);
-/** Load one SOPS file; a missing one leaves node NULL. */
+/** Load one SOPS file as leaves that know their names, owned by @p arena; a missing file leaves
+ * *node_out as it is. */
 MUST_USE bool release_secrets_load(struct release_builder *builder, const char *path,
-	struct release_secrets *secrets_out, struct error *err);
-void release_secrets_clear(struct release_secrets *secrets);
+	struct arena *arena, const struct node **node_out, struct error *err);
 /** Client's values over the shared ones; either may be NULL. */
 const struct node *release_secrets_merge(
 	struct arena *arena, const struct node *shared, const struct node *client);

@@ -70,12 +70,6 @@ static const struct node *wrap(
 	return &leaf->node;
 }
 
-void release_secrets_clear(struct release_secrets *secrets)
-{
-	arena_free(secrets->arena);
-	*secrets = (struct release_secrets){0};
-}
-
 static bool read_values(struct release_builder *builder, const char *path, const struct buf *text,
 	struct arena *arena, const struct node **node_out, struct error *err)
 {
@@ -85,24 +79,21 @@ static bool read_values(struct release_builder *builder, const char *path, const
 	return sops_peek_yaml(path, text->text, text->len, arena, node_out, err);
 }
 
-bool release_secrets_load(struct release_builder *builder, const char *path,
-	struct release_secrets *secrets_out, struct error *err)
+bool release_secrets_load(struct release_builder *builder, const char *path, struct arena *arena,
+	const struct node **node_out, struct error *err)
 {
 	auto_buf struct buf text = BUF_INIT_SECRET(TREE_FILE_MAX);
 	const struct node *node = NULL;
 
 	if (!tree_read(builder->tree, path, &text, NULL, err))
 		return err->code == ERR_NOT_FOUND; /* optional until something uses it */
-	auto_arena struct arena *arena =
-		arena_new(builder->keyring ? ARENA_SECRET : ARENA_PLAIN, 0);
 	if (!read_values(builder, path, &text, arena, &node, err))
 		return error_at(err, path, 0);
 	if (node->kind != NODE_MAP && node->kind != NODE_NULL) {
 		error_set(err, ERR_INVALID, "a file of secrets must be a map");
 		return error_at(err, path, 0);
 	}
-	secrets_out->node = node->kind == NODE_MAP ? wrap(arena, node, "", 0) : NULL;
-	secrets_out->arena = STEAL(arena);
+	*node_out = node->kind == NODE_MAP ? wrap(arena, node, "", 0) : NULL;
 	return true;
 }
 

@@ -75,8 +75,10 @@ static void add_secrets(struct bench *bench, const char *path, const char *plain
 static void add_client_secrets(struct bench *bench, int client, int turn)
 {
 	auto_free char *path = mem_printf("secrets/clients/client-%d.sops.yaml", client);
+	/* begin differently, as generated passwords do */
+	uint32_t random = (uint32_t)client * 2654435761u + 7;
 	auto_free char *text = mem_printf(
-		"admin: admin-secret-%d-%d\ndb: database-secret-%d\n", client, turn, client);
+		"admin: %08x-admin-%d\ndb: %08x-database\n", random, turn, random ^ 0x5bd1e995u);
 	add_secrets(bench, path, text);
 }
 

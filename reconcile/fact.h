@@ -49,6 +49,8 @@ struct fact *fact_refused(const struct status *status, const char *commit, const
 /** hold(<client>): ended. */
 struct fact *fact_hold_ended(
 	const struct client_record *record, const char *reason, int64_t wall_s);
+/** drift(<client>): what the host says it runs is taken into the record. */
+struct fact *fact_drift(const struct client_record *record);
 /** leader(<instance>): epoch N. */
 struct fact *fact_leader(const char *instance, int64_t epoch, int64_t wall_s);
 /** key(<id>): digest key made. */

@@ -9,6 +9,7 @@
 #include "reconcile/fact.h"
 #include "reconcile/inbox.h"
 #include "reconcile/plan.h"
+#include "reconcile/truth.h"
 
 struct git_options {
 	const char *state_dir;
@@ -37,6 +38,7 @@ struct look_result {
 	struct plan
 		*resume_plan; /* the plan of its commit; may be NULL if it does not load any more */
 	char resume_author[120];
+	struct truth *truth; /* with accept_history: what the hosts run; else NULL */
 };
 void look_result_free(struct look_result *result);
 

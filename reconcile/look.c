@@ -13,6 +13,7 @@ void look_result_free(struct look_result *result)
 	status_free(result->status);
 	plan_free(result->plan);
 	plan_free(result->resume_plan);
+	truth_free(result->truth);
 	strlist_clear(&result->refusals);
 	if (result->resume)
 		rollout_record_clear(result->resume);
@@ -243,6 +244,23 @@ static bool look_at_running(struct looker *looker, struct look_result *result, s
 	       plan_commit(looker, &commit, result->status, &result->resume_plan, &refusals, err);
 }
 
+/* The branch lost its history: what the hosts say counts from now on. */
+static bool ask_hosts(struct looker *looker, struct look_result *result, struct error *err)
+{
+	auto_tree struct tree *tree = NULL;
+	auto_fleet struct fleet *fleet = NULL;
+	auto_problems struct problems problems = {0};
+	if (!tree_open_commit(looker->repo, &result->head, &tree, err))
+		return false;
+	if (!fleet_load(tree, &result->head, &fleet, &problems))
+		return problems_to_error(&problems, err);
+	if (!truth_ask(fleet, result->status, &result->truth, err))
+		return false;
+	for (size_t i = 0; i < result->truth->count; i++)
+		status_put_client(result->status, &result->truth->records[i]);
+	return true;
+}
+
 static bool look_at_head(struct looker *looker, struct look_result *result, struct error *err)
 {
 	result->waits = why_wait(result->status, result->head.hex);
@@ -270,6 +288,8 @@ bool look(struct looker *looker, const struct look_request *request,
 			result->author, sizeof(result->author), err))
 		return false;
 	result->reached = true;
+	if (accept && !ask_hosts(looker, result, err))
+		return false;
 	result->nothing_new = looker->looked && !request->force && !request->resume &&
 			      oid_equal(&looker->head, &result->head) &&
 			      oid_equal(&looker->tip, &result->status->tip);

@@ -42,10 +42,12 @@ static void stop_leading(struct loop *loop, const struct status *status)
 }
 
 /* A new state folder, or the one that led last, leads from now on (design.md section 6). */
-static void lead(struct loop *loop)
+static void lead(struct loop *loop, const struct look_result *result)
 {
 	loop->leads = true;
 	loop->epoch = loop->status->epoch + 1;
+	if (result->truth && result->truth->epoch >= loop->epoch)
+		loop->epoch = result->truth->epoch + 1;
 	loop->status->epoch = loop->epoch;
 	(void)snprintf(loop->status->leader, sizeof(loop->status->leader), "%s", loop->instance);
 	loop_record(loop, fact_leader(loop->instance, loop->epoch, clock_wall_s()), false);
@@ -199,7 +201,7 @@ static void consider_newer(struct loop *loop, struct look_result *result)
 static bool has_work(const struct look_result *result)
 {
 	const struct plan *plan = result->plan;
-	return result->resume || result->refusals.count ||
+	return result->resume || result->truth || result->refusals.count ||
 	       (plan && (plan->verdict == PLAN_ALLOWED || plan->fleet_changed ||
 				plan->ends_hold.count));
 }
@@ -209,7 +211,9 @@ static void consider(struct loop *loop, struct look_result *result)
 	status_free(loop->status);
 	loop->status = STEAL(result->status);
 	if (!loop->leads && (!loop->options.once || has_work(result)))
-		lead(loop);
+		lead(loop, result);
+	for (size_t i = 0; result->truth && !result->resume && i < result->truth->count; i++)
+		loop_record(loop, fact_drift(&result->truth->records[i]), false);
 	if (result->resume)
 		resume_rollout(loop, result);
 	else if (result->refusals.count)

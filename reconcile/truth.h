@@ -1,0 +1,24 @@
+/* reconcile/truth.h - what the hosts say they run, for a status branch that lost its history
+ *
+ * Only `aviary apply --accept-history` comes here (design.md section 6).
+ */
+#pragma once
+#include "reconcile/fleet.h"
+#include "reconcile/status.h"
+
+struct truth {
+	int64_t epoch;                 /* highest that any host has seen, 0 none */
+	struct client_record *records; /* of hosts that run something else than the branch says */
+	size_t count;
+};
+void truth_free(struct truth *truth);
+DEFINE_CLEANUP(struct truth, truth_free)
+#define auto_truth CLEANUP(truth_free_at)
+
+/**
+ * Ask the host of every client of a fleet.
+ * @param status  what the branch says; borrowed for the call
+ * @return false: a host could not be asked, named in @p err; nothing may be concluded without it
+ */
+MUST_USE bool truth_ask(const struct fleet *fleet, const struct status *status,
+	struct truth **truth_out, struct error *err);

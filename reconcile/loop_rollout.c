@@ -121,6 +121,7 @@ void loop_begin(struct loop *loop, struct rollout *rollout, struct plan *plan, c
 	log_info(rollout->resumed ? "rollout goes on" : "rollout starts",
 		LOG_STR("rollout", rollout->record.id), LOG_STR("commit", rollout->record.commit),
 		LOG_INT("clients", rollout->client_count));
+	workers_prune_output(loop->workers);
 	loop_feed(loop, (struct rollout_event){.kind = EVENT_START});
 }
 

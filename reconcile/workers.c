@@ -1,16 +1,11 @@
 #include "reconcile/workers.h"
-#include "base/fs.h"
 #include "base/log.h"
+#include "reconcile/output.h"
 #include "reconcile/secrets/secret.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#define LOG_MAX                                                                                    \
-	((size_t)1 << 20) /* of one client in one rollout; the rest is dropped with a note */
-#define LOG_TAIL_MAX 200  /* of the output that an error message repeats */
 
 struct entry {
 	struct entry *next;
@@ -52,93 +47,6 @@ void work_free(struct work *work)
 static void free_work(void *data)
 {
 	work_free(data);
-}
-
-/* ---- output of activations --------------------------------------------------------------------
- */
-
-struct output {
-	struct secret_stream *masked;
-	int fd; /* of the log file; -1 if it could not be opened, which is logged */
-	size_t written;
-	struct buf tail; /* last bytes, for the error message */
-};
-
-static void keep_tail(struct output *output, const char *bytes, size_t len)
-{
-	auto_buf struct buf joined = BUF_INIT(SIZE_MAX / 2);
-	buf_add(&joined, output->tail.text, output->tail.len);
-	buf_add(&joined, bytes, len);
-	size_t cut = joined.len > LOG_TAIL_MAX ? joined.len - LOG_TAIL_MAX : 0;
-	buf_clear(&output->tail);
-	buf_add(&output->tail, joined.text + cut, joined.len - cut);
-}
-
-static void write_output(void *data, const char *bytes, size_t len)
-{
-	static const char note[] = "\n[output over 1 MiB was dropped]\n";
-	struct output *output = data;
-	keep_tail(output, bytes, len);
-	if (output->fd < 0 || output->written > LOG_MAX)
-		return;
-	bool last = output->written + len > LOG_MAX;
-	size_t room = last ? LOG_MAX - output->written : len;
-	output->written += len;
-	if (write(output->fd, bytes, room) < 0 ||
-		(last && write(output->fd, note, sizeof(note) - 1) < 0)) {
-		log_warn("output of activate could not be written", LOG_INT("errno", errno));
-		close(output->fd);
-		output->fd = -1;
-	}
-}
-
-static void feed_output(void *data, const char *bytes, size_t len)
-{
-	struct output *output = data;
-	secret_stream_add(output->masked, bytes, len);
-}
-
-static int open_log(const struct workers *workers, const struct work *work)
-{
-	struct error err;
-	auto_free char *folder = mem_printf("%s/%s", workers->log_dir, work->rollout);
-	auto_free char *path = mem_printf("%s/%s.log", folder, work->client);
-	if (!fs_make_folders(folder, 0700, &err)) {
-		log_warn("output of activate is not kept", LOG_ERROR_FIELD(&err));
-		return -1;
-	}
-	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		log_warn("output of activate is not kept", LOG_STR("file", path),
-			LOG_INT("errno", errno));
-	return fd;
-}
-
-static void output_begin(
-	struct output *output, const struct workers *workers, const struct work *work)
-{
-	*output = (struct output){.fd = open_log(workers, work), .tail = BUF_INIT(LOG_TAIL_MAX)};
-	output->masked = secret_stream_new(write_output, output);
-}
-
-/* The last line of the output tells more than an exit status. */
-static void output_end(struct output *output, bool ok, struct error *err)
-{
-	secret_stream_end(output->masked);
-	while (output->tail.len && strchr(" \r\n", output->tail.text[output->tail.len - 1]))
-		buf_truncate(&output->tail, output->tail.len - 1);
-	const char *line = strrchr(output->tail.text, '\n');
-	line = line ? line + 1 : output->tail.text;
-	if (!ok && *line) {
-		auto_buf struct buf clean = BUF_INIT(4 * LOG_TAIL_MAX);
-		size_t used = strlen(err->message);
-		buf_add_clean(&clean, line, strlen(line));
-		(void)snprintf(
-			err->message + used, sizeof(err->message) - used, ": %s", clean.text);
-	}
-	buf_clear(&output->tail);
-	if (output->fd >= 0)
-		close(output->fd);
 }
 
 /* ---- activate ----------------------------------------------------------------------------------
@@ -219,9 +127,9 @@ static bool activate(struct workers *workers, struct work *work, struct error *e
 		.action = plan_action_name(work->action),
 		.epoch = work->epoch,
 	};
-	output_begin(&output, workers, work);
+	output_begin(&output, workers->log_dir, work->rollout, work->client);
 	run.cancel_fd = workers->cancel_fd;
-	run.output = feed_output;
+	run.output = output_add;
 	run.output_data = &output;
 	bool ok = target->driver->activate(&target->host, &release, &run, err);
 	output_end(&output, ok, err);
@@ -380,6 +288,11 @@ void workers_add(struct workers *workers, struct work *work)
 	workers->last = entry;
 	pthread_cond_signal(&workers->filled);
 	pthread_mutex_unlock(&workers->lock);
+}
+
+void workers_prune_output(const struct workers *workers)
+{
+	output_prune(workers->log_dir, STATUS_ROLLOUTS_MAX);
 }
 
 bool workers_new(

@@ -50,5 +50,8 @@ void workers_free(struct workers *workers);
 DEFINE_CLEANUP(struct workers, workers_free)
 #define auto_workers CLEANUP(workers_free_at)
 
+/** Delete what activations of all but the newest 500 rollouts printed. */
+void workers_prune_output(const struct workers *workers);
+
 /** Takes the work over. */
 void workers_add(struct workers *workers, struct work *work);

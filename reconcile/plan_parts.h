@@ -22,7 +22,9 @@ struct plan_side {
 	char why[1024];
 	struct oid fleet_id;  /* of fleet.yaml */
 	struct oid shared_id; /* of the shared secrets; empty: none */
+	bool secrets_listed;  /* secret_ids holds all of secrets/ */
 	struct tree_entries secrets;
+	struct arena *arena;      /* ids that were asked for one by one */
 	struct strmap secret_ids; /* path -> struct tree_entry of secrets/ */
 };
 

@@ -6,6 +6,7 @@ void plan_side_clear(struct plan_side *side)
 	release_builder_free(side->plain);
 	strmap_clear(&side->secret_ids);
 	tree_entries_clear(&side->secrets);
+	arena_free(side->arena);
 	fleet_free(side->fleet);
 	if (!side->tree_borrowed)
 		tree_free(side->tree);
@@ -31,9 +32,10 @@ static void list_secrets(struct plan_side *side)
 	struct error err;
 	side->fleet_id = id_of(side->tree, POLICY_FILE);
 	side->shared_id = id_of(side->tree, side->fleet->policy->secrets_shared);
-	if (!tree_list_deep(side->tree, "secrets", &side->secrets, &err))
-		tree_entries_clear(&side->secrets); /* each is asked for by itself then */
-	for (size_t i = 0; i < side->secrets.count; i++)
+	side->arena = arena_new(ARENA_PLAIN, 0);
+	side->secrets_listed = tree_list_deep(side->tree, "secrets", &side->secrets, &err) ||
+			       err.code == ERR_NOT_FOUND;
+	for (size_t i = 0; side->secrets_listed && i < side->secrets.count; i++)
 		strmap_set(&side->secret_ids, side->secrets.items[i].path, &side->secrets.items[i]);
 }
 
@@ -41,11 +43,11 @@ const struct oid *plan_side_secret(struct plan_side *side, const char *path)
 {
 	static const struct oid none = {{0}};
 	struct tree_entry *entry = strmap_get(&side->secret_ids, path);
-	if (entry || !strncmp(path, "secrets/", 8))
+	if (entry || (side->secrets_listed && !strncmp(path, "secrets/", 8)))
 		return entry ? &entry->id : &none;
-	entry = arena_alloc(side->fleet->arena, sizeof(*entry));
+	entry = arena_alloc(side->arena, sizeof(*entry));
 	entry->id = id_of(side->tree, path);
-	strmap_set(&side->secret_ids, path, entry);
+	strmap_set(&side->secret_ids, arena_str(side->arena, path), entry);
 	return &entry->id;
 }
 

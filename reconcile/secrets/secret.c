@@ -6,6 +6,9 @@
  *                     [---------)
  *   masked    ....********....           their union, one mask for each
  *
+ * A second table is keyed by whole spellings, so that many values with one start (URLs, common
+ * prefixes) do not make adding the next one slow.
+ *
  * A stream holds back from the first place at which a spelling could start and go on in the next
  * bytes. What was already masked but may be the start of another one is kept as `covered`.
  */
@@ -24,7 +27,8 @@
 struct pattern {
 	const char *text; /* in the arena */
 	size_t len;
-	uint32_t next; /* in the chain, index + 1 */
+	uint32_t next;       /* in the chain of its start, index + 1 */
+	uint32_t next_whole; /* in the chain of its whole text, index + 1 */
 };
 
 static struct {
@@ -32,10 +36,12 @@ static struct {
 	struct arena *arena;
 	struct pattern *patterns;
 	size_t count, capacity;
-	uint32_t *table; /* 1 << bits heads of chains, index + 1 */
+	uint32_t *table; /* by start: 1 << bits heads of chains, index + 1 */
+	uint32_t *whole; /* by whole text, the same size */
 	unsigned bits;
 	size_t longest;
-	uint64_t key;                      /* random and odd */
+	uint64_t key; /* random and odd */
+	unsigned char whole_key[crypto_shorthash_KEYBYTES];
 	uint8_t prefixes[PREFIX_BITS / 8]; /* which starts of 1 to 5 bytes exist */
 	bool full; /* no place for more values: mask everything rather than leak */
 } registry = {.lock = PTHREAD_RWLOCK_INITIALIZER};
@@ -79,18 +85,31 @@ static size_t prefix_bit(const char *text, size_t len)
 	return (size_t)(hash_start(text, len) >> 48) % PREFIX_BITS;
 }
 
+static uint32_t *whole_chain_of(const char *text, size_t len)
+{
+	uint64_t hash;
+	(void)crypto_shorthash((unsigned char *)&hash, (const unsigned char *)text, len,
+		registry.whole_key); /* always 0 */
+	return &registry.whole[hash >> (64 - registry.bits)];
+}
+
 static void link_pattern(size_t index)
 {
-	uint32_t *head = chain_of(registry.patterns[index].text);
-	registry.patterns[index].next = *head;
-	*head = (uint32_t)index + 1;
+	struct pattern *pattern = &registry.patterns[index];
+	uint32_t *head = chain_of(pattern->text);
+	uint32_t *whole_head = whole_chain_of(pattern->text, pattern->len);
+	pattern->next = *head;
+	pattern->next_whole = *whole_head;
+	*head = *whole_head = (uint32_t)index + 1;
 }
 
 static void grow_table(void)
 {
 	registry.bits = registry.bits ? registry.bits + 1 : 10;
 	free(registry.table);
+	free(registry.whole);
 	registry.table = mem_zero((size_t)1 << registry.bits, sizeof(*registry.table));
+	registry.whole = mem_zero((size_t)1 << registry.bits, sizeof(*registry.whole));
 	for (size_t i = 0; i < registry.count; i++)
 		link_pattern(i);
 }
@@ -99,7 +118,7 @@ static bool is_known(const char *text, size_t len)
 {
 	if (!registry.count)
 		return false;
-	for (uint32_t i = *chain_of(text); i; i = registry.patterns[i - 1].next) {
+	for (uint32_t i = *whole_chain_of(text, len); i; i = registry.patterns[i - 1].next_whole) {
 		const struct pattern *pattern = &registry.patterns[i - 1];
 		if (pattern->len == len && memcmp(pattern->text, text, len) == 0)
 			return true;
@@ -112,6 +131,7 @@ static void start_registry(void)
 	registry.arena = arena_new(ARENA_SECRET, MEMORY_MAX);
 	randombytes_buf(&registry.key, sizeof(registry.key));
 	registry.key |= 1;
+	randombytes_buf(registry.whole_key, sizeof(registry.whole_key));
 	grow_table();
 }
 
@@ -186,9 +206,10 @@ void secret_mask_clear(void)
 	arena_free(registry.arena);
 	free(registry.patterns);
 	free(registry.table);
+	free(registry.whole);
 	registry.arena = NULL;
 	registry.patterns = NULL;
-	registry.table = NULL;
+	registry.table = registry.whole = NULL;
 	registry.count = registry.capacity = registry.longest = 0;
 	registry.bits = 0;
 	registry.full = false;

@@ -22,6 +22,12 @@ enum age_failure {
 	AGE_PAYLOAD
 };
 
+/** Asks a person for a passphrase. @p source names what it is for. */
+struct age_ask {
+	bool (*ask)(void *data, const char *source, struct buf *passphrase_out, struct error *err);
+	void *data;
+};
+
 struct age_identity {
 	uint8_t secret[AGE_KEY_SIZE];
 	uint8_t recipient[AGE_KEY_SIZE]; /* public key of secret */

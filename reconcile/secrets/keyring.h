@@ -4,6 +4,7 @@
 #include "base/error.h"
 
 struct age_identities;
+struct age_ask;
 struct keyring;
 
 /**
@@ -14,6 +15,18 @@ struct keyring;
  */
 MUST_USE bool keyring_load(
 	const char *age_key_file, struct keyring **keyring_out, struct error *err);
+/** Where the command takes identities from; the service uses keyring_load(). */
+struct keyring_sources {
+	const char *age_key_file;  /* NULL: none */
+	bool personal;             /* the user's own: SOPS_AGE_SSH_PRIVATE_KEY_FILE,
+				    * $XDG_CONFIG_HOME/sops/age/keys.txt or ~/.config/...,
+				    * ~/.ssh/id_ed25519 and id_rsa, where they exist */
+	const struct age_ask *ask; /* for passphrases, see age.h; NULL: such keys are refused */
+};
+/** As keyring_load(), from these sources, SOPS_AGE_KEY_FILE and SOPS_AGE_KEY. A broken key in one
+ *  of the user's default places is passed over, its reason goes to @p notes (may be NULL). */
+MUST_USE bool keyring_load_sources(const struct keyring_sources *sources,
+	struct keyring **keyring_out, struct strlist *notes, struct error *err);
 /** A keyring of one key file's text in memory; @p source names it in messages. */
 MUST_USE bool keyring_read(const char *source, const char *text, size_t len,
 	struct keyring **keyring_out, struct error *err);
@@ -27,7 +40,7 @@ DEFINE_CLEANUP(struct keyring, keyring_free)
 #define auto_keyring CLEANUP(keyring_free_at)
 /** How many identities can open something here. */
 size_t keyring_count(const struct keyring *keyring);
-/** Public recipients (age1...) of the identities, for encrypting to oneself. */
+/** Public recipients (age1..., ssh-...) of the identities, for encrypting to oneself. */
 void keyring_recipients(const struct keyring *keyring, struct strlist *out);
 /** For sops.c: the identities themselves. */
 const struct age_identities *keyring_identities(const struct keyring *keyring);

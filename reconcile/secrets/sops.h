@@ -16,8 +16,14 @@ enum sops_failure {
 	SOPS_NO_KEY, /* no identity opens it */
 	SOPS_VALUE,  /* a value does not decrypt; path and line in the error */
 	SOPS_MAC,
-	SOPS_UNSUPPORTED /* encrypted only to kinds of keys that are not supported */
+	SOPS_UNSUPPORTED, /* encrypted only to kinds of keys that are not supported */
+	SOPS_ENCRYPTED    /* has a `sops` entry where a plain file is wanted */
 };
+
+/** Exit status of the command, as sops has it: 25 value, 51 MAC, 128 no key or one that is not
+ *  supported, 203 already encrypted; 1 for all else. */
+int sops_failure_exit(enum sops_failure failure);
+#define SOPS_EXIT_UNCHANGED 200
 
 /** Name of a class for logs and tests: "no-key", "mac-mismatch", ... */
 const char *sops_failure_name(enum sops_failure failure);

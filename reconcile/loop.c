@@ -63,6 +63,7 @@ static void publish(struct loop *loop)
 		memcpy(snapshot->commit_author, seen->author, sizeof(seen->author));
 	}
 	snapshot->status = status_copy(loop->status);
+	strlist_copy(&snapshot->vanished, &loop->vanished);
 	snapshot->published_s = clock_wall_s();
 	snapshot->idle = is_idle(loop);
 	snapshot->looks = loop->looks;
@@ -258,6 +259,7 @@ void loop_free(struct loop *loop)
 	rollout_free(loop->rollout);
 	plan_free(loop->plan);
 	look_result_free(loop->seen);
+	strlist_clear(&loop->vanished);
 	status_free(loop->status);
 	inbox_free(loop->inbox);
 	free(loop);

@@ -181,6 +181,23 @@ static void resume_rollout(struct loop *loop, struct look_result *result)
 	loop_begin(loop, rollout, plan, result->resume_author);
 }
 
+/* Reported, never destroyed: said once, and shown until the client is back. */
+static void note_vanished(struct loop *loop, const struct plan *plan)
+{
+	struct strlist now = STRLIST_INIT;
+	for (size_t i = 0; i < plan->entry_count; i++) {
+		const struct plan_entry *entry = &plan->entries[i];
+		if (entry->action != PLAN_VANISHED)
+			continue;
+		strlist_add(&now, entry->client);
+		if (!strlist_has(&loop->vanished, entry->client))
+			log_warn("client vanished from the inventory: nothing is destroyed",
+				LOG_STR("client", entry->client), LOG_STR("commit", plan->target));
+	}
+	strlist_clear(&loop->vanished);
+	loop->vanished = now;
+}
+
 /* A look that came while a rollout runs. */
 static void consider_newer(struct loop *loop, struct look_result *result)
 {
@@ -250,6 +267,8 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	message->data = NULL;
 	remember_seen(loop, result);
 	plan_next_look(loop);
+	if (result->plan)
+		note_vanished(loop, result->plan);
 	if (loop->decide_again || !result->status || !check_leader(loop, result->status))
 		return;
 	if (loop->rollout) {

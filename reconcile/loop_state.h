@@ -50,7 +50,8 @@ struct loop {
 	bool decide_again; /* somebody else changed our records */
 	bool stopping;
 	int64_t stop_until_ms;
-	bool changed; /* something that a snapshot shows */
+	bool changed;            /* something that a snapshot shows */
+	struct strlist vanished; /* recorded clients that the newest plan did not find */
 	char problem[1400];
 	char not_ready[1400];
 	struct loop_outcome outcome;

@@ -15,6 +15,7 @@ void snapshot_unref(struct snapshot *snapshot)
 	if (!snapshot || __atomic_sub_fetch(&snapshot->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	status_free(snapshot->status);
+	strlist_clear(&snapshot->vanished);
 	if (snapshot->rollout)
 		rollout_record_clear(snapshot->rollout);
 	free(snapshot->rollout);

@@ -28,6 +28,7 @@ struct snapshot {
 	char commit_author[120];
 	int64_t published_s;
 	struct status *status;           /* shared records; never changed */
+	struct strlist vanished;         /* recorded, but not in the inventory any more */
 	struct rollout_record *rollout;  /* the running one as the machine has it, or NULL */
 	struct snapshot_member *members; /* of it, one per client in order */
 	size_t member_count;

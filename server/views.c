@@ -79,6 +79,14 @@ static void add_held(const struct snapshot *snapshot, struct buf *out)
 	buf_add_char(out, ']');
 }
 
+static void add_vanished(const struct snapshot *snapshot, struct buf *out)
+{
+	buf_add_char(out, '[');
+	for (size_t i = 0; i < snapshot->vanished.count; i++) /* names need no escaping */
+		buf_addf(out, "%s\"%s\"", i ? "," : "", snapshot->vanished.items[i]);
+	buf_add_char(out, ']');
+}
+
 static void add_leader(const struct snapshot *snapshot, struct buf *out)
 {
 	struct emitter emitter;
@@ -125,6 +133,8 @@ void view_status(const struct snapshot *snapshot, struct buf *out)
 		buf_add_str(out, "null");
 	add_key(out, "held");
 	add_held(snapshot, out);
+	add_key(out, "vanished");
+	add_vanished(snapshot, out);
 	add_key(out, "clients");
 	add_client_list(snapshot, out);
 	buf_add_char(out, '}');

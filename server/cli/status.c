@@ -122,12 +122,21 @@ static void print_held(const cJSON *status)
 		printf("Held    %s: %s\n", text_of(held, "client"), text_of(held, "reason"));
 }
 
+static void print_vanished(const cJSON *status)
+{
+	const cJSON *client;
+	cJSON_ArrayForEach(client, cJSON_GetObjectItemCaseSensitive(status, "vanished"))
+		printf("Vanished %s: not in the inventory any more; nothing is destroyed\n",
+			cJSON_GetStringValue(client));
+}
+
 static void print_status(const cJSON *status)
 {
 	const cJSON *leader = cJSON_GetObjectItemCaseSensitive(status, "leader");
 	const cJSON *epoch = cJSON_GetObjectItemCaseSensitive(leader, "epoch");
 	print_rollout(status, cJSON_GetObjectItemCaseSensitive(status, "rollout"));
 	print_held(status);
+	print_vanished(status);
 	if (*text_of(status, "problem"))
 		printf("Trouble %s\n", text_of(status, "problem"));
 	if (*text_of(leader, "instance"))

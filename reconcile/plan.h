@@ -14,7 +14,7 @@ struct plan_entry {
 	char *client;
 	char *host;
 	char *root;
-	size_t stage;
+	size_t stage; /* index in plan->stages; SIZE_MAX: vanished */
 	char *stage_name;
 	enum plan_action action;
 	bool unproved;            /* the client runs `to` already, but it is not its known good */

@@ -203,7 +203,8 @@ static void check_max_changed(struct plan_work *work)
 	}
 	if (recorded && touched * 100 > (size_t)work->max_changed * recorded)
 		strlist_addf(&plan->refusals,
-			"%zu of %zu recorded clients would change or vanish: policy.max_changed is %d%%",
+			"%zu of %zu recorded clients would change or vanish: "
+			"policy.max_changed is %d%%",
 			touched, recorded, work->max_changed);
 }
 

@@ -362,9 +362,10 @@ void plan_check_renamed(struct plan_work *work)
 			if (!taken)
 				continue;
 			const struct node *place = node_get(client->host->vars, "client_name");
-			auto_free char *fix = mem_printf(
-				"set client_name back to '%s', or give the new client a host and a driver root of its own",
-				record->client);
+			auto_free char *fix =
+				mem_printf("set client_name back to '%s', or give the new client a "
+					   "host and a driver root of its own",
+					record->client);
 			problems_add(work->problems, place->file, place->line, fix,
 				"new client '%s' takes %s from client '%s': renamed?", client->name,
 				taken, record->client);

@@ -175,7 +175,8 @@ void plan_to_text(const struct plan *plan, struct buf *out)
 		bool last = i + 1 == plan->entry_count || entries[i + 1].stage != entries[i].stage;
 		if (entries[i].action == PLAN_VANISHED) {
 			buf_addf(out,
-				"%-*s  %-*s  not in the inventory any more: reported, nothing is destroyed\n",
+				"%-*s  %-*s  not in the inventory any more: reported, "
+				"nothing is destroyed\n",
 				wider(widths.stage, "vanished"), "vanished", widths.client,
 				entries[i].client);
 			continue;

@@ -174,7 +174,7 @@ static void take_vanished(struct plan_work *work, struct plan_change *change)
 	entry->host = mem_dup_str(client->host->name);
 	entry->root = mem_dup_str(client->root);
 	entry->stage_name = mem_dup_str(change->stage);
-	entry->stage = stage_by_name(work->plan, change->stage);
+	entry->stage = SIZE_MAX; /* behind all stages */
 	entry->action = PLAN_VANISHED;
 	memcpy(entry->from.commit, work->base->commit.hex, sizeof(entry->from.commit));
 	plan_entry_take(entry, &change->reasons, STEAL(change->summary));

@@ -172,7 +172,8 @@ static bool find_partial(struct release_builder *builder, const char *name, cons
 	if (!source) {
 		error_set(err, ERR_INVALID, "there is no partial '%s'", name);
 		return error_hint(err,
-			"it is looked for beside this file, in templates/ and at the root of the repository, also with .mustache");
+			"it is looked for beside this file, in templates/ and at the root "
+			"of the repository, also with .mustache");
 	}
 	strmap_set(&builder->partials, arena_str(builder->arena, key), (void *)(uintptr_t)source);
 	*source_out = source;

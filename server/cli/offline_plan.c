@@ -93,8 +93,8 @@ static int print_invalid(const struct plan_request *request, struct problems *pr
 			*from ? "\"" : "");
 		buf_addf(&out, "\"to\": %s%s%s, ", *to ? "\"" : "", *to ? to : "null",
 			*to ? "\"" : "");
-		buf_add_str(&out,
-			"\"plan\": null, \"verdict\": \"refused\", \"changed\": 0, \"unchanged\": 0, \"clients\": [], ");
+		buf_add_str(&out, "\"plan\": null, \"verdict\": \"refused\", \"changed\": 0, "
+				  "\"unchanged\": 0, \"clients\": [], ");
 		offline_add_problems_json(&out, problems);
 		buf_add_str(&out, "}\n");
 	}

@@ -31,7 +31,8 @@ static const char fleet_yaml[] =
 static const char apps_yml[] =
 	"services:\n"
 	"{{#apps.nextcloud}}\n  nextcloud:\n    image: nextcloud:%s\n{{/apps.nextcloud}}\n"
-	"{{#apps.listmonk}}\n  listmonk:\n    image: listmonk/listmonk:{{listmonk_version}}\n{{/apps.listmonk}}\n";
+	"{{#apps.listmonk}}\n  listmonk:\n    image: "
+	"listmonk/listmonk:{{listmonk_version}}\n{{/apps.listmonk}}\n";
 static const char env_mustache[] =
 	"DOMAIN={{domain}}\nADMIN={{secrets.admin}}\nDB={{secrets.db}}\nSMTP={{secrets.smtp}}\n";
 
@@ -92,7 +93,8 @@ static void add_inventory(struct bench *bench, int clients)
 		if (i == 1)
 			buf_add_str(&text, "    production:\n      hosts:\n");
 		buf_addf(&text,
-			"        vps-%d: {client_name: client-%d, domain: c%d.example, apps: [nextcloud%s]}\n",
+			"        vps-%d: {client_name: client-%d, domain: c%d.example, "
+			"apps: [nextcloud%s]}\n",
 			i, i, i, i % 2 ? "" : ", listmonk");
 	}
 	add(bench, "ansible/inventory/clients.yml", text.text);

@@ -133,7 +133,8 @@ static void a_client_in_no_stage_is_refused(void **state)
 	struct infra *infra = *state;
 	auto_problems struct problems problems = {0};
 	infra_edit(infra, CLIENTS, "    production:\n      hosts:",
-		"    lost:\n      hosts:\n        delta-vps: {client_name: delta, domain: d.example, apps: []}\n    production:\n      hosts:");
+		"    lost:\n      hosts:\n        delta-vps: {client_name: delta, domain: "
+		"d.example, apps: []}\n    production:\n      hosts:");
 	infra_secrets(infra, "secrets/clients/delta.sops.yaml", "admin: x\n");
 	assert_false(infra_validate(infra, &problems));
 	assert_string_equal(problems.items[0].what, "client 'delta' belongs to no stage");

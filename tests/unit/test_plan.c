@@ -190,7 +190,8 @@ static void a_vanished_client_is_reported_and_not_changed(void **state)
 	auto_status struct status *status = status_new();
 	struct oid first = deploy_first(infra, status);
 	infra_edit(infra, CLIENTS,
-		"        gamma-vps:\n          client_name: gamma\n          domain: gamma.example\n          apps: [nextcloud, pretix]\n",
+		"        gamma-vps:\n          client_name: gamma\n          domain: "
+		"gamma.example\n          apps: [nextcloud, pretix]\n",
 		"");
 	struct oid second = infra_commit(infra);
 	auto_plan struct plan *plan = infra_plan(infra, &second, &first, status);

@@ -91,14 +91,16 @@ static void a_client_that_was_canary_counts_as_canary_when_it_moves(void **state
 	struct infra *infra = *state;
 	auto_status struct status *status = status_new();
 	infra_edit(infra, CLIENTS, "    canary:\n      hosts:\n",
-		"    canary:\n      hosts:\n        delta-vps: {client_name: delta, domain: d.example, apps: [nextcloud]}\n");
+		"    canary:\n      hosts:\n        delta-vps: {client_name: delta, "
+		"domain: d.example, apps: [nextcloud]}\n");
 	infra_secrets(infra, "secrets/clients/delta.sops.yaml", "admin: delta-secret\n");
 	struct oid first = deploy_first(infra, status);
 	infra_edit(infra, CLIENTS,
 		"        delta-vps: {client_name: delta, domain: d.example, apps: [nextcloud]}\n",
 		"");
 	infra_edit(infra, CLIENTS, "    production:\n      hosts:\n",
-		"    production:\n      hosts:\n        delta-vps: {client_name: delta, domain: d.example, apps: [nextcloud]}\n");
+		"    production:\n      hosts:\n        delta-vps: {client_name: delta, "
+		"domain: d.example, apps: [nextcloud]}\n");
 	infra_edit(infra, "docker/apps.yml", "28.0.1", "28.0.2");
 	struct oid second = infra_commit(infra);
 	auto_plan struct plan *plan = infra_plan(infra, &second, &first, status);

@@ -103,10 +103,12 @@ static void files_have_values_and_shapes_have_names(void **state)
 	assert_string_equal(env->bytes,
 		"DOMAIN=alpha.example\nGREETING=hello\nADMIN=alpha-secret-1\nSMTP=mail-secret-1\n");
 	assert_string_equal(env->shape,
-		"DOMAIN=alpha.example\nGREETING=hello\nADMIN=<secret:admin>\nSMTP=<secret:smtp_password>\n");
+		"DOMAIN=alpha.example\nGREETING=hello\nADMIN=<secret:admin>\n"
+		"SMTP=<secret:smtp_password>\n");
 	assert_int_equal(env->mode, 0600);
 	assert_string_equal(file_of(release, "compose.yaml")->bytes,
-		"services:\n  nextcloud:\n    image: nextcloud:28.0.1\n  listmonk:\n    image: listmonk/listmonk:v5.0.0\n");
+		"services:\n  nextcloud:\n    image: nextcloud:28.0.1\n  listmonk:\n    "
+		"image: listmonk/listmonk:v5.0.0\n");
 	assert_string_equal(release->key, "k1");
 	assert_int_equal(strlen(release->digest), 71);
 }
@@ -369,7 +371,8 @@ static void only_html_files_are_escaped(void **state)
 	infra_edit(*state, "fleet.yaml", "driver:",
 		"    - {from: templates/page.mustache, to: www/index.html}\n"
 		"    - {from: templates/page.mustache, to: www/raw.txt}\n"
-		"    - {from: templates/page.mustache, to: www/plain.txt, template: false}\ndriver:");
+		"    - {from: templates/page.mustache, to: www/plain.txt, template: "
+		"false}\ndriver:");
 	auto_release struct release *release = build(*state, "beta");
 	assert_string_equal(file_of(release, "www/index.html")->bytes, "a&lt;b&gt;&amp;c a<b>&c");
 	assert_string_equal(file_of(release, "www/raw.txt")->bytes, "a<b>&c a<b>&c");

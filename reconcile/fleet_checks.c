@@ -110,6 +110,12 @@ static bool group_exists(const struct inventory *inventory, const char *name)
 	return false;
 }
 
+/* Clients with mistakes are left out: what is missing then may be theirs. */
+static bool all_were_read(const struct fleet *fleet)
+{
+	return fleet->client_count == fleet->inventory->host_count;
+}
+
 static void check_stage(const struct fleet *fleet, size_t stage, struct problems *problems)
 {
 	const struct policy_stage *item = &fleet->policy->stages[stage];
@@ -123,7 +129,7 @@ static void check_stage(const struct fleet *fleet, size_t stage, struct problems
 	}
 	for (size_t i = 0; i < fleet->client_count; i++)
 		members += fleet->clients[i].stage == stage;
-	if (members)
+	if (members || !all_were_read(fleet))
 		return;
 	if (!stage)
 		problems_add(problems, POLICY_FILE, line, "put at least one client into its group",
@@ -174,7 +180,7 @@ void fleet_check_policy(const struct fleet *fleet, struct tree *tree, struct pro
 	for (size_t i = 0; i < policy->check_count; i++) {
 		const struct policy_check *check = &policy->checks[i];
 		const char *app = check->app ? check->app : check->name;
-		if (strcmp(app, "all") != 0 && !app_exists(fleet, app))
+		if (strcmp(app, "all") != 0 && all_were_read(fleet) && !app_exists(fleet, app))
 			problems_add(problems, POLICY_FILE, check->node ? check->node->line : 0,
 				"write app: all, or the name of an app of some client",
 				"check '%s' is for app '%s', which no client has", check->name,

@@ -175,6 +175,16 @@ static void five_mistakes_show_five_errors_in_one_run(void **state)
 		assert_true(*problems.items[i].file && *problems.items[i].fix);
 }
 
+static void one_mistake_brings_no_others_with_it(void **state)
+{
+	struct infra *infra = *state;
+	auto_problems struct problems problems = {0};
+	infra_edit(infra, CLIENTS, "domain: alpha.example", "domain: ''");
+	assert_false(infra_validate(infra, &problems));
+	assert_int_equal(problems.errors, 1); /* and not: the first stage has no client */
+	assert_int_equal(problems.warnings, 0);
+}
+
 static void encrypted_secrets_can_be_switched_off(void **state)
 {
 	struct infra *infra = *state;
@@ -195,6 +205,8 @@ int main(void)
 			an_empty_first_stage_is_an_error_and_a_later_one_warns, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			five_mistakes_show_five_errors_in_one_run, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			one_mistake_brings_no_others_with_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			encrypted_secrets_can_be_switched_off, set_up, tear_down),
 	};

@@ -160,6 +160,7 @@ static bool open_all(struct git_thread *thread, struct error *err)
 		.repo = thread->repo,
 		.remote = thread->status ? thread->status : thread->infra,
 		.branch = thread->options.status_branch,
+		.folder = thread->options.status_inside ? "status/" : "",
 		.author_name = thread->options.author_name,
 		.author_mail = thread->options.author_mail,
 	};

@@ -17,6 +17,7 @@ struct git_options {
 	const char *branch;          /* tracked */
 	const char *status_url;      /* NULL: the infra repository */
 	const char *status_branch;
+	bool status_inside; /* the status branch is the tracked one: records under status/ */
 	const char *author_name, *author_mail;
 	const struct keyring *keyring; /* borrowed */
 	bool accept_history;           /* for the first look only */

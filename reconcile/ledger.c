@@ -21,6 +21,7 @@ struct ledger {
 	char *tracking; /* refs/remotes/status/<branch>, in the mirror */
 	char *seen; /* refs/aviary/seen/<branch>: newest commit that the remote is known to have had
 		     */
+	char *folder; /* of the records in the tree */
 	char *author_name, *author_mail;
 	struct status *status; /* as of the remote's last known tip */
 	struct attempt attempt;
@@ -36,6 +37,7 @@ struct ledger *ledger_new(const struct ledger_options *options)
 	ledger->ref = mem_printf("refs/heads/%s", options->branch);
 	ledger->tracking = mem_printf("refs/remotes/status/%s", options->branch);
 	ledger->seen = mem_printf("refs/aviary/seen/%s", options->branch);
+	ledger->folder = mem_dup_str(options->folder);
 	ledger->author_name = mem_dup_str(options->author_name);
 	ledger->author_mail = mem_dup_str(options->author_mail);
 	return ledger;
@@ -48,6 +50,7 @@ void ledger_free(struct ledger *ledger)
 	free(ledger->ref);
 	free(ledger->tracking);
 	free(ledger->seen);
+	free(ledger->folder);
 	free(ledger->author_name);
 	free(ledger->author_mail);
 	status_free(ledger->status);
@@ -120,7 +123,7 @@ static bool read_status(struct ledger *ledger, const struct oid *tip, struct err
 	if (!tip->hex[0])
 		status = status_new();
 	else if (!tree_open_commit(ledger->repo, tip, &tree, err) ||
-		 !status_load(tree, tip, &status, err))
+		 !status_load(tree, ledger->folder, tip, &status, err))
 		return false;
 	status_free(ledger->status);
 	ledger->status = STEAL(status);
@@ -149,27 +152,50 @@ struct status *ledger_status(const struct ledger *ledger)
 /* ---- writing: the branch -----------------------------------------------------------------------
  */
 
+/* Nothing was ever written: the first commit says what this is. */
+static bool is_first(const struct ledger *ledger, const struct oid *tip)
+{
+	const struct status *status = ledger->status;
+	return oid_equal(tip, &status->tip) && !status->epoch && !status->digest_keys &&
+	       !status->client_count && !status->rollout_count;
+}
+
+/* Paths of a fact in the branch; owned by the list. */
+static const char *place(const struct ledger *ledger, struct strlist *paths, const char *path)
+{
+	strlist_addf(paths, "%s%s", ledger->folder, path);
+	return paths->items[paths->count - 1];
+}
+
+static void fact_message(const struct ledger *ledger, const struct fact *fact, struct buf *message)
+{
+	auto_free struct trailer *trailers = mem_zero(fact->trailer_keys.count, sizeof(*trailers));
+	/* On the tracked branch the repository's own CI must not run for every fact. */
+	const char *body = fact->body ? fact->body : ledger->folder[0] ? "[skip ci]" : NULL;
+	for (size_t i = 0; i < fact->trailer_keys.count; i++)
+		trailers[i] = (struct trailer){
+			fact->trailer_keys.items[i], fact->trailer_values.items[i]};
+	commit_message(fact->subject, body, trailers, fact->trailer_keys.count, message);
+}
+
 static bool commit_fact(
 	struct ledger *ledger, const struct fact *fact, struct oid *tip, struct error *err)
 {
 	size_t count = fact->file_count + 1;
 	auto_free struct commit_change *changes = mem_zero(count, sizeof(*changes));
-	auto_free struct trailer *trailers = mem_zero(fact->trailer_keys.count, sizeof(*trailers));
+	auto_strlist struct strlist paths = STRLIST_INIT;
 	auto_buf struct buf message = BUF_INIT(1 << 20);
 	const struct commit_author author = {
 		ledger->author_name, ledger->author_mail, clock_wall_s()};
 	struct oid made;
 	size_t used = 0;
-	if (!tip->hex[0]) /* the first commit of an orphan branch says what it is */
-		changes[used++] = (struct commit_change){
-			"README.md", embedded_status_readme_md, embedded_status_readme_md_len};
+	if (is_first(ledger, tip))
+		changes[used++] = (struct commit_change){place(ledger, &paths, "README.md"),
+			embedded_status_readme_md, embedded_status_readme_md_len};
 	for (size_t i = 0; i < fact->file_count; i++)
-		changes[used++] = (struct commit_change){
-			fact->files[i].path, fact->files[i].text, fact->files[i].len};
-	for (size_t i = 0; i < fact->trailer_keys.count; i++)
-		trailers[i] = (struct trailer){
-			fact->trailer_keys.items[i], fact->trailer_values.items[i]};
-	commit_message(fact->subject, fact->body, trailers, fact->trailer_keys.count, &message);
+		changes[used++] = (struct commit_change){place(ledger, &paths, fact->files[i].path),
+			fact->files[i].text, fact->files[i].len};
+	fact_message(ledger, fact, &message);
 	if (!commit_create(ledger->repo, tip, changes, used, message.text, &author, &made, err))
 		return false;
 	*tip = made;
@@ -197,16 +223,18 @@ static bool facts_hold(struct ledger *ledger, const struct oid *now, struct fact
 {
 	auto_tree struct tree *before = NULL;
 	auto_tree struct tree *after = NULL;
+	auto_strlist struct strlist paths = STRLIST_INIT;
 	bool same = true;
 	if (ledger->status->tip.hex[0] &&
 		!tree_open_commit(ledger->repo, &ledger->status->tip, &before, err))
 		return false;
 	if (!tree_open_commit(ledger->repo, now, &after, err) ||
-		!path_is_same(before, after, "leader.yaml", &same, err))
+		!path_is_same(before, after, place(ledger, &paths, "leader.yaml"), &same, err))
 		return false;
 	for (size_t i = 0; i < count && same; i++)
 		for (size_t j = 0; j < facts[i]->file_count && same; j++)
-			if (!path_is_same(before, after, facts[i]->files[j].path, &same, err))
+			if (!path_is_same(before, after,
+				    place(ledger, &paths, facts[i]->files[j].path), &same, err))
 				return false;
 	return same || error_set(err, ERR_REJECTED,
 			       "somebody else changed the same records of '%s'", ledger->ref);

@@ -13,6 +13,7 @@ struct ledger_options {
 	struct repo *repo;     /* the mirror; borrowed */
 	struct remote *remote; /* borrowed */
 	const char *branch;    /* "deployments" */
+	const char *folder;    /* "", or "status/" when the branch is the tracked one */
 	const char *author_name;
 	const char *author_mail;
 };

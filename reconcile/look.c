@@ -23,6 +23,56 @@ void look_result_free(struct look_result *result)
 DEFINE_CLEANUP(struct look_result, look_result_free)
 #define auto_look_result CLEANUP(look_result_free_at)
 
+/* Does the commit change nothing but our records? Then we made it (status.branch is the tracked
+ * one). */
+static bool is_our_own(
+	struct looker *looker, const struct commit_info *info, bool *ours_out, struct error *err)
+{
+	auto_tree struct tree *after = NULL;
+	auto_tree struct tree *before = NULL;
+	auto_tree_entries struct tree_entries now = {0};
+	auto_tree_entries struct tree_entries then = {0};
+	*ours_out = false;
+	if (info->parents != 1 || !strstr(info->message, "[skip ci]"))
+		return true;
+	if (!tree_open_commit(looker->repo, &info->id, &after, err) ||
+		!tree_open_commit(looker->repo, &info->parent, &before, err) ||
+		!tree_list(after, "", &now, err) || !tree_list(before, "", &then, err))
+		return false;
+	size_t i = 0, j = 0;
+	while (i < now.count || j < then.count) {
+		if (i < now.count && !strcmp(now.items[i].path, "status"))
+			i++;
+		else if (j < then.count && !strcmp(then.items[j].path, "status"))
+			j++;
+		else if (i < now.count && j < then.count &&
+			 !strcmp(now.items[i].path, then.items[j].path) &&
+			 oid_equal(&now.items[i].id, &then.items[j].id))
+			i++, j++;
+		else
+			return true;
+	}
+	*ours_out = true;
+	return true;
+}
+
+/* The newest commit that a person made. */
+static bool skip_our_own(struct looker *looker, struct oid *head, struct error *err)
+{
+	for (;;) {
+		auto_commit_info struct commit_info info = {0};
+		bool ours;
+		if (oid_equal(head, &looker->head))
+			return true; /* found to be a person's by an earlier look */
+		if (!commit_read(looker->repo, head, &info, err) ||
+			!is_our_own(looker, &info, &ours, err))
+			return false;
+		if (!ours)
+			return true;
+		*head = info.parent;
+	}
+}
+
 static bool fetch_head(struct looker *looker, struct oid *head_out, struct error *err)
 {
 	auto_free char *ref = mem_printf("refs/heads/%s", looker->options->branch);
@@ -32,6 +82,8 @@ static bool fetch_head(struct looker *looker, struct oid *head_out, struct error
 	if (!remote_fetch(looker->infra, looker->repo, "origin", refs, 1, NULL, err) ||
 		!repo_ref(looker->repo, tracking, head_out, err))
 		return error_wrap(err, "repository");
+	if (looker->options->status_inside && !skip_our_own(looker, head_out, err))
+		return false;
 	if (looker->head.hex[0] &&
 		!repo_is_ancestor(looker->repo, &looker->head, head_out, &forward, err))
 		return false;

@@ -330,11 +330,13 @@ static bool load_folder(struct tree *tree, const char *folder, struct status *st
 	return true;
 }
 
-static bool load_leader(struct tree *tree, struct status *status, struct error *err)
+static bool load_leader(
+	struct tree *tree, const char *folder, struct status *status, struct error *err)
 {
 	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	auto_free char *path = mem_printf("%sleader.yaml", folder);
 	const struct node *node, *epoch, *instance;
-	if (!read_yaml(tree, "leader.yaml", arena, &node, err))
+	if (!read_yaml(tree, path, arena, &node, err))
 		return err->code == ERR_NOT_FOUND;
 	epoch = node_get(node, "epoch");
 	instance = node_get(node, "instance");
@@ -345,24 +347,29 @@ static bool load_leader(struct tree *tree, struct status *status, struct error *
 	return true;
 }
 
-static bool load_digest_keys(struct tree *tree, struct status *status, struct error *err)
+static bool load_digest_keys(
+	struct tree *tree, const char *folder, struct status *status, struct error *err)
 {
 	auto_buf struct buf text = BUF_INIT(TREE_FILE_MAX);
-	if (!tree_read(tree, "digest-key.sops.yaml", &text, NULL, err))
+	auto_free char *path = mem_printf("%sdigest-key.sops.yaml", folder);
+	if (!tree_read(tree, path, &text, NULL, err))
 		return err->code == ERR_NOT_FOUND;
 	status->digest_keys_len = text.len;
 	status->digest_keys = buf_steal(&text);
 	return true;
 }
 
-bool status_load(
-	struct tree *tree, const struct oid *tip, struct status **status_out, struct error *err)
+bool status_load(struct tree *tree, const char *folder, const struct oid *tip,
+	struct status **status_out, struct error *err)
 {
 	auto_status struct status *status = status_new();
+	auto_free char *clients = mem_printf("%sclients", folder);
+	auto_free char *rollouts = mem_printf("%srollouts", folder);
 	status->tip = *tip;
-	if (!load_folder(tree, "clients", status, load_client, err) ||
-		!load_folder(tree, "rollouts", status, load_rollout, err) ||
-		!load_leader(tree, status, err) || !load_digest_keys(tree, status, err))
+	if (!load_folder(tree, clients, status, load_client, err) ||
+		!load_folder(tree, rollouts, status, load_rollout, err) ||
+		!load_leader(tree, folder, status, err) ||
+		!load_digest_keys(tree, folder, status, err))
 		return false;
 	*status_out = STEAL(status);
 	return true;

@@ -182,10 +182,11 @@ struct status {
 
 /**
  * Read every record of the branch's tip.
+ * @param folder  where they stand in the tree: "", or "status/" on the tracked branch
  * @return false: ERR_INVALID with file:line for a record that somebody broke by hand
  */
-MUST_USE bool status_load(
-	struct tree *tree, const struct oid *tip, struct status **status_out, struct error *err);
+MUST_USE bool status_load(struct tree *tree, const char *folder, const struct oid *tip,
+	struct status **status_out, struct error *err);
 /** A copy that shares the records: cheap, and safe to read in another thread while the original
  *  is changed by status_put_*(). */
 struct status *status_copy(const struct status *status);

@@ -199,13 +199,9 @@ static bool convert_status(struct converter *self)
 		good = convert_author(self, raw->status.author) && good;
 	if (raw->status.url)
 		good = check_url(self, raw->status.url, "status.url") && good;
-	bool same = out->branch && out->url && raw->repository.branch && raw->repository.url &&
-		    !strcmp(out->branch, raw->repository.branch) &&
-		    !strcmp(out->url, raw->repository.url);
-	if (same)
-		good = config_problem(self->problems, node_path(self->root, "status.branch"),
-			"choose another branch, such as deployments",
-			"'status.branch' equal to 'repository.branch' is not supported yet");
+	out->inside = out->branch && out->url && raw->repository.branch && raw->repository.url &&
+		      !strcmp(out->branch, raw->repository.branch) &&
+		      !strcmp(out->url, raw->repository.url);
 	return good;
 }
 

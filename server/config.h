@@ -24,7 +24,9 @@ struct config_repository {
 
 struct config_status {
 	const char *url; /* of the repository with the status branch; repository.url by default */
-	const char *branch; /* never repository.branch of the same repository */
+	const char *branch;
+	bool inside; /* it is repository.branch of the same repository: records stand under status/
+		      */
 	const char *author_name;
 	const char *author_mail;
 };

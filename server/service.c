@@ -72,6 +72,7 @@ struct loop_options service_loop_options(const struct config *config, const stru
 				.branch = repository->branch,
 				.status_url = own ? config->status.url : NULL,
 				.status_branch = config->status.branch,
+				.status_inside = config->status.inside,
 				.author_name = config->status.author_name,
 				.author_mail = config->status.author_mail,
 				.keyring = keyring,

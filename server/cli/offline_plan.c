@@ -74,7 +74,8 @@ static bool find_from(const char *from, struct repo *repo, struct oid *base, str
 		return true;
 	if (!repo_ref(repo, STATUS_BRANCH, &tip, err))
 		return err->code == ERR_NOT_FOUND; /* nothing was deployed yet */
-	return tree_open_commit(repo, &tip, &tree, err) && status_load(tree, &tip, &status, err) &&
+	return tree_open_commit(repo, &tip, &tree, err) &&
+	       status_load(tree, "", &tip, &status, err) &&
 	       plan_last_deployed(repo, status, base, err);
 }
 

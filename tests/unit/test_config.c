@@ -125,8 +125,6 @@ static void each_mistake_is_named_with_its_line_and_remedy(void **state)
 		{"forge: {}", "'forge' is not supported yet", "remove"},
 		{"notify: []", "'notify' is not supported yet", "remove"},
 		{"status: {signing_key_file: x}", "'status.signing_key_file' is not supported", ""},
-		{"status: {branch: main}", "equal to 'repository.branch' is not supported yet",
-			"deployments"},
 		{"status: {branch: 'a b'}", "'status.branch' can not be 'a b'", "short name"},
 		{"status: {branch: refs/heads/x}", "'status.branch' can not be", "short name"},
 		{"status: {branch: -x}", "'status.branch' can not be", ""},

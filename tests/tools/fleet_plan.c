@@ -54,7 +54,7 @@ static void load_status(struct timer *timer)
 	double before = now_ms(CLOCK_MONOTONIC);
 	must(timer,
 		tree_open_commit(timer->repo, &id, &tree, &timer->err) &&
-			status_load(tree, &id, &timer->status, &timer->err) &&
+			status_load(tree, "", &id, &timer->status, &timer->err) &&
 			digest_keys_read(timer->status->digest_keys, timer->status->digest_keys_len,
 				timer->keyring, &timer->keys, &timer->err),
 		"status branch");

@@ -47,6 +47,9 @@ test_lib    := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/lib/fuzz_driver.c,
 tools       := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
 fuzz_corpus := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
+# Objects of tests are kept as those of the program are.
+.SECONDARY:
+
 .PHONY: all
 all: $(BUILD)/aviary
 

@@ -32,6 +32,7 @@ extern char buf_empty[1];
 		.text = buf_empty, .limit = (max), .secret = true                                  \
 	}
 
+/** Append bytes, a text, one byte, or formatted text; see above for the limit. */
 void buf_add(struct buf *buf, const void *bytes, size_t len);
 void buf_add_str(struct buf *buf, const char *text);
 void buf_add_char(struct buf *buf, char c);
@@ -65,6 +66,7 @@ struct strlist {
 		0                                                                                  \
 	}
 #define auto_strlist CLEANUP(strlist_clear)
+/** Append a copy of the text. */
 void strlist_add(struct strlist *list, const char *text);
 PRINTF(2, 3) void strlist_addf(struct strlist *list, const char *format, ...);
 /** Takes ownership of a malloc()ed string. */

@@ -9,6 +9,7 @@
 #include "base/error.h"
 
 struct http_client;
+/** A client with its own connections, for one thread; owned by the caller. */
 MUST_USE bool http_client_new(struct http_client **client_out, struct error *err);
 void http_client_free(struct http_client *client); /* ends what is in flight without calling back */
 DEFINE_CLEANUP(struct http_client, http_client_free)

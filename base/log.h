@@ -31,6 +31,7 @@ void log_setup(int fd, enum log_level least, enum log_format format);
  *  Called for each line before it is written. NULL: none. */
 void log_set_mask(void (*mask)(struct buf *line));
 
+/** One line, whole or not at all; the macros below fill in the fields. Any thread. */
 void log_write(
 	enum log_level level, const char *text, const struct log_field *fields, size_t count);
 #define LOG_FIELDS(...) ((struct log_field[]){{0}, ##__VA_ARGS__})

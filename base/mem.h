@@ -88,16 +88,22 @@ static inline char *mem_dup(const void *bytes, size_t len)
 	return copy;
 }
 
+/** vasprintf() that aborts; the caller frees. */
+static inline char *mem_vprintf(const char *format, va_list args)
+{
+	char *text = NULL;
+	if (vasprintf(&text, format, args) < 0)
+		mem_abort(0);
+	return text;
+}
+
 /** asprintf() that aborts; the caller frees. */
 PRINTF(1, 2) static inline char *mem_printf(const char *format, ...)
 {
-	char *text = NULL;
 	va_list args;
 	va_start(args, format);
-	int len = vasprintf(&text, format, args);
+	char *text = mem_vprintf(format, args);
 	va_end(args);
-	if (len < 0)
-		mem_abort(0);
 	return text;
 }
 

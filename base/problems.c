@@ -34,9 +34,7 @@ static void add(struct problems *problems, bool warning, const char *file, unsig
 	(*counter)++;
 	if (!make_room(problems, warning))
 		return;
-	char *what = NULL;
-	if (vasprintf(&what, format, args) < 0)
-		mem_abort(0);
+	char *what = mem_vprintf(format, args);
 	mem_grow(problems->items, problems->count, problems->capacity);
 	problems->items[problems->count++] = (struct problem){
 		.warning = warning,

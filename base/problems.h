@@ -23,6 +23,7 @@ struct problems {
  *  takes the place of a warning. */
 #define PROBLEMS_LIMIT 200
 
+/** An error, or a warning. @param fix  what to do, or NULL. The texts are copied. */
 PRINTF(5, 6)
 void problems_add(struct problems *problems, const char *file, unsigned line, const char *fix,
 	const char *format, ...);

@@ -51,6 +51,7 @@ struct commit_info {
 	struct strlist trailer_keys; /* in order; values at the same index */
 	struct strlist trailer_values;
 };
+/** Read a commit with its trailers. @p info_out is the caller's to clear. */
 MUST_USE bool commit_read(
 	struct repo *repo, const struct oid *id, struct commit_info *info_out, struct error *err);
 void commit_info_clear(struct commit_info *info);

@@ -13,6 +13,7 @@
 struct oid {
 	char hex[OID_HEX + 1];
 };
+/** The same object? Two empty ids are equal. */
 bool oid_equal(const struct oid *a, const struct oid *b);
 /** Exactly 40 lower-case hex digits? */
 bool oid_valid(const char *text);

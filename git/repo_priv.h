@@ -31,7 +31,8 @@ bool repo_name_is_safe(const char *name);
 bool repo_path_is_safe(const char *path);
 
 /* clang-format off */
-#define DEFINE_GIT_OWNER(type) static inline void type##_free_at(type **owned) { type##_free(*owned); }
+#define DEFINE_GIT_OWNER(type) \
+	static inline void type##_free_at(type **owned) { type##_free(*owned); }
 DEFINE_GIT_OWNER(git_repository)
 DEFINE_GIT_OWNER(git_reference)
 DEFINE_GIT_OWNER(git_reference_iterator)

@@ -49,6 +49,7 @@ struct look_request {
 };
 
 struct git_thread;
+/** Start the thread; its answers arrive in @p inbox, which must outlive it. */
 MUST_USE bool git_thread_new(const struct git_options *options, struct inbox *inbox,
 	struct git_thread **thread_out, struct error *err);
 /** Ends what runs at once (remote calls are cancelled) and joins. */

@@ -28,6 +28,7 @@ struct message {
 };
 
 struct inbox;
+/** An empty inbox, for any number of senders and one reader. */
 struct inbox *inbox_new(void);
 /** Frees unread messages too. */
 void inbox_free(struct inbox *inbox);

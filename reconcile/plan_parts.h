@@ -7,6 +7,7 @@ struct reason_list {
 	struct plan_reason *items;
 	size_t count, capacity;
 };
+/** One more reason; the file is copied, line 0 means none. */
 PRINTF(4, 5)
 void reason_add(struct reason_list *list, const char *file, unsigned line, const char *format, ...);
 void reason_list_clear(struct reason_list *list);

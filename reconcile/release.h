@@ -114,6 +114,7 @@ struct client_check {
 	const char *body;
 	const char **headers; /* "Name: value", ends with NULL */
 };
+/** The checks that apply to a client, rendered for it; owned by @p arena. */
 MUST_USE bool release_checks(const struct fleet *fleet, const struct client *client,
 	struct arena *arena, struct client_check **checks_out, size_t *count_out,
 	struct problems *problems);

@@ -36,6 +36,7 @@ struct snapshot {
 	uint64_t looks; /* looks at the repository that ended so far */
 };
 
+/** An empty snapshot with one reference; the last snapshot_unref() frees it. Any thread. */
 struct snapshot *snapshot_new(void);
 void snapshot_unref(struct snapshot *snapshot);
 DEFINE_CLEANUP(struct snapshot, snapshot_unref)

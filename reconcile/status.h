@@ -70,8 +70,10 @@ struct client_record {
 	struct client_hold hold;
 	int64_t updated_s;
 };
+/** Free what a record owns; make a copy that owns its own (@p to is overwritten). */
 void client_record_clear(struct client_record *record);
 void client_record_copy(struct client_record *to, const struct client_record *from);
+/** The word of the records for it. */
 const char *client_state_name(enum client_state state);
 
 enum plan_action {
@@ -83,6 +85,7 @@ enum plan_action {
 	PLAN_HELD,
 	PLAN_ACTIONS
 };
+/** The word of the records for it. */
 const char *plan_action_name(enum plan_action action);
 
 enum rollout_state {
@@ -95,6 +98,7 @@ enum rollout_state {
 	ROLLOUT_ABORTED,
 	ROLLOUT_STATES
 };
+/** The word of the records for it. */
 const char *rollout_state_name(enum rollout_state state);
 static inline bool rollout_state_is_final(enum rollout_state state)
 {
@@ -113,6 +117,7 @@ enum stage_state {
 	STAGE_ABORTED,
 	STAGE_STATES
 };
+/** The word of the records for it. */
 const char *stage_state_name(enum stage_state state);
 
 /** State of a client inside a rollout. */
@@ -128,6 +133,7 @@ enum member_state {
 	MEMBER_SUPERSEDED,
 	MEMBER_STATES
 };
+/** The word of the records for it. */
 const char *member_state_name(enum member_state state);
 
 struct member_record {
@@ -163,6 +169,7 @@ struct rollout_record {
 	struct stage_record *stages;
 	size_t stage_count;
 };
+/** As for client records. */
 void rollout_record_clear(struct rollout_record *record);
 void rollout_record_copy(struct rollout_record *to, const struct rollout_record *from);
 

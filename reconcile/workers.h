@@ -32,6 +32,7 @@ struct work {
 	struct driver_state state; /* WORK_ASK */
 	struct error err;
 };
+/** A piece of work, zeroed but for its kind; owned by the caller until it is handed over. */
 struct work *work_new(enum work_kind kind);
 void work_free(struct work *work);
 
@@ -43,6 +44,7 @@ struct workers_options {
 };
 
 struct workers;
+/** Start the threads of the pool. */
 MUST_USE bool workers_new(
 	const struct workers_options *options, struct workers **workers_out, struct error *err);
 /** Cancels what runs (children get SIGTERM), joins. */

@@ -17,6 +17,7 @@ struct api_options {
 };
 
 struct api;
+/** The API over the snapshots that the options give; owned by the caller. */
 struct api *api_new(const struct api_options *options);
 void api_free(struct api *api);
 DEFINE_CLEANUP(struct api, api_free)

@@ -36,6 +36,7 @@ struct http_watches {
 	int64_t timeout_ms;
 	bool running, stop;
 };
+/** The thread that ends connections which take too long; add one for each connection. */
 MUST_USE bool http_watches_start(
 	struct http_watches *watches, int64_t timeout_ms, struct error *err);
 void http_watches_stop(struct http_watches *watches);

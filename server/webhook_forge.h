@@ -104,5 +104,6 @@ void webhook_fold(const struct webhook_tracked *tracked, const struct webhook_up
 struct webhook_push_names {
 	const char *repository, *path, *url;
 };
+/** Fill the verdict from a push of one ref, as GitHub, GitLab, Gitea and Forgejo word it. */
 void webhook_read_push(const struct webhook_delivery *delivery,
 	const struct webhook_push_names *names, struct webhook_verdict *verdict);

@@ -46,6 +46,7 @@ bool webhook_json_next(struct webhook_json array, size_t *at, struct webhook_jso
 /** Decode a string into @p text of @p size bytes; false if absent, no string, or too long. */
 MUST_USE bool webhook_json_text(struct webhook_json value, char *text, size_t size);
 
-bool webhook_json_is_null(struct webhook_json value); /**< absent counts as null */
+/** What a value is; an absent one counts as null. */
+bool webhook_json_is_null(struct webhook_json value);
 bool webhook_json_is_object(struct webhook_json value);
 bool webhook_json_is_array(struct webhook_json value);

@@ -65,7 +65,8 @@ bool mustache_explain_missing(const struct mustache_frame *top, const struct mus
 	if (!is_name(token->name)) {
 		error_set(err, ERR_INVALID, "'%s' is not a variable's name", token->name);
 		return error_hint(err,
-			"braces that belong to the file itself need other delimiters for Mustache: '{{=<%% %%>=}}' above them");
+			"braces that belong to the file itself need other delimiters for Mustache: "
+			"'{{=<%% %%>=}}' above them");
 	}
 	if (lookup->holder && lookup->holder->kind != NODE_MAP)
 		return error_set(err, ERR_INVALID,

@@ -19,8 +19,8 @@
 
 static const char usage[] =
 	"usage: aviary apply [-c FILE] [--json] [--accept-history]\n\n"
-	"Looks at the repository once and does what its newest commit asks for, with progress; ends\n"
-	"when nothing is left to do. Beside a running service it asks that one and follows.\n"
+	"Looks at the repository once and does what its newest commit asks for, with progress;\n"
+	"ends when nothing is left to do. Beside a running service it asks that one and follows.\n"
 	"  -c, --config FILE   configuration (default " ONLINE_CONFIG ")\n"
 	"  --json              one object a line; the last one is {result, rollout}\n"
 	"  --accept-history    go on although the status branch lost commits: the truth is what\n"

@@ -243,8 +243,8 @@ int follow_end(struct follow *follow, const char *status_json)
 		print_end(follow, rollout);
 	else if (exit_status)
 		fprintf(follow->out,
-			"nothing was tried: commit %.7s ended %s in rollout %s and is not tried again "
-			"by itself\n",
+			"nothing was tried: commit %.7s ended %s in rollout %s and is "
+			"not tried again by itself\n",
 			text_of(rollout, "commit"), state, id);
 	else
 		fprintf(follow->out, "nothing to do: every client runs what commit %.7s wants\n",

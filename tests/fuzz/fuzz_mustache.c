@@ -28,7 +28,8 @@ static bool give_partial(void *data, const char *name, const char *including_fil
 static const struct node *make_context(struct arena *arena)
 {
 	static const char json[] =
-		"{\"t\": true, \"f\": false, \"n\": null, \"i\": 7, \"s\": \"a\\nb\", \"h\": \"<&>\","
+		"{\"t\": true, \"f\": false, \"n\": null, \"i\": 7, \"s\": \"a\\nb\","
+		" \"h\": \"<&>\","
 		" \"m\": {\"a\": {\"b\": \"c\"}}, \"l\": [1, {\"x\": \"y\"}, [2, 3]], \"e\": []}";
 	const struct node *context = NULL;
 	struct error err;

@@ -21,6 +21,7 @@ void infra_free(struct infra *infra);
 DEFINE_CLEANUP(struct infra, infra_free)
 #define auto_infra CLEANUP(infra_free_at)
 
+/** Write a file of the repository, with its folders. */
 void infra_write(struct infra *infra, const char *path, const char *text);
 /** Replace the first @p old in a file by @p new; fails the test if it is not there. */
 void infra_edit(struct infra *infra, const char *path, const char *old, const char *new);

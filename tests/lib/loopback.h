@@ -18,6 +18,7 @@ void loopback_stop(struct loopback *server);
 DEFINE_CLEANUP(struct loopback, loopback_stop)
 #define auto_loopback CLEANUP(loopback_stop_at)
 
+/** The port it listens on. */
 int loopback_port(const struct loopback *server);
 /** Appends the text of the last request to @p out. */
 void loopback_request(struct loopback *server, struct buf *out);

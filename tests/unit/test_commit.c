@@ -220,7 +220,8 @@ static void what_a_commit_says_is_read(void **state)
 	struct oid id;
 
 	assert_true(commit_create(repo, &head, NULL, 0,
-		"deploy(alpha): nextcloud 1 -> 2: started\n\nbody\n\nClient: alpha\nResult: started\n",
+		"deploy(alpha): nextcloud 1 -> 2: started\n\nbody\n\n"
+		"Client: alpha\nResult: started\n",
 		&author, &id, &err));
 	assert_true(commit_read(repo, &id, &info, &err));
 	assert_string_equal(info.id.hex, id.hex);

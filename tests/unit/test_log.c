@@ -95,7 +95,8 @@ static void json_lines_have_the_same_facts(void **state)
 	read_sink(&lines);
 	assert_memory_equal(lines.text, "{\"time\":\"", 9);
 	assert_string_equal(strstr(lines.text, "\",\"level\""),
-		"\",\"level\":\"debug\",\"message\":\"text \\\"q\\\"\",\"s\":\"a\\n\\\"b\\\"\",\"n\":-5}\n");
+		"\",\"level\":\"debug\",\"message\":\"text \\\"q\\\"\","
+		"\"s\":\"a\\n\\\"b\\\"\",\"n\":-5}\n");
 }
 
 static void lower_levels_and_no_sink_are_silent(void **state)

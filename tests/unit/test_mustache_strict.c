@@ -143,9 +143,10 @@ static bool render_hooked(struct trace *trace, const struct mustache_hooks *hook
 	struct mustache_options options = {
 		.strict = true, .escape = MUSTACHE_ESCAPE_HTML, .hooks = *hooks};
 	options.hooks.data = trace;
-	const struct node *context = json(arena,
-		"{\"a\": \"x\", \"m\": {\"n\": \"y\", \"deep\": {\"z\": \"w\"}}, \"l\": [{\"a\": \"own\"}],"
-		" \"apps\": {\"on\": true}}");
+	const struct node *context =
+		json(arena, "{\"a\": \"x\", \"m\": {\"n\": \"y\", \"deep\": {\"z\": \"w\"}},"
+			    " \"l\": [{\"a\": \"own\"}],"
+			    " \"apps\": {\"on\": true}}");
 	return mustache_render("t", text, strlen(text), context, &options, out, err);
 }
 

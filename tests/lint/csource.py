@@ -46,4 +46,4 @@ class Findings:
         print(f"{name}:{line}: {what}")
 
     def finish(self):
-        sys.exit(1 if self.count else 0)
+        sys.exit(3 if self.count else 0)  # 1 would be a traceback

@@ -102,7 +102,8 @@ static void add_inventory(struct maker *maker)
 		if (i == 1)
 			buf_add_str(&text, "    production:\n      hosts:\n");
 		buf_addf(&text,
-			"        vps-%d: {client_name: client-%d, domain: c%d.example, apps: [nextcloud%s]}\n",
+			"        vps-%d: {client_name: client-%d, domain: c%d.example, "
+			"apps: [nextcloud%s]}\n",
 			i, i, i, i % 2 ? "" : ", listmonk");
 	}
 	add(maker, "ansible/inventory/clients.yml", text.text);
@@ -112,9 +113,10 @@ static void add_policy(struct maker *maker)
 {
 	auto_free char *root =
 		maker->local ? realpath(maker->folder, NULL) : mem_dup_str("/srv/fleet");
-	auto_free char *text = mem_printf(
-		"%sdriver: {kind: local, root: \"%s/clients/{{client_name}}\", activate: [/bin/true]}\n%s",
-		policy_head, root, maker->local ? "" : policy_checks);
+	auto_free char *text =
+		mem_printf("%sdriver: {kind: local, root: \"%s/clients/{{client_name}}\", "
+			   "activate: [/bin/true]}\n%s",
+			policy_head, root, maker->local ? "" : policy_checks);
 	add(maker, "fleet.yaml", text);
 }
 

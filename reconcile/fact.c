@@ -208,13 +208,13 @@ struct fact *fact_drift(const struct client_record *record)
 	struct fact *fact = mem_zero(1, sizeof(*fact));
 	fact->subject = mem_printf("drift(%s): the host runs release %.8s, taken from it",
 		record->client, record->current.release + strlen("sha256:"));
-	add_trailer(fact, "Client", record->client);
-	add_trailer(fact, "Stage", record->stage);
-	add_trailer(fact, "Source-Commit", record->current.commit);
-	add_trailer(fact, "Release", record->current.release);
+	fact_add_trailer(fact, "Client", record->client);
+	fact_add_trailer(fact, "Stage", record->stage);
+	fact_add_trailer(fact, "Source-Commit", record->current.commit);
+	fact_add_trailer(fact, "Release", record->current.release);
 	fact->client = mem_zero(1, sizeof(*fact->client));
 	client_record_copy(fact->client, record);
-	add_client_file(fact);
+	fact_add_client_file(fact);
 	return fact;
 }
 

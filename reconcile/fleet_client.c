@@ -22,9 +22,9 @@ static const char *need_text(const struct fleet *fleet, const struct host *host,
 	const struct node *value = node_get(host->vars, name);
 	const char *file = NULL;
 	unsigned line = 0;
-	place_of(value ? value : host->vars, fleet, &file, &line);
+	place_of(value ? value : host->place, fleet, &file, &line);
 	if (!value || value->kind == NODE_NULL)
-		problems_add(problems, file, value ? line : 0, "add it to the host's variables",
+		problems_add(problems, file, line, "add it to the host's variables",
 			"host '%s' has no '%s'", host->name, name);
 	else if (value->kind != NODE_STRING || !value->len)
 		problems_add(problems, file, line, "write it as text, in quotes",
@@ -79,9 +79,9 @@ static bool read_apps(const struct fleet *fleet, const struct host *host, struct
 	const char *file = NULL;
 	unsigned line = 0;
 
-	place_of(apps ? apps : host->vars, fleet, &file, &line);
+	place_of(apps ? apps : host->place, fleet, &file, &line);
 	if (!apps) {
-		problems_add(problems, file, 0, "add 'apps: [...]' to the host's variables",
+		problems_add(problems, file, line, "add 'apps: [...]' to the host's variables",
 			"host '%s' has no 'apps'", host->name);
 		return false;
 	}

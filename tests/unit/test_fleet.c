@@ -58,7 +58,7 @@ static const struct mistake mistakes[] = {
 		"is no name of a client", "a to z"},
 	{CLIENTS, "client_name: gamma", "client_name: beta", CLIENTS, 19,
 		"client_name 'beta' belongs to host 'beta-vps' already", "its own"},
-	{CLIENTS, "          client_name: alpha\n", "", CLIENTS, 0,
+	{CLIENTS, "          client_name: alpha\n", "", CLIENTS, 8,
 		"host 'alpha-vps' has no 'client_name'", "add it"},
 	{CLIENTS, "domain: alpha.example", "domain: ''", CLIENTS, 10,
 		"'domain' of host 'alpha-vps'", "in quotes"},

@@ -164,6 +164,11 @@ def environment():
     return dict(env, GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1", LC_ALL="C.UTF-8")
 
 
+def read_yaml(text):
+    """As yaml.safe_load, by libyaml where Python has it: ten times as fast."""
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def wait_for(what, fact, still_alive=lambda: None):
     """Until fact() gives something true, which is returned."""
     deadline = time.monotonic() + PATIENCE_S
@@ -522,7 +527,7 @@ class Fleet:
 
     def state_of(self, client):
         """<root>/.aviary/state"""
-        return yaml.safe_load((self.root(client) / ".aviary/state").read_text())
+        return read_yaml((self.root(client) / ".aviary/state").read_text())
 
     def runs(self, client, text):
         """Does the current release have this text in its compose file?"""
@@ -640,11 +645,11 @@ class Fleet:
         return git(self.bare, "ls-tree", "--name-only", f"deployments:{folder}").splitlines()
 
     def record(self, client):
-        return yaml.safe_load(self.show(f"clients/{client}.yaml"))
+        return read_yaml(self.show(f"clients/{client}.yaml"))
 
     def rollouts(self, commit=None):
         """Records, oldest first."""
-        found = [yaml.safe_load(self.show(f"rollouts/{name}"))
+        found = [read_yaml(self.show(f"rollouts/{name}"))
                  for name in sorted(self.files("rollouts"))]
         return [each for each in found if commit in (None, each["commit"])]
 

@@ -2,16 +2,11 @@
  * 1.9, 1.10, 1.14). */
 #include "reconcile/secrets/age.h"
 #include "reconcile/secrets/age_format.h"
+#include "reconcile/secrets/age_ssh.h"
 #include <sodium.h>
 
 #define X25519_LABEL "age-encryption.org/v1/X25519"
 #define WRAPPED_SIZE (AGE_FILE_KEY_SIZE + AGE_TAG_SIZE)
-
-enum unwrap {
-	UNWRAP_OK,
-	UNWRAP_OTHER, /* not for this identity */
-	UNWRAP_MALFORMED
-};
 
 static const uint8_t zero_nonce[12];
 
@@ -41,8 +36,8 @@ static bool wrap_key(const uint8_t *secret, const uint8_t *peer, const uint8_t *
 	return ok;
 }
 
-static enum unwrap unwrap_x25519(const struct age_header *header, const struct age_stanza *stanza,
-	const struct age_identity *identity, uint8_t *file_key_out)
+static enum age_unwrap unwrap_x25519(const struct age_header *header,
+	const struct age_stanza *stanza, const struct age_identity *identity, uint8_t *file_key_out)
 {
 	uint8_t share[AGE_KEY_SIZE], key[AGE_HASH_SIZE];
 	const uint8_t *body = (const uint8_t *)header->bodies.text + stanza->body_at;
@@ -50,28 +45,62 @@ static enum unwrap unwrap_x25519(const struct age_header *header, const struct a
 		!age_base64_decode(
 			stanza->args[1].text, stanza->args[1].len, share, sizeof(share)) ||
 		!wrap_key(identity->secret, share, share, identity->recipient, key))
-		return UNWRAP_MALFORMED;
+		return AGE_UNWRAP_MALFORMED;
 	bool ok = crypto_aead_chacha20poly1305_ietf_decrypt(file_key_out, NULL, NULL, body,
 			  WRAPPED_SIZE, NULL, 0, zero_nonce, key) == 0;
 	sodium_memzero(key, sizeof(key));
-	return ok ? UNWRAP_OK : UNWRAP_OTHER;
+	return ok ? AGE_UNWRAP_OK : AGE_UNWRAP_OTHER;
 }
 
-/* Identities in turn, stanzas in order; a malformed X25519 stanza stops the search. */
-static enum unwrap find_file_key(const struct age_header *header,
+/* One identity of any kind. */
+struct opener {
+	const struct age_identity *native;
+	const struct age_ssh_key *ssh;
+	const struct buf *passphrase;
+};
+
+static enum age_unwrap unwrap(const struct age_header *header, const struct age_stanza *stanza,
+	const struct opener *opener, uint8_t *file_key_out)
+{
+	if (opener->native)
+		return age_stanza_is(stanza, "X25519")
+			       ? unwrap_x25519(header, stanza, opener->native, file_key_out)
+			       : AGE_UNWRAP_OTHER;
+	if (opener->ssh)
+		return age_ssh_unwrap(header, stanza, opener->ssh, file_key_out);
+	return age_scrypt_unwrap(header, stanza, opener->passphrase, file_key_out);
+}
+
+/* A malformed stanza of the identity's own type stops the search. */
+static enum age_unwrap try_identity(
+	const struct age_header *header, const struct opener *opener, uint8_t *file_key_out)
+{
+	for (size_t k = 0; k < header->count; k++) {
+		enum age_unwrap result = unwrap(header, &header->stanzas[k], opener, file_key_out);
+		if (result != AGE_UNWRAP_OTHER)
+			return result;
+	}
+	return AGE_UNWRAP_OTHER;
+}
+
+/* Identities in turn, native ones first. */
+static enum age_unwrap find_file_key(const struct age_header *header,
 	const struct age_identities *identities, uint8_t *file_key_out)
 {
-	for (size_t i = 0; i < identities->count; i++) {
-		for (size_t k = 0; k < header->count; k++) {
-			if (!age_stanza_is(&header->stanzas[k], "X25519"))
-				continue;
-			enum unwrap result = unwrap_x25519(
-				header, &header->stanzas[k], &identities->items[i], file_key_out);
-			if (result != UNWRAP_OTHER)
-				return result;
-		}
+	enum age_unwrap result = AGE_UNWRAP_OTHER;
+	for (size_t i = 0; i < identities->count && result == AGE_UNWRAP_OTHER; i++) {
+		const struct opener opener = {.native = &identities->items[i]};
+		result = try_identity(header, &opener, file_key_out);
 	}
-	return UNWRAP_OTHER;
+	for (size_t i = 0; i < identities->ssh_count && result == AGE_UNWRAP_OTHER; i++) {
+		const struct opener opener = {.ssh = identities->ssh[i]};
+		result = try_identity(header, &opener, file_key_out);
+	}
+	for (size_t i = 0; i < identities->passphrase_count && result == AGE_UNWRAP_OTHER; i++) {
+		const struct opener opener = {.passphrase = &identities->passphrases[i]};
+		result = try_identity(header, &opener, file_key_out);
+	}
+	return result;
 }
 
 static size_t count_type(const struct age_header *header, const char *type)
@@ -92,22 +121,19 @@ static const char *needed_plugin(const struct age_header *header)
 }
 
 /* Says why nothing opened: by what the header asks for that is not built here. */
-static bool refuse_no_match(
-	const struct age_header *header, enum age_failure *failure_out, struct error *err)
+static bool refuse_no_match(const struct age_header *header, bool passphrases,
+	enum age_failure *failure_out, struct error *err)
 {
 	const char *plugin = needed_plugin(header);
 	bool native = count_type(header, "X25519");
 	bool ssh = count_type(header, "ssh-ed25519") || count_type(header, "ssh-rsa");
 	*failure_out = AGE_NO_MATCH;
-	if (native)
+	if (native || ssh)
 		return error_set(err, ERR_AUTH, "none of the identities opens it");
 	if (count_type(header, "scrypt"))
-		return error_set(
-			err, ERR_REFUSED, "encrypted with a passphrase, which is not supported");
-	if (ssh)
-		return error_set(err, ERR_REFUSED,
-			"encrypted only to an SSH key, which is not supported; add an age1... "
-			"recipient");
+		return passphrases ? error_set(err, ERR_AUTH, "the passphrase does not open it")
+				   : error_set(err, ERR_REFUSED,
+					     "encrypted with a passphrase, which is not supported");
 	if (plugin)
 		return error_set(err, ERR_REFUSED,
 			"needs the age plugin %s, which is not supported", plugin);
@@ -128,12 +154,13 @@ static bool unwrap_header(const struct age_header *header, const struct age_iden
 		return error_set(
 			err, ERR_INVALID, "age header has a passphrase beside other recipients");
 	switch (find_file_key(header, identities, file_key_out)) {
-	case UNWRAP_OK:
+	case AGE_UNWRAP_OK:
 		break;
-	case UNWRAP_MALFORMED:
-		return error_set(err, ERR_INVALID, "age header has a malformed X25519 stanza");
-	case UNWRAP_OTHER:
-		return refuse_no_match(header, failure_out, err);
+	case AGE_UNWRAP_MALFORMED:
+		return error_set(
+			err, ERR_INVALID, "age header has a malformed stanza for this key");
+	case AGE_UNWRAP_OTHER:
+		return refuse_no_match(header, identities->passphrase_count > 0, failure_out, err);
 	}
 	uint8_t mac[AGE_HASH_SIZE];
 	age_header_mac(file_key_out, header->bytes, header->mac_covers, mac);
@@ -230,10 +257,13 @@ bool age_encrypt(const struct age_recipients *recipients, const void *plain, siz
 {
 	auto_buf struct buf header = BUF_INIT(AGE_MAX_HEADER);
 	uint8_t file_key[AGE_FILE_KEY_SIZE], mac[AGE_HASH_SIZE];
-	bool ok = recipients->count > 0 && recipients->count <= AGE_MAX_STANZAS;
+	size_t count = recipients->count + recipients->ssh_count;
+	bool ok = count > 0 && count <= AGE_MAX_STANZAS;
 	randombytes_buf(file_key, sizeof(file_key));
 	for (size_t i = 0; ok && i < recipients->count; i++)
 		ok = add_recipient(&header, recipients->keys[i], file_key);
+	for (size_t i = 0; ok && i < recipients->ssh_count; i++)
+		ok = age_ssh_wrap(recipients->ssh[i], file_key, &header);
 	if (ok) {
 		buf_add_str(&header, "---");
 		age_header_mac(file_key, header.text, header.len, mac);

@@ -1,7 +1,8 @@
 /* reconcile/secrets/age.h - files of age v1: keys, opening, writing
  *
- * Format: specs/sops-age.md section 1. Handled: X25519. Recognised and refused by name: SSH keys,
- * passphrases, post-quantum keys, plugins. Identities live in locked memory that is wiped.
+ * Format: specs/sops-age.md section 1. Handled: X25519, SSH keys (age_ssh.h), passphrases when a
+ * person is there to be asked. Recognised and refused by name: post-quantum keys, plugins.
+ * Identities live in locked memory that is wiped.
  */
 #pragma once
 #include "base/buf.h"
@@ -10,6 +11,8 @@
 #define AGE_KEY_SIZE       32
 #define AGE_RECIPIENT_SIZE 64                 /* text of an X25519 recipient, with its NUL */
 #define AGE_MAX_KEY_FILE   (16 * 1024 * 1024) /* as age's own limit */
+#define AGE_MAX_PASSPHRASE 1024
+#define AGE_MAX_WORK       18 /* log2 of scrypt's N: 256 MiB of memory, half a second */
 
 /** Which part of the format failed, beside the struct error. */
 enum age_failure {
@@ -33,10 +36,24 @@ struct age_identity {
 	uint8_t recipient[AGE_KEY_SIZE]; /* public key of secret */
 };
 
-/** A list of identities, of which only the X25519 ones can open anything. */
+/** Text that identities are read from. */
+struct age_source {
+	const char *name; /* for messages: path or name of the variable */
+	const char *text;
+	size_t len;
+	const struct age_ask *ask; /* NULL: what needs a passphrase is refused */
+};
+
+struct age_ssh_key;
+
+/** A list of identities; those of kinds that are not supported are only counted. */
 struct age_identities {
 	struct age_identity *items; /* sodium_malloc()ed */
 	size_t count, capacity;
+	struct age_ssh_key **ssh; /* private keys; tried after the native ones */
+	size_t ssh_count, ssh_capacity;
+	struct buf *passphrases; /* for files encrypted with one; each BUF_INIT_SECRET */
+	size_t passphrase_count, passphrase_capacity;
 	size_t post_quantum; /* seen and passed over */
 	size_t plugins;      /* seen and passed over */
 };
@@ -55,6 +72,15 @@ void age_identities_clear(struct age_identities *identities);
  */
 MUST_USE bool age_identities_read(struct age_identities *identities, const char *source,
 	const char *text, size_t len, struct error *err);
+
+/** As age_identities_read(), and takes private SSH keys and, where it may ask, key files with a
+ *  passphrase. All or none. */
+MUST_USE bool age_identities_add(
+	struct age_identities *identities, const struct age_source *source, struct error *err);
+/** Add a passphrase; it is copied. */
+void age_identities_add_passphrase(struct age_identities *identities, const char *text, size_t len);
+/** How many identities can open something. */
+size_t age_identities_count(const struct age_identities *identities);
 
 /** Make a new identity and add it. */
 void age_identities_generate(struct age_identities *identities);
@@ -91,7 +117,16 @@ MUST_USE bool age_decrypt(const struct age_file *file, const struct age_identiti
 struct age_recipients {
 	const uint8_t (*keys)[AGE_KEY_SIZE];
 	size_t count;
+	const struct age_ssh_key *const *ssh;
+	size_t ssh_count;
 };
+
+/** Is this text a recipient that can be encrypted for: X25519 or SSH? Others are refused by name.
+ */
+MUST_USE bool age_recipient_check(const char *text, struct error *err);
+/** As age_encrypt(), for one recipient's text of any kind. */
+MUST_USE bool age_encrypt_to(
+	const char *recipient, const void *plain, size_t len, struct buf *out, struct error *err);
 
 /** Append a binary age file for at least one recipient. ERR_INVALID for a recipient that is a low
  *  order point. */

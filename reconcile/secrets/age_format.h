@@ -16,6 +16,13 @@
 #define AGE_MAX_STANZAS   1000
 #define AGE_KEPT_ARGS     4 /* no type that we read has more; the others are only counted */
 
+/** What an identity made of a stanza. */
+enum age_unwrap {
+	AGE_UNWRAP_OK,
+	AGE_UNWRAP_OTHER, /* not for this identity */
+	AGE_UNWRAP_MALFORMED
+};
+
 struct age_arg {
 	const char *text; /* inside the header's bytes, not NUL-terminated */
 	size_t len;
@@ -77,3 +84,8 @@ void age_stream_seal(
 MUST_USE bool age_armor_decode(const char *text, size_t len, struct buf *out, struct error *err);
 /** Append the armor of @p bytes, which ends with a line feed. */
 void age_armor_encode(const uint8_t *bytes, size_t len, struct buf *out);
+
+/** Try a passphrase on a stanza of any type. Work beyond AGE_MAX_WORK is malformed, before any is
+ *  done. */
+enum age_unwrap age_scrypt_unwrap(const struct age_header *header, const struct age_stanza *stanza,
+	const struct buf *passphrase, uint8_t file_key_out[AGE_FILE_KEY_SIZE]);

@@ -1,5 +1,6 @@
 /* Identities and recipients as text (specs/sops-age.md 1.13, 4.4) */
 #include "reconcile/secrets/age.h"
+#include "reconcile/secrets/age_ssh.h"
 #include "reconcile/secrets/bech32.h"
 #include <ctype.h>
 #include <sodium.h>
@@ -12,6 +13,12 @@
 void age_identities_clear(struct age_identities *identities)
 {
 	sodium_free(identities->items);
+	for (size_t i = 0; i < identities->ssh_count; i++)
+		age_ssh_key_free(identities->ssh[i]);
+	free(identities->ssh);
+	for (size_t i = 0; i < identities->passphrase_count; i++)
+		buf_clear(&identities->passphrases[i]);
+	free(identities->passphrases);
 	*identities = (struct age_identities){0};
 }
 
@@ -46,11 +53,6 @@ void age_identities_generate(struct age_identities *identities)
 	randombytes_buf(secret, sizeof(secret));
 	add_secret(identities, secret);
 	sodium_memzero(secret, sizeof(secret));
-}
-
-static bool text_has(const char *text, size_t len, const char *part)
-{
-	return memmem(text, len, part, strlen(part)) != NULL;
 }
 
 static bool text_starts(const char *text, size_t len, const char *part)
@@ -102,36 +104,91 @@ static bool read_lines(struct age_identities *identities, const char *source, co
 	return true;
 }
 
-static bool refuse_other_kinds(const char *source, const char *text, size_t len, struct error *err)
+void age_identities_add_passphrase(struct age_identities *identities, const char *text, size_t len)
 {
-	if (len > AGE_MAX_KEY_FILE)
-		return error_set(
-			err, ERR_INVALID, "'%s' is larger than the limit of 16 MiB", source);
-	if (text_starts(text, len, "age-encryption") || text_starts(text, len, "-----BEGIN AGE")) {
-		error_set(err, ERR_REFUSED, "key file '%s' is passphrase-protected", source);
+	mem_grow(identities->passphrases, identities->passphrase_count,
+		identities->passphrase_capacity);
+	struct buf *passphrase = &identities->passphrases[identities->passphrase_count++];
+	buf_init_secret(passphrase, AGE_MAX_PASSPHRASE);
+	buf_add(passphrase, text, len);
+}
+
+size_t age_identities_count(const struct age_identities *identities)
+{
+	return identities->count + identities->ssh_count + identities->passphrase_count;
+}
+
+static bool read_ssh(
+	struct age_identities *identities, const struct age_source *source, struct error *err)
+{
+	struct age_ssh_key *key;
+	if (!age_ssh_private_parse(source, &key, err))
+		return false;
+	mem_grow(identities->ssh, identities->ssh_count, identities->ssh_capacity);
+	identities->ssh[identities->ssh_count++] = key;
+	return true;
+}
+
+/* A key file that is itself an age file, encrypted with a passphrase. */
+static bool read_encrypted(
+	struct age_identities *identities, const struct age_source *source, struct error *err)
+{
+	auto_age_identities struct age_identities person = AGE_IDENTITIES_INIT;
+	auto_buf struct buf passphrase = BUF_INIT_SECRET(AGE_MAX_PASSPHRASE);
+	auto_buf struct buf plain = BUF_INIT_SECRET(source->len);
+	enum age_failure failure;
+	if (!source->ask) {
+		error_set(err, ERR_REFUSED, "key file '%s' is passphrase-protected", source->name);
 		return error_hint(
 			err, "decrypt it once with `age -d` into a file that only you can read");
 	}
-	if (text_has(text, len, "PRIVATE KEY-----")) {
-		error_set(err, ERR_REFUSED, "'%s' is an SSH or PEM key, which is not supported",
-			source);
-		return error_hint(err, "use an age key: AGE-SECRET-KEY-1...");
+	if (!source->ask->ask(source->ask->data, source->name, &passphrase, err))
+		return false;
+	age_identities_add_passphrase(&person, passphrase.text, passphrase.len);
+	const struct age_file file = {source->text, source->len,
+		.armored = text_starts(source->text, source->len, "-----BEGIN AGE")};
+	if (!age_decrypt(&file, &person, &plain, &failure, err))
+		return error_wrap(err, "key file '%s'", source->name);
+	return read_lines(identities, source->name, plain.text, plain.len, err);
+}
+
+static bool read_any(
+	struct age_identities *identities, const struct age_source *source, struct error *err)
+{
+	const char *text = source->text;
+	size_t len = source->len;
+	if (len > AGE_MAX_KEY_FILE)
+		return error_set(
+			err, ERR_INVALID, "'%s' is larger than the limit of 16 MiB", source->name);
+	if (text_starts(text, len, "age-encryption") || text_starts(text, len, "-----BEGIN AGE"))
+		return read_encrypted(identities, source, err);
+	if (age_ssh_is_private(text, len))
+		return read_ssh(identities, source, err);
+	return read_lines(identities, source->name, text, len, err);
+}
+
+bool age_identities_add(
+	struct age_identities *identities, const struct age_source *source, struct error *err)
+{
+	auto_age_identities struct age_identities read = AGE_IDENTITIES_INIT;
+	if (!read_any(&read, source, err))
+		return false;
+	for (size_t i = 0; i < read.count; i++)
+		*add_place(identities) = read.items[i];
+	for (size_t i = 0; i < read.ssh_count; i++) {
+		mem_grow(identities->ssh, identities->ssh_count, identities->ssh_capacity);
+		identities->ssh[identities->ssh_count++] = STEAL(read.ssh[i]);
 	}
+	identities->post_quantum += read.post_quantum;
+	identities->plugins += read.plugins;
 	return true;
 }
 
 bool age_identities_read(struct age_identities *identities, const char *source, const char *text,
 	size_t len, struct error *err)
 {
-	auto_age_identities struct age_identities read = AGE_IDENTITIES_INIT;
-	if (!refuse_other_kinds(source, text, len, err) ||
-		!read_lines(&read, source, text, len, err))
-		return false;
-	for (size_t i = 0; i < read.count; i++)
-		*add_place(identities) = read.items[i];
-	identities->post_quantum += read.post_quantum;
-	identities->plugins += read.plugins;
-	return true;
+	const struct age_source from = {.name = source, .text = text, .len = len};
+	return age_identities_add(identities, &from, err);
 }
 
 void age_identity_format(const struct age_identity *identity, struct buf *out)
@@ -158,8 +215,7 @@ static bool refuse_recipient(const char *text, size_t len, const char *hrp, stru
 			"recipient is a post-quantum age key (age1pq1...), which is not supported");
 	if (text_starts(text, len, "ssh-") || text_starts(text, len, "ecdsa-") ||
 		text_starts(text, len, "sk-"))
-		return error_set(
-			err, ERR_REFUSED, "recipient is an SSH key, which is not supported");
+		return error_set(err, ERR_REFUSED, "recipient is an SSH key, not an age1... one");
 	if (text_starts(hrp, strlen(hrp), "age1"))
 		return error_set(err, ERR_REFUSED,
 			"recipient needs the age plugin '%.40s', which is not supported", hrp + 4);
@@ -185,4 +241,36 @@ bool age_recipient_parse(const char *text, uint8_t recipient_out[AGE_KEY_SIZE], 
 		return refuse_recipient(text, len, hrp.text, err);
 	memcpy(recipient_out, data.text, AGE_KEY_SIZE);
 	return true;
+}
+
+static bool is_ssh(const char *text)
+{
+	text += strspn(text, " \t\r\n");
+	return strncmp(text, "ssh-", 4) == 0 || strncmp(text, "ecdsa-", 6) == 0 ||
+	       strncmp(text, "sk-", 3) == 0;
+}
+
+bool age_recipient_check(const char *text, struct error *err)
+{
+	uint8_t key[AGE_KEY_SIZE];
+	auto_age_ssh_key struct age_ssh_key *ssh = NULL;
+	return is_ssh(text) ? age_ssh_public_parse(text, &ssh, err)
+			    : age_recipient_parse(text, key, err);
+}
+
+bool age_encrypt_to(
+	const char *recipient, const void *plain, size_t len, struct buf *out, struct error *err)
+{
+	uint8_t keys[1][AGE_KEY_SIZE];
+	auto_age_ssh_key struct age_ssh_key *key = NULL;
+	struct age_recipients to = {.keys = keys, .count = 1};
+	if (is_ssh(recipient)) {
+		if (!age_ssh_public_parse(recipient, &key, err))
+			return false;
+		const struct age_ssh_key *const ssh[1] = {key};
+		to = (struct age_recipients){.ssh = ssh, .ssh_count = 1};
+		return age_encrypt(&to, plain, len, out, err);
+	}
+	return age_recipient_parse(recipient, keys[0], err) &&
+	       age_encrypt(&to, plain, len, out, err);
 }

@@ -1,7 +1,9 @@
 #include "reconcile/secrets/keyring.h"
 #include "base/fs.h"
 #include "reconcile/secrets/age.h"
+#include "reconcile/secrets/age_ssh.h"
 #include <sodium.h>
+#include <unistd.h>
 
 struct keyring {
 	struct age_identities identities;
@@ -22,12 +24,14 @@ void keyring_free(struct keyring *keyring)
 	free(keyring);
 }
 
-static bool add_file(struct keyring *keyring, const char *path, struct error *err)
+static bool add_file(
+	struct keyring *keyring, const char *path, const struct age_ask *ask, struct error *err)
 {
 	auto_buf struct buf text = BUF_INIT_SECRET(AGE_MAX_KEY_FILE);
 	if (!fs_read_secret(path, AGE_MAX_KEY_FILE, &text, err))
 		return error_wrap(err, "age key file");
-	return age_identities_read(&keyring->identities, path, text.text, text.len, err);
+	const struct age_source source = {path, text.text, text.len, ask};
+	return age_identities_add(&keyring->identities, &source, err);
 }
 
 /* SOPS_AGE_KEY may have several identities in a line, parted by blanks. */
@@ -47,16 +51,62 @@ static bool add_variable(struct keyring *keyring, const char *name, struct error
 	return age_identities_read(&keyring->identities, name, lines.text, lines.len, err);
 }
 
+static bool add_named(
+	struct keyring *keyring, const struct keyring_sources *sources, struct error *err)
+{
+	const char *file = sources->age_key_file, *named = getenv("SOPS_AGE_KEY_FILE");
+	if (file && *file && !add_file(keyring, file, sources->ask, err))
+		return false;
+	if (named && *named && (!file || strcmp(named, file) != 0) &&
+		!add_file(keyring, named, sources->ask, err))
+		return error_wrap(err, "SOPS_AGE_KEY_FILE");
+	return add_variable(keyring, "SOPS_AGE_KEY", err);
+}
+
 bool keyring_load(const char *age_key_file, struct keyring **keyring_out, struct error *err)
 {
+	const struct keyring_sources sources = {.age_key_file = age_key_file};
+	return keyring_load_sources(&sources, keyring_out, NULL, err);
+}
+
+/* A default place that need not exist, nor be in order: others may open the file. */
+static void add_default(struct keyring *keyring, const struct keyring_sources *sources,
+	const char *path, struct strlist *notes)
+{
+	struct error err;
+	if (access(path, F_OK) != 0 || add_file(keyring, path, sources->ask, &err))
+		return;
+	if (notes)
+		strlist_addf(notes, "'%s' is passed over: %s", path, err.message);
+}
+
+static bool add_personal(struct keyring *keyring, const struct keyring_sources *sources,
+	struct strlist *notes, struct error *err)
+{
+	static const char *const keys[] = {"id_ed25519", "id_rsa"};
+	const char *ssh = getenv("SOPS_AGE_SSH_PRIVATE_KEY_FILE");
+	const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
+	if (ssh && *ssh && !add_file(keyring, ssh, sources->ask, err))
+		return error_wrap(err, "SOPS_AGE_SSH_PRIVATE_KEY_FILE");
+	if ((config && *config) || (home && *home)) {
+		bool xdg = config && *config;
+		auto_free char *path = mem_printf(
+			"%s%s/sops/age/keys.txt", xdg ? config : home, xdg ? "" : "/.config");
+		add_default(keyring, sources, path, notes);
+	}
+	for (size_t i = 0; home && *home && i < ARRAY_LEN(keys); i++) {
+		auto_free char *path = mem_printf("%s/.ssh/%s", home, keys[i]);
+		add_default(keyring, sources, path, notes);
+	}
+	return true;
+}
+
+bool keyring_load_sources(const struct keyring_sources *sources, struct keyring **keyring_out,
+	struct strlist *notes, struct error *err)
+{
 	auto_keyring struct keyring *keyring = keyring_new();
-	const char *named = getenv("SOPS_AGE_KEY_FILE");
-	if (age_key_file && *age_key_file && !add_file(keyring, age_key_file, err))
-		return false;
-	if (named && *named && (!age_key_file || strcmp(named, age_key_file) != 0) &&
-		!add_file(keyring, named, err))
-		return error_wrap(err, "SOPS_AGE_KEY_FILE");
-	if (!add_variable(keyring, "SOPS_AGE_KEY", err))
+	if (!add_named(keyring, sources, err) ||
+		(sources->personal && !add_personal(keyring, sources, notes, err)))
 		return false;
 	*keyring_out = STEAL(keyring);
 	return true;
@@ -93,15 +143,20 @@ void keyring_write(const struct keyring *keyring, struct buf *out)
 
 size_t keyring_count(const struct keyring *keyring)
 {
-	return keyring->identities.count;
+	return age_identities_count(&keyring->identities);
 }
 
 void keyring_recipients(const struct keyring *keyring, struct strlist *out)
 {
+	const struct age_identities *identities = &keyring->identities;
 	char text[AGE_RECIPIENT_SIZE];
-	for (size_t i = 0; i < keyring->identities.count; i++)
-		strlist_add(
-			out, age_recipient_format(keyring->identities.items[i].recipient, text));
+	for (size_t i = 0; i < identities->count; i++)
+		strlist_add(out, age_recipient_format(identities->items[i].recipient, text));
+	for (size_t i = 0; i < identities->ssh_count; i++) {
+		auto_buf struct buf line = BUF_INIT(AGE_SSH_MAX_LINE);
+		age_ssh_key_format(identities->ssh[i], &line);
+		strlist_add(out, line.text);
+	}
 }
 
 const struct age_identities *keyring_identities(const struct keyring *keyring)

@@ -16,8 +16,28 @@ const char *sops_failure_name(enum sops_failure failure)
 		[SOPS_VALUE] = "value-error",
 		[SOPS_MAC] = "mac-mismatch",
 		[SOPS_UNSUPPORTED] = "unsupported",
+		[SOPS_ENCRYPTED] = "encrypted-already",
 	};
 	return names[failure];
+}
+
+int sops_failure_exit(enum sops_failure failure)
+{
+	switch (failure) {
+	case SOPS_OK:
+		return 0;
+	case SOPS_VALUE:
+		return 25;
+	case SOPS_MAC:
+		return 51;
+	case SOPS_NO_KEY:
+	case SOPS_UNSUPPORTED:
+		return 128;
+	case SOPS_ENCRYPTED:
+		return 203;
+	default:
+		return 1;
+	}
 }
 
 /* A file while it is opened. */

@@ -87,7 +87,7 @@ static bool refuse(const struct search *search, size_t groups, size_t opened,
 		return error_set(err, ERR_AUTH, "only %zu of %zu key groups opened: %s%s", opened,
 			groups, search->reasons.text, rest.text);
 	error_set(err, ERR_AUTH, "no identity opens it: %s%s", search->reasons.text, rest.text);
-	return search->identities->count
+	return age_identities_count(search->identities)
 		       ? false
 		       : error_hint(err, "set age_key_file, SOPS_AGE_KEY_FILE or SOPS_AGE_KEY");
 }

@@ -9,8 +9,9 @@
 #define VALUE_READ_MAX ((size_t)64 << 10) /* bytes of a value that are looked at */
 #define VALUE_TAIL     ((size_t)8 << 10)  /* longer than any secret's spelling that the cut tears */
 
+/* All but the lock is set before threads start; lines are formatted without it. */
 static struct {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of writing, so that lines stay whole */
 	int fd;
 	enum log_level least;
 	enum log_format format;
@@ -21,18 +22,14 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 void log_setup(int fd, enum log_level least, enum log_format format)
 {
-	pthread_mutex_lock(&sink.lock);
 	sink.fd = fd;
 	sink.least = least;
 	sink.format = format;
-	pthread_mutex_unlock(&sink.lock);
 }
 
 void log_set_mask(void (*mask)(struct buf *line))
 {
-	pthread_mutex_lock(&sink.lock);
 	sink.mask = mask;
-	pthread_mutex_unlock(&sink.lock);
 }
 
 struct record {
@@ -148,16 +145,16 @@ static void write_all(int fd, const char *bytes, size_t len)
 
 void log_write(enum log_level level, const char *text, const struct log_field *fields, size_t count)
 {
+	if (level < sink.least || sink.fd < 0)
+		return;
+	auto_buf struct buf line = BUF_INIT(LOG_LINE_MAX);
+	format_line(&line, (struct record){level, text, fields, count, 0});
+	if (sink.mask)
+		sink.mask(&line);
+	line.limit++; /* a full line still gets its end */
+	line.overflow = false;
+	buf_add_char(&line, '\n');
 	pthread_mutex_lock(&sink.lock);
-	if (level >= sink.least && sink.fd >= 0) {
-		auto_buf struct buf line = BUF_INIT(LOG_LINE_MAX);
-		format_line(&line, (struct record){level, text, fields, count, 0});
-		if (sink.mask)
-			sink.mask(&line);
-		line.limit++; /* a full line still gets its end */
-		line.overflow = false;
-		buf_add_char(&line, '\n');
-		write_all(sink.fd, line.text, line.len);
-	}
+	write_all(sink.fd, line.text, line.len);
 	pthread_mutex_unlock(&sink.lock);
 }

@@ -28,7 +28,8 @@ static inline const char *log_text(const char *text)
 void log_setup(int fd, enum log_level least, enum log_format format);
 
 /** A function that replaces secret values in @p line by asterisks; see secrets/secret.h.
- *  Called for each line before it is written. NULL: none. */
+ *  Called for each line before it is written, in any thread. Call before threads start.
+ *  NULL: none. */
 void log_set_mask(void (*mask)(struct buf *line));
 
 /** One line, whole or not at all; the macros below fill in the fields. Any thread. */

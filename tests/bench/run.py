@@ -1,0 +1,47 @@
+#!/usr/bin/python3
+"""Measures what Aviary promises about speed, beside what it is compared to.
+
+usage: tests/bench/run.py --build DIR [--runs N] [SECTION...]   with SECTION of intake, plan,
+       memory, rollout, fetch; all without any
+
+Prints figures and ends with 0 whatever they are: machines differ, so nothing here is a test.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("sections", nargs="*")
+    return parser.parse_args()
+
+
+def main():
+    options = parse()
+    build = Path(options.build).resolve()
+    os.environ.update(AVIARY=str(build / "aviary"), AVIARY_BUILD=str(build))
+    sys.path.insert(0, str(ROOT))
+    from tests.bench import fetch, intake, memory, plan, rollout  # they read the environment
+    sections = {"intake": intake, "plan": plan, "memory": memory, "rollout": rollout,
+                "fetch": fetch}
+    unknown = [name for name in options.sections if name not in sections]
+    if unknown:
+        sys.exit(f"bench: no section '{unknown[0]}': there are {', '.join(sections)}")
+    print(f"{os.cpu_count()} processors, {platform.machine()}, Linux {platform.release()}; "
+          f"load {os.getloadavg()[0]:.1f} at the start; {options.runs} runs of each")
+    for name in options.sections or sections:
+        with tempfile.TemporaryDirectory(prefix="aviary-bench-") as folder:
+            sections[name].measure(build, Path(folder), max(options.runs, 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -114,6 +114,9 @@ static void handle(struct loop *loop, struct message *message)
 static int64_t next_wake_ms(const struct loop *loop)
 {
 	int64_t next = loop->next_look_ms;
+	bool waits = loop->look_wanted && !loop->look_running;
+	if (waits && loop->look_not_before_ms < next)
+		next = loop->look_not_before_ms;
 	if (loop->append_retry_ms && loop->append_retry_ms < next)
 		next = loop->append_retry_ms;
 	if (loop->rollout && rollout_next_tick_ms(loop->rollout) < next)
@@ -215,7 +218,9 @@ void loop_run(struct loop *loop, struct loop_outcome *outcome_out)
 
 void loop_poke(struct loop *loop)
 {
-	inbox_post(loop->inbox, message_new(MESSAGE_LOOK));
+	/* While a look is wanted already, another webhook changes nothing and wakes nobody. */
+	if (!__atomic_exchange_n(&loop->poked, true, __ATOMIC_ACQ_REL))
+		inbox_post(loop->inbox, message_new(MESSAGE_LOOK));
 }
 
 void loop_stop(struct loop *loop)

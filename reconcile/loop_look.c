@@ -8,6 +8,7 @@
 
 #define LOOKS_FAILED_NOT_READY 3 /* polls in a row; design: /readyz says 503 then */
 #define LOOK_RETRY_MS          1000
+#define LOOK_SPACING_MS        250 /* a burst of webhooks is no reason to hammer the forge */
 
 /* ---- this instance ------------------------------------------------------------------------------
  */
@@ -71,8 +72,14 @@ static bool check_leader(struct loop *loop, const struct status *status)
 
 void loop_start_look(struct loop *loop)
 {
+	int64_t now_ms = clock_mono_ms();
 	if (loop->look_running || !loop->look_wanted || loop->stopping)
 		return;
+	if (!loop->look_forced && now_ms < loop->look_not_before_ms)
+		return;
+	loop->look_not_before_ms = now_ms + LOOK_SPACING_MS;
+	__atomic_store_n(
+		&loop->poked, false, __ATOMIC_RELEASE); /* before the fetch: none is lost */
 	loop->look_running = true;
 	loop->look_wanted = false;
 	git_thread_look(loop->git,

@@ -27,11 +27,13 @@ struct loop {
 	struct look_result
 		*seen; /* last look that found something; its status and plan are moved out */
 	bool look_running, look_wanted, look_forced, look_resumes;
+	bool poked; /* atomic: a look that webhooks asked for did not begin yet */
 	bool look_after_push;  /* a look found facts of ours under way: it is repeated after them */
 	unsigned looks_failed; /* in a row */
 	uint64_t looks;
 	bool looked; /* at least once with success */
 	int64_t next_look_ms;
+	int64_t look_not_before_ms; /* unless it is forced */
 
 	struct rollout *rollout; /* NULL: nothing runs */
 	struct plan *plan;       /* of it; NULL if its commit does not load any more */

@@ -20,9 +20,10 @@ struct workers {
 	struct checks *checks;
 	int cancel_fd;
 	pthread_t *threads;
-	size_t started;
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t filled;
+	size_t started, idle; /* threads; they start when there is work for them */
+	size_t waiting;       /* entries in the list */
 	struct entry *first, *last;
 	struct round *rounds; /* under way */
 	bool stopping;
@@ -245,8 +246,10 @@ static void start_round(struct workers *workers, struct work *work)
 static struct work *take_work(struct workers *workers)
 {
 	pthread_mutex_lock(&workers->lock);
+	workers->idle++;
 	while (!workers->first && !workers->stopping)
 		pthread_cond_wait(&workers->filled, &workers->lock);
+	workers->idle--;
 	struct entry *entry = workers->stopping ? NULL : workers->first;
 	struct work *work = NULL;
 	if (entry) {
@@ -254,6 +257,7 @@ static struct work *take_work(struct workers *workers)
 		if (!workers->first)
 			workers->last = NULL;
 		work = entry->work;
+		workers->waiting--;
 		free(entry);
 	}
 	pthread_mutex_unlock(&workers->lock);
@@ -276,8 +280,18 @@ static void *run(void *data)
 	return NULL;
 }
 
+static bool start_thread(struct workers *workers, struct error *err)
+{
+	int failed = pthread_create(&workers->threads[workers->started], NULL, run, workers);
+	if (failed)
+		return error_errno(err, failed, "cannot start a worker");
+	workers->started++;
+	return true;
+}
+
 void workers_add(struct workers *workers, struct work *work)
 {
+	struct error err;
 	struct entry *entry = mem_zero(1, sizeof(*entry));
 	entry->work = work;
 	pthread_mutex_lock(&workers->lock);
@@ -286,6 +300,12 @@ void workers_add(struct workers *workers, struct work *work)
 	else
 		workers->first = entry;
 	workers->last = entry;
+	workers->waiting++;
+	bool wanted =
+		workers->waiting > workers->idle && workers->started < workers->options.threads;
+	if (wanted &&
+		!start_thread(workers, &err)) /* there is one at least: it only takes longer */
+		log_warn("fewer workers than wanted", LOG_ERROR_FIELD(&err));
 	pthread_cond_signal(&workers->filled);
 	pthread_mutex_unlock(&workers->lock);
 }
@@ -309,12 +329,8 @@ bool workers_new(
 		return error_errno(err, errno, "eventfd");
 	if (!checks_new(&workers->checks, err))
 		return false;
-	for (size_t i = 0; i < options->threads; i++) {
-		int failed = pthread_create(&workers->threads[i], NULL, run, workers);
-		if (failed)
-			return error_errno(err, failed, "cannot start a worker");
-		workers->started++;
-	}
+	if (!start_thread(workers, err)) /* nobody else knows it yet: no lock */
+		return false;
 	*workers_out = STEAL(workers);
 	return true;
 }

@@ -122,6 +122,19 @@ bool repo_path_is_safe(const char *path)
 	}
 }
 
+/* Packs are mapped piece by piece and what was not used for longest goes first: by default they
+ * stay mapped as a whole. */
+#define PACK_WINDOW ((size_t)1 << 20)
+#define PACK_MAPPED ((size_t)8 << 20)
+
+static bool limit_packs(struct error *err)
+{
+	int rc = git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, PACK_WINDOW);
+	if (rc == 0)
+		rc = git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, PACK_MAPPED);
+	return rc == 0 || repo_fail(err, rc, "libgit2's memory could not be limited");
+}
+
 bool repo_library_init(struct error *err)
 {
 	static const git_config_level_t levels[] = {GIT_CONFIG_LEVEL_PROGRAMDATA,
@@ -130,6 +143,8 @@ bool repo_library_init(struct error *err)
 	int rc = git_libgit2_init();
 	if (rc < 0)
 		return repo_fail(err, rc, "libgit2 could not start");
+	if (!limit_packs(err))
+		return false;
 	for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
 		rc = git_libgit2_opts(GIT_OPT_SET_SEARCH_PATH, levels[i], "");
 		if (rc < 0)

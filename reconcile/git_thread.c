@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "reconcile/look.h"
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -42,6 +43,14 @@ static void free_looked(void *data)
 	look_result_free(data);
 }
 
+/* A plan of a large fleet frees tens of megabytes, which glibc would keep for the next one. */
+static void give_memory_back(void)
+{
+#ifdef __GLIBC__
+	(void)malloc_trim(0); /* whether it found any does not matter */
+#endif
+}
+
 static void do_look(struct git_thread *thread, const struct task *task)
 {
 	struct message *answer = message_new(MESSAGE_LOOKED);
@@ -49,7 +58,10 @@ static void do_look(struct git_thread *thread, const struct task *task)
 	answer->ok = look(&thread->looker, &task->look, &result, &answer->err);
 	answer->data = result;
 	answer->free_data = free_looked;
-	inbox_post(thread->inbox, answer);
+	bool planned = result && !result->nothing_new;
+	inbox_post(thread->inbox, answer); /* the result is the loop's from here on */
+	if (planned)
+		give_memory_back();
 }
 
 static void do_append(struct git_thread *thread, const struct task *task)

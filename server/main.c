@@ -9,6 +9,7 @@
 #include <curl/curl.h>
 #include <git2.h>
 #include <libssh2.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <openssl/crypto.h>
 #include <sodium.h>
@@ -55,6 +56,11 @@ static int run_command(const struct command *command, int argc, char **argv)
 	struct error err = {0};
 	char line[sizeof(err)];
 
+#ifdef M_ARENA_MAX
+	/* By default glibc gives each thread an arena of its own, which keeps what one big plan
+	 * freed. Fails only for values that it does not know. */
+	(void)mallopt(M_ARENA_MAX, 2);
+#endif
 	if (sodium_init() < 0) {
 		fprintf(stderr, "aviary: libsodium could not be started\n");
 		return 1;

@@ -127,6 +127,8 @@ int main(int argc, char **argv)
 		print_memory("VmRSS:", i == 2 ? "resident after cold" : "resident after warm");
 	}
 	print_memory("VmHWM:", "resident at most");
+	print_memory("RssAnon:", "anonymous");
+	print_memory("RssFile:", "file");
 	plan_cache_free(timer.cache);
 	status_free(timer.status);
 	keyring_free(timer.keyring);

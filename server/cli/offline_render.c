@@ -88,7 +88,7 @@ static bool write_file(
 	auto_free char *path = mem_printf("%s/%s", arguments->out, file->path);
 	auto_free char *folder = mem_printf("%.*s", (int)(strrchr(path, '/') - path), path);
 	mode_t mode = (mode_t)(arguments->show ? file->mode & 0700 : file->mode & 0777);
-	if (!fs_make_folders(folder, arguments->show ? 0700 : 0777, err))
+	if (!fs_make_folders(folder, arguments->show ? 0700 : 0755, err))
 		return false;
 	return fs_write(path, arguments->show ? file->bytes : file->shape,
 		arguments->show ? file->len : file->shape_len, mode, err);

@@ -112,7 +112,7 @@ static int write_release(const struct arguments *arguments, const struct release
 	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
 	struct error err;
 
-	if (!fs_make_folders(arguments->out, arguments->show ? 0700 : 0777, &err))
+	if (!fs_make_folders(arguments->out, arguments->show ? 0700 : 0755, &err))
 		return offline_fail(&err);
 	if (arguments->json)
 		buf_addf(&out, "{\"client\": \"%s\", \"files\": [", arguments->client);

@@ -5,6 +5,7 @@
 #include "tests/lib/talk.h"
 #include <assert.h>
 #include <errno.h>
+#include <microhttpd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/socket.h>
@@ -153,7 +154,9 @@ static void framing_that_two_readers_could_read_differently_is_refused(void **st
 		{POST "Content-Length: 1\r\nContent-Length: 1\r\n\r\na", 400, ""},
 		{POST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
 			400, ""},
-		{POST "Transfer-Encoding: gzip\r\n\r\n0\r\n\r\n", 415, "chunked"},
+		/* libmicrohttpd 1.0 refuses it by itself, before we see the request */
+		{POST "Transfer-Encoding: gzip\r\n\r\n0\r\n\r\n",
+			MHD_VERSION < 0x01000000 ? 415 : 400, ""},
 		{POST "Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\na", 415, "encoding"},
 		{POST "Content-Encoding: identity\r\nContent-Length: 1\r\n\r\na", 200, "1 bytes"},
 		{POST "Content-Length: x\r\n\r\n", 400, ""},

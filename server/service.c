@@ -90,25 +90,24 @@ struct secret_files {
 	size_t token_count;
 };
 
+static void wipe(const char *bytes, size_t len)
+{
+	struct buf whole = {
+		.text = (char *)(uintptr_t)bytes, .len = len, .capacity = len + 1, .secret = true};
+	buf_clear(&whole);
+}
+
 static void secret_files_clear(struct secret_files *files)
 {
 	for (size_t i = 0; i < files->forge_count; i++) {
 		struct webhook_secret *secrets =
 			(struct webhook_secret *)(uintptr_t)files->forges[i].secrets;
-		for (size_t j = 0; j < files->forges[i].secret_count; j++) {
-			auto_buf struct buf wiped = {.text = (char *)(uintptr_t)secrets[j].bytes,
-				.len = secrets[j].len,
-				.capacity = secrets[j].len + 1,
-				.secret = true};
-		}
+		for (size_t j = 0; j < files->forges[i].secret_count; j++)
+			wipe(secrets[j].bytes, secrets[j].len);
 		free(secrets);
 	}
-	for (size_t i = 0; i < files->token_count; i++) {
-		auto_buf struct buf wiped = {.text = (char *)(uintptr_t)files->tokens[i].bytes,
-			.len = files->tokens[i].len,
-			.capacity = files->tokens[i].len + 1,
-			.secret = true};
-	}
+	for (size_t i = 0; i < files->token_count; i++)
+		wipe(files->tokens[i].bytes, files->tokens[i].len);
 	free(files->forges);
 	free(files->tokens);
 	*files = (struct secret_files){0};

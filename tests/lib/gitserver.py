@@ -108,7 +108,8 @@ class SshServer:
             f"AuthorizedKeysFile {self.key}.pub", f"PidFile {self.folder}/pid",
             "UsePAM no", "StrictModes no", "PermitRootLogin yes", "PasswordAuthentication no",
             "KbdInteractiveAuthentication no", "MaxStartups 1000", "UseDNS no",
-            "SetEnv GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null LC_ALL=C",
+            # with this SHLVL a bash as login shell does not read ~/.bashrc
+            "SetEnv GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null LC_ALL=C SHLVL=2",
         ]
         return "\n".join(lines + ([f"ForceCommand {self.force}"] if self.force else [])) + "\n"
 
@@ -197,6 +198,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     """CGI for `git http-backend`, with chunked bodies both ways."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # as forges do; else each answer waits 40 ms for an ACK
 
     def setup(self):
         if self.server.tls:

@@ -138,6 +138,7 @@ struct fact *fact_client_started(const struct fact_context *context, size_t inde
 		"started");
 	struct client_record *record = fact->client;
 	take_place(record, &about);
+	replace_text(&record->going_back, NULL);
 	record->state = about.member->action == PLAN_ONBOARD ? CLIENT_ONBOARDING : CLIENT_DEPLOYING;
 	fact_add_trailer(fact, "Release", about.member->to);
 	fact_add_trailer(fact, "Plan", context->rollout->record.plan);
@@ -163,6 +164,7 @@ struct fact *fact_client_back(const struct fact_context *context, size_t index)
 	struct fact *fact = fact_client(&about,
 		mem_printf("rollback(%s): %s: going back", about.member->client, summary), NULL);
 	fact->client->state = CLIENT_DEPLOYING;
+	replace_text(&fact->client->going_back, about.client->failure);
 	fact_add_trailer(fact, "Release", fact->client->known_good.release);
 	fact_add_trailer(fact, "Rollback-Tag", fact->client->rollback_tag);
 	fact_add_trailer(fact, "Reason", about.client->failure);
@@ -284,6 +286,7 @@ struct fact *fact_client_ended(const struct fact_context *context, size_t index)
 	}
 	struct fact *fact = fact_client(&about, subject, result);
 	take_place(fact->client, &about);
+	replace_text(&fact->client->going_back, NULL);
 	end_record(fact->client, &about);
 	fact_add_trailer(fact, "Release", fact->client->current.release);
 	fact_add_trailer(fact, "Plan", context->rollout->record.plan);

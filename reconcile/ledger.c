@@ -416,14 +416,18 @@ bool ledger_repair_tags(struct ledger *ledger, struct error *err)
 {
 	auto_remote_refs struct remote_refs refs = {0};
 	const struct status *status = ledger->status;
-	bool running = status && status->rollout_count &&
-		       !rollout_state_is_final(status->rollouts[0]->state);
-	if (!running)
+	const struct rollout_record *newest =
+		status && status->rollout_count ? status->rollouts[0] : NULL;
+	if (!newest ||
+		(newest->state != ROLLOUT_SUCCEEDED && rollout_state_is_final(newest->state)))
 		return true;
-	auto_free struct tag_wish *wishes = mem_zero(status->client_count, sizeof(*wishes));
+	auto_free struct tag_wish *wishes = mem_zero(status->client_count + 1, sizeof(*wishes));
+	auto_free char *deploy = mem_printf("deploy/%s", newest->id);
 	size_t used = 0;
 	if (!remote_list(ledger->remote, ledger->repo, &refs, err))
 		return false;
+	if (newest->state == ROLLOUT_SUCCEEDED && !has_ref(&refs, "refs/tags/", deploy))
+		wishes[used++] = (struct tag_wish){deploy, newest->commit, newest->id};
 	for (size_t i = 0; i < status->client_count; i++) {
 		const struct client_record *record = status->clients[i];
 		if (record->state != CLIENT_DEPLOYING || !record->rollback_tag ||

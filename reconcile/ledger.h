@@ -48,7 +48,9 @@ MUST_USE bool ledger_append(
 /** What the branch said after the last load or append; the caller frees. */
 struct status *ledger_status(const struct ledger *ledger);
 
-/** Push the rollback tags that records of running deployments name and the remote lacks. */
+/** Push the tags that the newest rollout should have and the remote lacks: the rollback tags that
+ *  records of running deployments name, or its own if it succeeded. For the start, since a kill
+ *  between the two pushes of ledger_append() loses them. */
 MUST_USE bool ledger_repair_tags(struct ledger *ledger, struct error *err);
 
 /** Delete the oldest rollback tags beyond @p keep per client and 2,000 in all, by exact name and

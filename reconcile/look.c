@@ -347,6 +347,8 @@ bool look(struct looker *looker, const struct look_request *request,
 			      oid_equal(&looker->tip, &result->status->tip);
 	bool running = result->status->rollout_count &&
 		       !rollout_state_is_final(result->status->rollouts[0]->state);
+	if (request->resume && !ledger_repair_tags(looker->ledger, err))
+		return false;
 	if (request->resume && running) {
 		if (!look_at_running(looker, result, err))
 			return false;

@@ -51,6 +51,7 @@ struct rollout_client {
 	bool has_good;      /* there is a known good release to go back to */
 	bool activated;     /* the host runs `to`, as far as we know */
 	bool unreachable;   /* skipped: the host could not be reached, nothing was touched */
+	bool going_back;    /* resumed: the branch says that its way back has begun */
 	bool failed;        /* failed or rolled back: counts against max_failures */
 	bool round_running; /* a round of checks was asked for and not answered */
 	int good_rounds, bad_rounds; /* in a row */

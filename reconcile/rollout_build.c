@@ -141,6 +141,9 @@ static void resume_client(struct rollout_client *client, const struct rollout_re
 		client->record->started_s = record->updated_s;
 	if (!final_state(record, &client->record->state)) {
 		client->phase = PHASE_RESUME;
+		client->going_back = record->going_back != NULL;
+		(void)snprintf(client->failure, sizeof(client->failure), "%s",
+			record->going_back ? record->going_back : "");
 		return;
 	}
 	client->phase = PHASE_DONE;

@@ -78,7 +78,9 @@ static void client_go_back(struct step *step, size_t index)
 	client->next_round_ms = 0;
 	/* The accepted intent covers this rollback: it starts at once, whatever the remote says. */
 	act_client(step, ACTION_BACK, index);
-	step_record_client(step, FACT_CLIENT_BACK, index);
+	if (!client->going_back)
+		step_record_client(step, FACT_CLIENT_BACK, index);
+	client->going_back = true;
 }
 
 static void client_fail(struct step *step, size_t index, const char *why)
@@ -182,6 +184,37 @@ void client_tick(struct step *step, size_t index)
 	act_client(step, asking ? ACTION_ASK : ACTION_ROUND, index);
 }
 
+/* The reason was recorded with the beginning of the way back, unless we died just before. */
+static void resume_back(struct step *step, size_t index, bool there)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	if (!client->failure[0])
+		(void)snprintf(client->failure, sizeof(client->failure),
+			"was going back when the service restarted");
+	if (!there) {
+		client_go_back(step, index);
+		return;
+	}
+	client->failed = true;
+	client_verify(step, index, PHASE_BACK_VERIFY);
+}
+
+static void resume(struct step *step, size_t index, enum rollout_runs runs)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	if (client->going_back || runs == RUNS_BACK || runs == RUNS_BACK_UNSURE) {
+		resume_back(step, index, runs == RUNS_BACK);
+	} else if (runs == RUNS_UNTOUCHED) {
+		client->phase = PHASE_INTENT;
+	} else if (runs == RUNS_TARGET) {
+		client->activated = true;
+		client_verify(step, index, PHASE_VERIFY);
+	} else {
+		client->unproved = false;
+		client_deploy(step, index);
+	}
+}
+
 void client_on_runs(struct step *step, size_t index)
 {
 	struct rollout *rollout = step->rollout;
@@ -196,31 +229,7 @@ void client_on_runs(struct step *step, size_t index)
 			client_fail(step, index, step->event->text);
 		return;
 	}
-	switch (step->event->runs) {
-	case RUNS_UNTOUCHED:
-		client->phase = PHASE_INTENT;
-		break;
-	case RUNS_TARGET:
-		client->activated = true;
-		client_verify(step, index, PHASE_VERIFY);
-		break;
-	case RUNS_TARGET_UNSURE:
-	case RUNS_UNKNOWN:
-		client->unproved = false;
-		client_deploy(step, index);
-		break;
-	case RUNS_BACK:
-		client->failed = true;
-		(void)snprintf(client->failure, sizeof(client->failure),
-			"was going back when the service restarted");
-		client_verify(step, index, PHASE_BACK_VERIFY);
-		break;
-	case RUNS_BACK_UNSURE:
-		(void)snprintf(client->failure, sizeof(client->failure),
-			"was going back when the service restarted");
-		client_go_back(step, index);
-		break;
-	}
+	resume(step, index, step->event->runs);
 }
 
 void client_on_deployed(struct step *step, size_t index)

@@ -46,6 +46,7 @@ void client_record_clear(struct client_record *record)
 	free(record->root);
 	free(record->stage);
 	free(record->rollback_tag);
+	free(record->going_back);
 	free(record->hold.reason);
 	free(record->good);
 	for (size_t i = 0; i < record->app_count; i++) {
@@ -65,6 +66,7 @@ void client_record_copy(struct client_record *to, const struct client_record *fr
 	to->root = mem_dup_str(from->root);
 	to->stage = mem_dup_str(from->stage);
 	to->rollback_tag = mem_dup_str(from->rollback_tag);
+	to->going_back = mem_dup_str(from->going_back);
 	to->hold.reason = mem_dup_str(from->hold.reason);
 	to->good = NULL;
 	if (from->good_count) {

@@ -67,6 +67,7 @@ struct client_record {
 	struct release_ref *good; /* newest first */
 	size_t good_count;
 	char *rollback_tag; /* or NULL */
+	char *going_back;   /* why the running rollout's release failed; NULL: it did not */
 	struct client_hold hold;
 	int64_t updated_s;
 };

@@ -59,6 +59,7 @@ static void emit_client(struct emitter *emitter, const struct client_record *rec
 		emit_close(emitter);
 	}
 	emit_opt(emitter, "rollback_tag", record->rollback_tag);
+	emit_opt(emitter, "going_back", record->going_back);
 	emit_hold(emitter, &record->hold);
 	emit_time(emitter, "updated", record->updated_s);
 }
@@ -271,6 +272,7 @@ static bool client_read(const struct node *node, struct client_record *record, s
 	record->root = mem_dup_str(text_of(node, "root"));
 	record->stage = mem_dup_str(text_of(node, "stage"));
 	record->rollback_tag = mem_dup_str(text_of(node, "rollback_tag"));
+	record->going_back = mem_dup_str(text_of(node, "going_back"));
 	read_apps(node_get(node, "apps"), record);
 	if (!read_word(node, "state", client_word, CLIENT_STATES, &state, err))
 		return false;

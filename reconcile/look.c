@@ -350,7 +350,10 @@ bool look(struct looker *looker, const struct look_request *request,
 	if (request->resume && !ledger_repair_tags(looker->ledger, err))
 		return false;
 	if (request->resume && running) {
-		if (!look_at_running(looker, result, err))
+		/* A newer commit may have come while nothing ran: it supersedes at once. */
+		bool newer = strcmp(result->head.hex, result->status->rollouts[0]->commit) != 0;
+		if (!look_at_running(looker, result, err) ||
+			(newer && !look_at_head(looker, result, err)))
 			return false;
 	} else if (!result->nothing_new && !look_at_head(looker, result, err)) {
 		return false;

@@ -238,9 +238,10 @@ static void consider(struct loop *loop, struct look_result *result)
 		lead(loop, result);
 	for (size_t i = 0; result->truth && !result->resume && i < result->truth->count; i++)
 		loop_record(loop, fact_drift(&result->truth->records[i]), false);
-	if (result->resume)
+	if (result->resume) {
 		resume_rollout(loop, result);
-	else if (result->refusals.count)
+		consider_newer(loop, result);
+	} else if (result->refusals.count)
 		record_refusal(loop, result);
 	else if (result->plan)
 		start_plan(loop, result);

@@ -142,6 +142,7 @@ install: all man
 	install -D -m 0644 $(BUILD)/man/aviary.1 $(DESTDIR)$(PREFIX)/share/man/man1/aviary.1
 	install -D -m 0644 $(BUILD)/man/aviary.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/aviary.yaml.5
 	install -D -m 0644 $(BUILD)/man/fleet.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/fleet.yaml.5
+	install -D -m 0644 templates/aviary.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/aviary.conf
 	mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|@PREFIX@|$(PREFIX)|g' templates/aviary.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/aviary.service
 

@@ -13,12 +13,123 @@ static void add_title(struct buf *out, const char *name, int section, const char
 	buf_addf(out, " %d\n.Os\n.Sh NAME\n.Nm %s\n.Nd %s\n", section, name, what);
 }
 
+/* Text as it stands, between `.Bd -literal` and `.Ed`. */
+static void add_literal(struct buf *out, const char *text)
+{
+	buf_add_str(out, ".Bd -literal\n");
+	for (const char *p = text; *p; p++) {
+		bool starts = p == text || p[-1] == '\n';
+		if (starts && (*p == '.' || *p == '\''))
+			buf_add_str(out, "\\&"); /* would be a request of roff */
+		if (*p == '\\')
+			buf_add_str(out, "\\e");
+		else if (*p == '-')
+			buf_add_str(out, "\\-");
+		else
+			buf_add_char(out, *p);
+	}
+	buf_add_str(out, ".Ed\n");
+}
+
+/* What `aviary COMMAND --help` prints is told once, there. */
 static void add_commands(struct buf *out, const struct command *const *commands, size_t count)
 {
+	for (size_t i = 0; i < count; i++) {
+		buf_addf(out, ".Ss aviary %s\n", commands[i]->name);
+		keys_man_prose(commands[i]->summary, out);
+		add_literal(out, commands[i]->usage);
+	}
+}
+
+struct item {
+	const char *name, *text;
+};
+
+static void add_items(struct buf *out, const char *macro, const struct item *items, size_t count)
+{
 	buf_add_str(out, ".Bl -tag -width Ds\n");
-	for (size_t i = 0; i < count; i++)
-		buf_addf(out, ".It Cm %s\n%s\n", commands[i]->name, commands[i]->summary);
-	buf_add_str(out, ".El\n.Pp\n");
+	for (size_t i = 0; i < count; i++) {
+		buf_addf(out, ".It %s %s\n", macro, items[i].name);
+		keys_man_prose(items[i].text, out);
+	}
+	buf_add_str(out, ".El\n");
+}
+
+static const struct item files[] = {
+	{"/etc/aviary/aviary.yaml", "Configuration of the service, see aviary.yaml(5)."},
+	{"fleet.yaml", "Policy at the root of the infra repository, see fleet.yaml(5)."},
+	{"/var/lib/aviary",
+		"The state folder (state_dir): mirror of the repository, name of this "
+		"instance, lock, socket, and the output of activate below logs/. All but "
+		"the output comes back by itself if it is lost."},
+	{"/var/lib/aviary/aviary.sock",
+		"Socket that status and apply use, mode 0600. Whoever may open it may everything."},
+	{"ROOT/current", "On a host under driver.root: link to the release that runs."},
+	{"ROOT/releases", "Its releases, each in a folder named by its digest."},
+	{"ROOT/.aviary/state", "What Aviary activated there last, and for which rollout."},
+};
+
+static const struct item exit_states[] = {
+	{"0", "Fine, also when there was nothing to do."},
+	{"1", "Refused, failed or held. What is wrong stands on standard error or in the output."},
+	{"2", "Wrong usage."},
+	{"3", "Nothing could be reached: no service, no remote."},
+	{"4", "Waiting."},
+};
+
+static const struct item signals[] = {
+	{"SIGTERM", "The service answers no more webhooks, finishes or records what runs, and ends "
+		    "with status 0 within 25 seconds. What it could not finish goes on after the "
+		    "next start. SIGINT does the same."},
+	{"SIGHUP",
+		"The service reads the webhooks' secrets, the API tokens and the age keys again. "
+		"If one of them is wrong, the old ones stay. The configuration itself is read at "
+		"the start only."},
+};
+
+static const struct item variables[] = {
+	{"SOPS_AGE_KEY_FILE", "File with age identities, besides age_key_file."},
+	{"SOPS_AGE_KEY", "The identities themselves. Overwritten in the process at its start."},
+	{"NOTIFY_SOCKET", "Set by systemd; the service says there when it is ready, alive, and "
+			  "stopping."},
+	{"CREDENTIALS_DIRECTORY", "Set by systemd; files below it may be readable by the group."},
+};
+
+/* Each AVIARY_* variable of aviary.yaml's table. */
+static void add_overrides(struct buf *out, const struct key *keys, const char *prefix)
+{
+	for (const struct key *key = keys; key->name; key++) {
+		if (key->env)
+			buf_addf(out, ".It Ev %s\nOverrides\n.Ic %s%s\nof\n.Xr aviary.yaml 5 .\n",
+				key->env, prefix, key->name);
+		if (key->keys && key->type == KEY_MAP) {
+			auto_free char *inner = mem_printf("%s%s.", prefix, key->name);
+			add_overrides(out, key->keys, inner);
+		}
+	}
+}
+
+static const struct item activation[] = {
+	{"AVIARY_CLIENT", "Name of the client."},
+	{"AVIARY_RELEASE", "Digest of the release that is activated."},
+	{"AVIARY_COMMIT", "Commit of the infra repository that it was made of."},
+	{"AVIARY_ROLLOUT", "Id of the rollout."},
+	{"AVIARY_STAGE", "Stage of the client."},
+	{"AVIARY_ACTION", "onboard, upgrade or rollback."},
+};
+
+static void add_environment(struct buf *out)
+{
+	buf_add_str(out, ".Sh ENVIRONMENT\nA flag goes before a variable, a variable before the "
+			 "file.\n.Bl -tag -width Ds\n");
+	add_overrides(out, config_keys, "");
+	buf_add_str(out, ".El\n");
+	add_items(out, "Ev", variables, ARRAY_LEN(variables));
+	buf_add_str(out, ".Pp\n");
+	keys_man_prose(
+		"The command driver.activate of fleet.yaml runs in the folder of the new release, without a shell, with PATH, HOME and LANG of the service and these:",
+		out);
+	add_items(out, "Ev", activation, ARRAY_LEN(activation));
 }
 
 static void write_program(struct buf *out, const struct command *const *commands, size_t count)
@@ -31,27 +142,24 @@ static void write_program(struct buf *out, const struct command *const *commands
 	keys_man_prose(
 		"Deploys the newest commit of an infrastructure repository to the clients "
 		"of a fleet, canary first, rolls back what fails its checks, and commits what "
-		"it did to a branch of that repository.",
+		"it did to a branch of that repository. A webhook only says that it should look "
+		"again: what counts is the newest commit of the tracked branch.",
 		out);
-	buf_add_str(out, ".Pp\nThe commands are:\n");
+	buf_add_str(out, ".Sh COMMANDS\n");
 	add_commands(out, commands, count);
-	buf_add_str(out,
-		"Each command explains its options with\n.Fl Fl help .\n"
-		".Sh FILES\n"
-		".Bl -tag -width Ds\n"
-		".It Pa /etc/aviary/aviary.yaml\nconfiguration of the service, see\n.Xr "
-		"aviary.yaml 5\n"
-		".It Pa fleet.yaml\npolicy, at the root of the repository, see\n.Xr fleet.yaml 5\n"
-		".El\n"
-		".Sh EXIT STATUS\n"
-		".Bl -tag -width Ds\n"
-		".It 0\nfine, also when there was nothing to do\n"
-		".It 1\nrefused, failed or held\n"
-		".It 2\nwrong usage\n"
-		".It 3\nnothing could be reached\n"
-		".It 4\nwaiting\n"
-		".El\n"
-		".Sh SEE ALSO\n.Xr aviary.yaml 5 ,\n.Xr fleet.yaml 5\n");
+	buf_add_str(out, ".Sh SIGNALS\n");
+	add_items(out, "Dv", signals, ARRAY_LEN(signals));
+	add_environment(out);
+	buf_add_str(out, ".Sh FILES\n");
+	add_items(out, "Pa", files, ARRAY_LEN(files));
+	buf_add_str(out, ".Sh EXIT STATUS\n");
+	add_items(out, "", exit_states, ARRAY_LEN(exit_states));
+	buf_add_str(out, ".Sh EXAMPLES\nCheck a configuration, then what a commit would do:\n");
+	add_literal(out, "$ aviary serve -c aviary.yaml --check\n"
+			 "$ aviary plan --from origin/main --to HEAD\n");
+	buf_add_str(out, "Who runs what, and how it came to that:\n");
+	add_literal(out, "$ aviary status\n$ aviary history alpha\n");
+	buf_add_str(out, ".Sh SEE ALSO\n.Xr aviary.yaml 5 ,\n.Xr fleet.yaml 5\n");
 }
 
 static void add_keys_start(struct buf *out)

@@ -230,5 +230,7 @@ static int run(int argc, char **argv)
 	return status;
 }
 
-const struct command command_apply = {
-	"apply", "do what the newest commit asks for, once, with progress", run};
+const struct command command_apply = {.name = "apply",
+	.summary = "do what the newest commit asks for, once, with progress",
+	.usage = usage,
+	.run = run};

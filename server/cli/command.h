@@ -4,6 +4,7 @@
 struct command {
 	const char *name;
 	const char *summary; /* one line for `aviary --help` */
+	const char *usage;   /* what --help prints; aviary(1) carries it too */
 	/* argv[0] is the subcommand's name; returns the exit status (design.md section 8) */
 	int (*run)(int argc, char **argv);
 };

@@ -147,5 +147,7 @@ static int run(int argc, char **argv)
 	return fflush(stdout) ? 1 : 0;
 }
 
-const struct command command_history = {
-	"history", "the deployment history, from the status branch", run};
+const struct command command_history = {.name = "history",
+	.summary = "the deployment history, from the status branch",
+	.usage = usage,
+	.run = run};

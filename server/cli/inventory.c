@@ -158,5 +158,7 @@ static int run_inventory(int argc, char **argv)
 	return ok ? print_inventory(inventory, &arguments) : 1;
 }
 
-const struct command command_inventory = {
-	.name = "inventory", .summary = "print the inventory as JSON", .run = run_inventory};
+const struct command command_inventory = {.name = "inventory",
+	.summary = "print the inventory as JSON",
+	.usage = usage,
+	.run = run_inventory};

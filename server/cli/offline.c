@@ -197,5 +197,7 @@ static int run_validate(int argc, char **argv)
 	return valid ? status : 1;
 }
 
-const struct command command_validate = {
-	.name = "validate", .summary = "tell every mistake of an infra repo", .run = run_validate};
+const struct command command_validate = {.name = "validate",
+	.summary = "tell every mistake of an infra repo",
+	.usage = validate_usage,
+	.run = run_validate};

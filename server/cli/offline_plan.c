@@ -146,5 +146,7 @@ static int run_plan(int argc, char **argv)
 	return print_plan(plan, arguments.json);
 }
 
-const struct command command_plan = {
-	.name = "plan", .summary = "show which clients a commit changes, and why", .run = run_plan};
+const struct command command_plan = {.name = "plan",
+	.summary = "show which clients a commit changes, and why",
+	.usage = usage,
+	.run = run_plan};

@@ -213,5 +213,7 @@ static int run_render(int argc, char **argv)
 	return render(&arguments, tree, &commit, keyring);
 }
 
-const struct command command_render = {
-	.name = "render", .summary = "write the files that a client gets", .run = run_render};
+const struct command command_render = {.name = "render",
+	.summary = "write the files that a client gets",
+	.usage = usage,
+	.run = run_render};

@@ -110,4 +110,5 @@ static int run(int argc, char **argv)
 	return serve(config);
 }
 
-const struct command command_serve = {"serve", "run the service", run};
+const struct command command_serve = {
+	.name = "serve", .summary = "run the service", .usage = usage, .run = run};

@@ -180,4 +180,7 @@ static int run(int argc, char **argv)
 	return 0;
 }
 
-const struct command command_status = {"status", "what runs where, by the running service", run};
+const struct command command_status = {.name = "status",
+	.summary = "what runs where, by the running service",
+	.usage = usage,
+	.run = run};

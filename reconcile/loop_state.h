@@ -27,7 +27,7 @@ struct loop {
 	struct look_result
 		*seen; /* last look that found something; its status and plan are moved out */
 	bool look_running, look_wanted, look_forced, look_resumes;
-	bool poked; /* atomic: a look that webhooks asked for did not begin yet */
+	bool poked;            /* atomic: a look that webhooks asked for did not begin yet */
 	bool look_after_push;  /* a look found facts of ours under way: it is repeated after them */
 	unsigned looks_failed; /* in a row */
 	uint64_t looks;

@@ -153,7 +153,8 @@ const struct key config_keys[] = {
 	{.name = "status",
 		.type = KEY_MAP,
 		.keys = status_keys,
-		.doc = "The branch that holds the deployment history. May be repository.branch itself: "
+		.doc = "The branch that holds the deployment history. May be repository.branch "
+		       "itself: "
 		       "then the records stand under status/ and their commits say [skip ci]."},
 	{.name = "webhooks",
 		.type = KEY_LIST,

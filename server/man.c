@@ -127,7 +127,8 @@ static void add_environment(struct buf *out)
 	add_items(out, "Ev", variables, ARRAY_LEN(variables));
 	buf_add_str(out, ".Pp\n");
 	keys_man_prose(
-		"The command driver.activate of fleet.yaml runs in the folder of the new release, without a shell, with PATH, HOME and LANG of the service and these:",
+		"The command driver.activate of fleet.yaml runs in the folder of the new release, "
+		"without a shell, with PATH, HOME and LANG of the service and these:",
 		out);
 	add_items(out, "Ev", activation, ARRAY_LEN(activation));
 }

@@ -39,11 +39,11 @@ bool age_ssh_bytes_are(struct age_bytes bytes, const char *text);
 /** Numbers of an RSA key as mpints; d is empty for a public key. NULL: libcrypto takes them not. */
 EVP_PKEY *age_ssh_rsa_of(struct age_bytes n, struct age_bytes e, struct age_bytes d);
 
-/** Decrypt the private part of an OpenSSH container in place. False: passphrase is wrong or the
- *  encryption unknown. */
+/** The encrypted private part of an OpenSSH container, and how it is encrypted. */
 struct age_ssh_sealed {
 	struct age_bytes cipher, kdf, kdf_options;
 	uint8_t *bytes;
 	size_t len;
 };
+/** Decrypt it in place. False: passphrase is wrong or the encryption unknown. */
 bool age_ssh_unseal(const struct age_ssh_sealed *sealed, const struct buf *passphrase);

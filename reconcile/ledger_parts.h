@@ -1,0 +1,27 @@
+/* reconcile/ledger_parts.h - what ledger.c (the branch) and ledger_tags.c (tags) share */
+#pragma once
+#include "reconcile/ledger.h"
+
+/* A batch whose outcome is not known to its caller yet. */
+struct attempt {
+	struct fact *const *facts; /* only compared, never followed */
+	struct oid tip;            /* last commit of the batch */
+	bool accepted;             /* the branch has it; tags are missing */
+};
+
+struct ledger {
+	struct repo *repo;
+	struct remote *remote;
+	char *ref;      /* refs/heads/<branch>, on the remote */
+	char *tracking; /* refs/remotes/status/<branch>, in the mirror */
+	char *seen; /* refs/aviary/seen/<branch>: newest commit that the remote is known to have had
+		     */
+	char *folder; /* of the records in the tree */
+	char *author_name, *author_mail;
+	struct status *status; /* as of the remote's last known tip */
+	struct attempt attempt;
+};
+
+/** Push the tags of facts that the branch has accepted; those that are there already are fine. */
+MUST_USE bool ledger_push_fact_tags(
+	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err);

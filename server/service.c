@@ -17,6 +17,7 @@
 struct service {
 	const struct config *config;
 	struct keyring *keyring;
+	struct buf age_keys; /* what SOPS_AGE_KEY held, for reloads */
 	struct board *board;
 	struct api *api;
 	struct intake *intake;
@@ -255,6 +256,15 @@ static bool start_http(struct service *service, struct error *err)
 	return http_server_new(&http, routes, ARRAY_LEN(routes), &service->server, err);
 }
 
+static bool load_keyring(
+	const struct service *service, struct keyring **keyring_out, struct error *err)
+{
+	const struct keyring_sources sources = {
+		.age_key_file = service->config->age_key_file, .age_keys = service->age_keys.text};
+	return keyring_load_sources(&sources, keyring_out, NULL, err) ||
+	       error_wrap(err, "age_key_file");
+}
+
 /* A key that was added or taken away; the order does not matter. */
 static bool same_identities(const struct keyring *a, const struct keyring *b)
 {
@@ -271,8 +281,8 @@ static bool same_identities(const struct keyring *a, const struct keyring *b)
 static bool reload_keyring(struct service *service, struct error *err)
 {
 	auto_keyring struct keyring *keyring = NULL;
-	if (!keyring_load(service->config->age_key_file, &keyring, err))
-		return error_wrap(err, "age_key_file");
+	if (!load_keyring(service, &keyring, err))
+		return false;
 	if (same_identities(keyring, service->keyring))
 		return true;
 	stop_loop(service);
@@ -334,17 +344,21 @@ static void service_clear(struct service *service)
 	api_free(service->api);
 	board_free(service->board);
 	keyring_free(service->keyring);
+	buf_clear(&service->age_keys);
 	pthread_mutex_destroy(&service->lock);
 }
 
 bool service_run(const struct config *config, struct error *err)
 {
 	CLEANUP(service_clear)
-	struct service service = {.config = config, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct service service = {.config = config,
+		.age_keys = BUF_INIT_SECRET(SERVICE_AGE_KEYS_MAX),
+		.lock = PTHREAD_MUTEX_INITIALIZER};
 	service.board = board_new();
 	block_signals();
-	if (!keyring_load(config->age_key_file, &service.keyring, err))
-		return error_wrap(err, "age_key_file");
+	keyring_take_environment(&service.age_keys);
+	if (!load_keyring(&service, &service.keyring, err))
+		return false;
 	if (!start_http(&service, err) || !start_loop(&service, err))
 		return false;
 	log_info("aviary started", LOG_STR("version", AVIARY_VERSION),

@@ -9,6 +9,9 @@
 #include "reconcile/loop.h"
 #include "server/config.h"
 
+/** Of SOPS_AGE_KEY: the kernel takes no longer string (MAX_ARG_STRLEN). */
+#define SERVICE_AGE_KEYS_MAX ((size_t)128 << 10)
+
 /** Lock the state folder for this process. ERR_REFUSED: another aviary holds it. */
 MUST_USE bool service_lock(const struct config *config, int *lock_fd_out, struct error *err);
 

@@ -5,6 +5,8 @@
 #include <sodium.h>
 #include <unistd.h>
 
+#define KEY_VARIABLE "SOPS_AGE_KEY"
+
 struct keyring {
 	struct age_identities identities;
 };
@@ -35,9 +37,8 @@ static bool add_file(
 }
 
 /* SOPS_AGE_KEY may have several identities in a line, parted by blanks. */
-static bool add_variable(struct keyring *keyring, const char *name, struct error *err)
+static bool add_text(struct keyring *keyring, const char *name, const char *text, struct error *err)
 {
-	const char *text = getenv(name);
 	if (!text || !*text)
 		return true;
 	auto_buf struct buf lines = BUF_INIT_SECRET(AGE_MAX_KEY_FILE);
@@ -60,7 +61,17 @@ static bool add_named(
 	if (named && *named && (!file || strcmp(named, file) != 0) &&
 		!add_file(keyring, named, sources->ask, err))
 		return error_wrap(err, "SOPS_AGE_KEY_FILE");
-	return add_variable(keyring, "SOPS_AGE_KEY", err);
+	return add_text(keyring, KEY_VARIABLE,
+		sources->age_keys ? sources->age_keys : getenv(KEY_VARIABLE), err);
+}
+
+void keyring_take_environment(struct buf *out)
+{
+	char *text = getenv(KEY_VARIABLE);
+	if (!text)
+		return;
+	buf_add_str(out, text);
+	sodium_memzero(text, strlen(text)); /* where /proc/PID/environ shows it */
 }
 
 bool keyring_load(const char *age_key_file, struct keyring **keyring_out, struct error *err)

@@ -18,6 +18,7 @@ MUST_USE bool keyring_load(
 /** Where the command takes identities from; the service uses keyring_load(). */
 struct keyring_sources {
 	const char *age_key_file;  /* NULL: none */
+	const char *age_keys;      /* instead of SOPS_AGE_KEY, see keyring_take_environment() */
 	bool personal;             /* the user's own: SOPS_AGE_SSH_PRIVATE_KEY_FILE,
 				    * $XDG_CONFIG_HOME/sops/age/keys.txt or ~/.config/...,
 				    * ~/.ssh/id_ed25519 and id_rsa, where they exist */
@@ -27,6 +28,9 @@ struct keyring_sources {
  *  of the user's default places is passed over, its reason goes to @p notes (may be NULL). */
 MUST_USE bool keyring_load_sources(const struct keyring_sources *sources,
 	struct keyring **keyring_out, struct strlist *notes, struct error *err);
+/** Move SOPS_AGE_KEY's value to @p out (should be BUF_INIT_SECRET) and overwrite it where the
+ * kernel shows it in /proc/PID/environ. Before other threads start. */
+void keyring_take_environment(struct buf *out);
 /** A keyring of one key file's text in memory; @p source names it in messages. */
 MUST_USE bool keyring_read(const char *source, const char *text, size_t len,
 	struct keyring **keyring_out, struct error *err);

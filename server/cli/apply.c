@@ -119,6 +119,7 @@ static int apply_here(const struct config *config, const struct apply_options *o
 {
 	struct error err;
 	auto_keyring struct keyring *keyring = NULL;
+	auto_buf struct buf overwritten = BUF_INIT_SECRET(SERVICE_AGE_KEYS_MAX);
 	auto_board struct board *board = board_new();
 	auto_follow struct follow *follow = follow_new(stdout, options->json);
 	auto_loop struct loop *loop = NULL;
@@ -126,6 +127,7 @@ static int apply_here(const struct config *config, const struct apply_options *o
 	sigset_t signals;
 	if (!keyring_load(config->age_key_file, &keyring, &err))
 		return online_fail(&err);
+	keyring_take_environment(&overwritten);
 	struct loop_options loop_options = service_loop_options(config, keyring);
 	loop_options.once = true;
 	loop_options.git.accept_history = options->accept_history;

@@ -8,6 +8,7 @@ import base64
 import gzip
 import json
 import re
+import signal
 import subprocess
 import urllib.parse
 from pathlib import Path
@@ -241,7 +242,11 @@ def test_keys_in_the_environment_are_overwritten_there(fresh_fleet):
     key = (fleet.folder / "keys/age-key.txt").read_text()
     fleet.configure(**{f'age_key_file: "{fleet.folder}/keys/age-key.txt"\n': ""})
     fleet.start(env={"SOPS_AGE_KEY": key}).settle()
-    assert fleet.ends(fleet.head()) == ["succeeded"]  # it could decrypt
+    fleet.service.process.send_signal(signal.SIGHUP)  # must not lose it
+    fleet.wait_for("the reload", lambda: "keys reloaded" in fleet.service.log())
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert fleet.ends(commit) == ["succeeded"]  # it could decrypt
     try:
         environ = Path(f"/proc/{fleet.service.process.pid}/environ").read_bytes()
     except PermissionError:

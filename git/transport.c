@@ -127,6 +127,9 @@ static int stateful_action(git_smart_subtransport_stream **out, git_smart_subtra
 	(void)url; /* transport has its parts */
 	if (action == GIT_SERVICE_UPLOADPACK_LS || push) {
 		(void)stateful_close(base);
+		/* A fast remote answers without one wait, and only waits notice a stop. */
+		if (!deadline_check(&transport->deadline, &transport->err))
+			return transport_failed(transport);
 		if (!self->kind->open(transport, push ? "git-receive-pack" : "git-upload-pack",
 			    &self->wire, &transport->err))
 			return transport_failed(transport);

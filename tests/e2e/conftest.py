@@ -73,13 +73,14 @@ def copy_onboarded(onboarded, fleets, checks, request):
     copy_tree(onboarded, fleets / "live")
     checks.sick.clear()
     checks.asked.clear()
-    yield from lend(Fleet(fleets / "live", checks), request)
+    fleet = Fleet(fleets / "live", checks)
+    fleet.put("activations", "")
+    yield from lend(fleet, request)
 
 
 @pytest.fixture(name="fleet")
 def start_fleet(idle_fleet):
     """Onboarded, and the service runs."""
-    idle_fleet.put("activations", "")
     idle_fleet.start().settle()
     return idle_fleet
 

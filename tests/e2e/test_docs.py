@@ -1,0 +1,169 @@
+"""README and docs/ are true: configurations are valid, commands and files that they name exist."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+AVIARY = os.environ.get("AVIARY", str(ROOT / "build/aviary"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")),
+         ROOT / "examples/infra-repo/README.md", ROOT / "templates/status-readme.md"]
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.M | re.S)
+
+
+def yaml_blocks():
+    return [pytest.param(block, id=f"{name_of(page)}-{number}")
+            for page in PAGES for number, block in enumerate(blocks(page, "yaml"), 1)]
+
+
+def code_of(page):
+    """Lines that look like something to type: indented, spans, blocks of shell."""
+    text = page.read_text()
+    indented = re.findall(r"^ {4,}(.+)$", text, re.M)
+    spans = re.findall(r"`([^`\n]+)`", text)
+    return "\n".join([*indented, *spans, *blocks(page, "sh")])
+
+
+def run(*arguments, **options):
+    return subprocess.run([AVIARY, *map(str, arguments)], check=False, capture_output=True,
+                          text=True, **options)
+
+
+def check_configuration(block, tmp_path):
+    """As `aviary serve --check`, with the files that it names in a scratch folder."""
+    if not shutil.which("ssh-keygen") or not shutil.which("age-keygen"):
+        pytest.skip("ssh-keygen or age-keygen is not installed")
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / "id_ed25519"],
+                   check=True)
+    subprocess.run(["age-keygen", "-o", keys / "age-key.txt"], check=True, capture_output=True)
+    public = (keys / "id_ed25519.pub").read_text().split()
+    (keys / "known_hosts").write_text(f"forge.example.org {public[0]} {public[1]}\n")
+    for path in re.findall(r"/etc/aviary/keys/([\w-]+)", block):
+        if not (keys / path).exists():
+            (keys / path).write_text("a secret of this test\n")
+    for path in keys.iterdir():
+        path.chmod(0o600)
+    config = tmp_path / "aviary.yaml"
+    config.write_text(block.replace("/etc/aviary/keys", str(keys)).replace(
+        "/var/lib/aviary", str(tmp_path / "state")))
+    done = run("serve", "-c", config, "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def check_policy(block, tmp_path):
+    """In a copy of the example, with a file for each that the block wants to release."""
+    infra = tmp_path / "infra"
+    shutil.copytree(ROOT / "examples/infra-repo", infra)
+    (infra / "fleet.yaml").write_text(block)
+    for entry in yaml.safe_load(block)["release"]["files"]:
+        path = infra / entry["from"]
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            path.write_text("a file of this test\n")
+    done = run("validate", infra)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("block", yaml_blocks())
+def test_yaml_that_the_docs_show_is_valid(block, tmp_path):
+    content = yaml.safe_load(block)
+    if "repository" in content:
+        check_configuration(block, tmp_path)
+    elif "stages" in content and "version" in content:
+        check_policy(block, tmp_path)
+    else:
+        assert content
+
+
+def usage_of(command):
+    return run(command, "--help").stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_and_flags_that_the_docs_name_exist(page):
+    commands = re.findall(r"^  (\w+)  ", run("--help").stdout, re.M)
+    assert "plan" in commands
+    named = re.findall(r"^(?:sudo -u aviary )?(?:build/)?aviary ([a-z]\w*)([^\n#|;&]*)",
+                       code_of(page), re.M)
+    for command, arguments in named:
+        assert command in (*commands, "man"), f"aviary {command}"
+        for flag in re.findall(r"(?<!\w)(--?[a-z][a-z-]*)", arguments):
+            assert flag in usage_of(command), f"aviary {command} {flag}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_targets_of_make_that_the_docs_name_exist(page):
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][\w-]*)(?: [\w -]+)?:", makefile, re.M))
+    phony = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
+    targets.update(" ".join(phony).split())
+    for line in re.findall(r"^\s*(?:sudo )?make((?: [^\s#&|;]+)*)", code_of(page), re.M):
+        for word in line.split():
+            if "=" not in word and not word.startswith(("-", "build/", "'")):
+                assert word in targets, f"make {word}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_that_the_docs_name_exist(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), target
+    folders = "base|git|templates|reconcile|server|tests|examples|docs"
+    for path in re.findall(rf"`((?:{folders})/[\w./-]*\.(?:[chd]|md|py|sh|txt|html|service))`", text):
+        assert (ROOT / path).exists() or (page.parent / path).exists(), path
+
+
+def test_anchors_of_links_exist():
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):
+            there = (page.parent / target).resolve() if target else page
+            heads = re.findall(r"^#+ (.+)$", there.read_text(), re.M)
+            anchors = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert anchor in anchors, f"{name_of(page)}: {target}#{anchor}"
+
+
+def test_what_is_not_there_yet_is_refused_by_name(tmp_path):
+    """Each key of README's list that a file could hold."""
+    infra = tmp_path / "infra"
+    shutil.copytree(ROOT / "examples/infra-repo", infra)
+    policy = infra / "fleet.yaml"
+    text = policy.read_text()
+    for extra in ("steps: {}", "lifecycle: {}", "drift: report", "retention: {}"):
+        policy.write_text(f"{text}\n{extra}\n")
+        done = run("validate", infra)
+        assert done.returncode == 1 and "not supported yet" in done.stdout + done.stderr, extra
+    for old, new in (("kind: local", "kind: ssh"), ("activate: [./activate]", "activate: compose"),
+                     ("batch: 50%", "batch: [1, 50%]"), ("batch: 50%", "approval: manual"),
+                     ("batch: 50%", "max_unreachable: 1"), ("batch: 50%", "wave_pause: 1m"),
+                     ("batch: 50%", "rollback_bake: 1m"), ("batch: 50%", "windows: []")):
+        assert old in text
+        policy.write_text(text.replace(old, new))
+        done = run("validate", infra)
+        assert done.returncode == 1 and "not supported yet" in done.stdout + done.stderr, new
+
+
+def test_log_lines_of_the_operations_page_are_those_of_the_program():
+    page = (ROOT / "docs/operations.md").read_text()
+    table = page.split("## At three in the morning", 1)[1].split("\nWhat `trouble", 1)[0]
+    sources = "\n".join(path.read_text() for folder in ("server", "reconcile", "base", "git")
+                        for path in (ROOT / folder).rglob("*.c"))
+    named = [line for cell in re.findall(r"^\| (`.*?) \|", table, re.M)
+             for line in re.findall(r"`([^`]+)`", cell)]
+    assert len(named) > 15
+    for line in named:
+        text = re.sub(r" (\w+=)?\.\.\.$| \w+=.*$| \.\.\..*$", "", line)
+        assert f'"{text}"' in sources, line

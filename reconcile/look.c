@@ -313,6 +313,19 @@ static bool ask_hosts(struct looker *looker, struct look_result *result, struct 
 	return true;
 }
 
+/* A branch that lost commits before this state folder knew it. */
+static bool check_hosts(struct looker *looker, const struct look_result *result, struct error *err)
+{
+	auto_tree struct tree *tree = NULL;
+	auto_fleet struct fleet *fleet = NULL;
+	auto_problems struct problems problems = {0};
+	if (!tree_open_commit(looker->repo, &result->head, &tree, err))
+		return false;
+	/* a commit with mistakes names no hosts, and touches none */
+	return !fleet_load(tree, &result->head, &fleet, &problems) ||
+	       truth_check(fleet, result->status, err);
+}
+
 static bool look_at_head(struct looker *looker, struct look_result *result, struct error *err)
 {
 	result->waits = why_wait(result->status, result->head.hex);
@@ -341,6 +354,8 @@ bool look(struct looker *looker, const struct look_request *request,
 		return false;
 	result->reached = true;
 	if (accept && !ask_hosts(looker, result, err))
+		return false;
+	if (!accept && !looker->looked && !check_hosts(looker, result, err))
 		return false;
 	result->nothing_new = looker->looked && !request->force && !request->resume &&
 			      oid_equal(&looker->head, &result->head) &&

@@ -71,3 +71,35 @@ bool truth_ask(const struct fleet *fleet, const struct status *status, struct tr
 	*truth_out = STEAL(truth);
 	return true;
 }
+
+static bool names_rollout(const struct client_record *record, const char *id)
+{
+	bool named = !strcmp(record->current.rollout, id) ||
+		     !strcmp(record->known_good.rollout, id) ||
+		     !strcmp(record->previous.rollout, id);
+	for (size_t i = 0; i < record->good_count && !named; i++)
+		named = !strcmp(record->good[i].rollout, id);
+	return named;
+}
+
+bool truth_check(const struct fleet *fleet, const struct status *status, struct error *err)
+{
+	for (size_t i = 0; i < fleet->client_count; i++) {
+		const struct client *client = &fleet->clients[i];
+		const struct client_record *record = status_client(status, client->name);
+		struct driver_state state = {0};
+		struct error ignored;
+		if (!ask_client(fleet, client, &state, &ignored) || !state.found)
+			continue;
+		if ((record && names_rollout(record, state.rollout)) ||
+			status_rollout(status, state.rollout))
+			continue;
+		(void)error_set(err, ERR_REFUSED,
+			"the host of '%s' names rollout %s, which the status branch does not know",
+			client->name, state.rollout);
+		return error_hint(err,
+			"put the branch back on the remote, or take the truth from the hosts with "
+			"'aviary apply --accept-history'");
+	}
+	return true;
+}

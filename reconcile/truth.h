@@ -1,6 +1,7 @@
 /* reconcile/truth.h - what the hosts say they run, for a status branch that lost its history
  *
- * Only `aviary apply --accept-history` comes here (design.md section 6).
+ * The first look of a service checks whether that is so; only `aviary apply --accept-history` goes
+ * on (design.md section 6).
  */
 #pragma once
 #include "reconcile/fleet.h"
@@ -22,3 +23,11 @@ DEFINE_CLEANUP(struct truth, truth_free)
  */
 MUST_USE bool truth_ask(const struct fleet *fleet, const struct status *status,
 	struct truth **truth_out, struct error *err);
+
+/**
+ * Does the branch know the rollout that each host names? An intent is recorded before its host is
+ * touched, so one that it does not know was lost. Hosts that cannot be asked say nothing.
+ * @return false: ERR_REFUSED, naming client, rollout and the way out
+ */
+MUST_USE bool truth_check(
+	const struct fleet *fleet, const struct status *status, struct error *err);

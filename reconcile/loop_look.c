@@ -13,14 +13,25 @@
 /* ---- this instance ------------------------------------------------------------------------------
  */
 
+/* The folder is new until its instance has led: a kill before that must not make it a stranger. */
+#define NEW_MARK "\nnew"
+
+static bool write_instance(struct loop *loop, const char *mark, struct error *err)
+{
+	auto_free char *path = mem_printf("%s/instance", loop->options.state_dir);
+	auto_free char *text = mem_printf("%s%s\n", loop->instance, mark);
+	return fs_write(path, text, strlen(text), 0600, err);
+}
+
 bool loop_read_instance(struct loop *loop, struct error *err)
 {
 	auto_free char *path = mem_printf("%s/instance", loop->options.state_dir);
-	auto_buf struct buf text = BUF_INIT(sizeof(loop->instance));
+	auto_buf struct buf text = BUF_INIT(sizeof(loop->instance) + sizeof(NEW_MARK));
 	char host[32] = "";
-	if (fs_read(path, sizeof(loop->instance) - 1, &text, err)) {
+	if (fs_read(path, sizeof(loop->instance) + sizeof(NEW_MARK) - 1, &text, err)) {
 		(void)snprintf(loop->instance, sizeof(loop->instance), "%.*s",
 			(int)strcspn(text.text, "\n"), text.text);
+		loop->state_is_new = strstr(text.text, NEW_MARK) != NULL;
 		return true;
 	}
 	if (err->code != ERR_NOT_FOUND)
@@ -30,7 +41,27 @@ bool loop_read_instance(struct loop *loop, struct error *err)
 	loop->state_is_new = true;
 	(void)snprintf(
 		loop->instance, sizeof(loop->instance), "%s-%08x", host, randombytes_random());
-	return fs_write(path, loop->instance, strlen(loop->instance), 0600, err);
+	return write_instance(loop, NEW_MARK, err);
+}
+
+void loop_keep_instance(struct loop *loop)
+{
+	struct error err;
+	if (!loop->state_is_new)
+		return;
+	loop->state_is_new = false;
+	if (!write_instance(loop, "", &err))
+		log_warn("the state folder still counts as new", LOG_ERROR_FIELD(&err));
+}
+
+/* ---- outcomes for `apply`
+ * ------------------------------------------------------------------------- */
+
+static void set_outcome(struct loop *loop, int exit_status, const char *result, const char *text)
+{
+	loop->outcome.exit_status = exit_status;
+	(void)snprintf(loop->outcome.result, sizeof(loop->outcome.result), "%s", result);
+	(void)snprintf(loop->outcome.text, sizeof(loop->outcome.text), "%s", text);
 }
 
 static void stop_leading(struct loop *loop, const struct status *status)
@@ -40,6 +71,7 @@ static void stop_leading(struct loop *loop, const struct status *status)
 		"instance '%s' leads since epoch %lld; this one, '%s', does nothing",
 		status->leader, (long long)status->epoch, loop->instance);
 	loop_set_problem(loop, loop->not_ready);
+	set_outcome(loop, 1, "error", loop->not_ready);
 }
 
 /* A new state folder, or the one that led last, leads from now on (design.md section 6). */
@@ -61,7 +93,9 @@ static bool check_leader(struct loop *loop, const struct status *status)
 	bool ours = !strcmp(status->leader, loop->instance);
 	if (loop->leads && (ours || status->epoch <= loop->epoch))
 		return true;
-	if (!loop->leads && (ours || !status->leader[0] || loop->state_is_new))
+	/* a new folder may not take what somebody else took while it tried */
+	bool may_take = loop->state_is_new && (!loop->epoch || status->epoch < loop->epoch);
+	if (!loop->leads && (ours || !status->leader[0] || may_take))
 		return true;
 	stop_leading(loop, status);
 	return false;
@@ -98,16 +132,6 @@ static void plan_next_look(struct loop *loop)
 	/* A tenth of jitter, so that many services do not ask one forge at the same moment. */
 	interval += (int64_t)(interval / 10 ? randombytes_uniform((uint32_t)(interval / 10)) : 0);
 	loop->next_look_ms = clock_mono_ms() + interval;
-}
-
-/* ---- outcomes for `apply`
- * ------------------------------------------------------------------------- */
-
-static void set_outcome(struct loop *loop, int exit_status, const char *result, const char *text)
-{
-	loop->outcome.exit_status = exit_status;
-	(void)snprintf(loop->outcome.result, sizeof(loop->outcome.result), "%s", result);
-	(void)snprintf(loop->outcome.text, sizeof(loop->outcome.text), "%s", text);
 }
 
 /* ---- what a look found
@@ -277,7 +301,9 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	plan_next_look(loop);
 	if (result->plan)
 		note_vanished(loop, result->plan);
-	if (loop->decide_again || !result->status || !check_leader(loop, result->status))
+	/* with --accept-history whoever asks leads from now on */
+	if (loop->decide_again || !result->status ||
+		(!result->truth && !check_leader(loop, result->status)))
 		return;
 	if (loop->rollout) {
 		if (!result->nothing_new)

@@ -38,10 +38,8 @@ static bool tells_leader(const struct fact_list *list)
 
 void loop_drop_facts(struct loop *loop)
 {
-	if (tells_leader(&loop->queue) || tells_leader(&loop->sent)) {
+	if (tells_leader(&loop->queue) || tells_leader(&loop->sent))
 		loop->leads = false;
-		loop->state_is_new = false;
-	}
 	list_clear(&loop->queue);
 	list_clear(&loop->sent);
 	loop->sent_of_rollout = 0;
@@ -106,6 +104,8 @@ void loop_on_appended(struct loop *loop, const struct message *message)
 	loop->append_running = false;
 	loop->changed = true;
 	if (message->ok) {
+		if (tells_leader(&loop->sent))
+			loop_keep_instance(loop);
 		size_t recorded = loop->sent_of_rollout;
 		list_clear(&loop->sent);
 		loop->sent_of_rollout = 0;

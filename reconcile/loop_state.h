@@ -89,6 +89,8 @@ void loop_start_look(struct loop *loop);
 void loop_on_looked(struct loop *loop, struct message *message);
 /** Name of this instance: from state_dir/instance, made on first use. */
 MUST_USE bool loop_read_instance(struct loop *loop, struct error *err);
+/** Leadership was accepted: the state folder is not new any more. */
+void loop_keep_instance(struct loop *loop);
 
 /* loop.c */
 

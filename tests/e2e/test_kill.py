@@ -221,3 +221,19 @@ def test_the_points_are_those_that_a_rollout_passes(bench):
         missing = set(points) - bench.traces[name]
         assert not missing
     assert len(CASES) > 100
+
+
+def test_a_new_state_folder_is_new_until_it_has_led(bench, folder):
+    """A kill before its leadership is accepted must not leave it yielding to an instance that is
+    gone."""
+    site = bench.ready["upgrade"].copy(folder / "new-leader")
+    site.forget_state()
+    site.arm("before:leader: epoch 2")
+    with site.serve() as service:
+        site.wait_gate(service)
+        service.kill()
+    with site.serve() as service:
+        settle(site, service, bench.commits["upgrade"])
+        assert service.request("GET", "/readyz")[0] == 200
+    site.close()
+    assert outcome(site)["hosts"] == bench.expected["upgrade"]["hosts"]

@@ -28,7 +28,7 @@ from tests.lib.gitserver import ENVIRONMENT, commit_file, git, make_bare, set_ho
 
 ROOT = Path(__file__).resolve().parents[2]
 AVIARY = os.environ.get("AVIARY", str(ROOT / "build/aviary"))
-PATIENCE_S = 120  # for facts that come; under sanitizers on a busy machine
+PATIENCE_S = int(os.environ.get("AVIARY_TEST_PATIENCE", "60"))  # for any fact; sanitizers are slow
 FINAL = ("succeeded", "failed", "rolled-back", "skipped", "superseded")
 ENDS = r"rollout\(([^)]*)\): (succeeded|failed|refused|superseded|aborted)"
 
@@ -61,8 +61,8 @@ GATE = r"""gate() {
 	printf '%s\n' "$1" > "$G/reached"
 	read -r leave < "$G/go"
 }
-# what a commit says, without the id of its rollout
-subjects() { git log --reverse --format=%s "$@" | sed 's/^rollout([^)]*)/rollout/'; }
+# what a commit says, without the id of its rollout or instance
+subjects() { git log --reverse --format=%s "$@" | sed -E 's/^(rollout|leader)\([^)]*\)/\1/'; }
 each() { while read -r line; do gate "$1:$line" < /dev/null; done; }
 """
 

@@ -7,11 +7,13 @@
 #define ARENA_BLOCK         ((size_t)64 * 1024) /* small enough for one client's secrets */
 #define ARENA_DEFAULT_LIMIT ((size_t)1 << 30)
 #define ARENA_ALIGN         16
+#define ARENA_STEP          8 /* what is no multiple of 16 needs no more, whatever its type */
 
 struct block {
 	struct block *next;
 	size_t size; /* of the whole mapping or allocation, this header included */
 	size_t used; /* from the start of the block, this header included */
+	size_t end;  /* texts are behind it: they need no alignment and leave no gaps */
 };
 
 struct arena {
@@ -30,7 +32,7 @@ static struct block *block_new(enum arena_kind kind, size_t size)
 {
 	if (kind == ARENA_PLAIN) {
 		struct block *plain = mem_alloc(size);
-		*plain = (struct block){.size = size};
+		*plain = (struct block){.size = size, .end = size};
 		return plain;
 	}
 	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -40,7 +42,7 @@ static struct block *block_new(enum arena_kind kind, size_t size)
 	(void)mlock(map, size);
 	(void)madvise(map, size, MADV_DONTDUMP); /* a kernel without it has the core limit 0 */
 	struct block *secret = map;
-	secret->size = size;
+	secret->size = secret->end = size;
 	return secret;
 }
 
@@ -60,7 +62,7 @@ struct arena *arena_new(enum arena_kind kind, size_t limit)
 {
 	struct arena *arena = mem_zero(1, sizeof(*arena));
 	arena->kind = kind;
-	arena->limit = align_up(limit ? limit : ARENA_DEFAULT_LIMIT, ARENA_ALIGN);
+	arena->limit = align_up(limit ? limit : ARENA_DEFAULT_LIMIT, ARENA_STEP);
 	return arena;
 }
 
@@ -75,18 +77,14 @@ void arena_free(struct arena *arena)
 	free(arena);
 }
 
-void *arena_alloc(struct arena *arena, size_t size)
+/* The newest block, with @p need bytes free between `used` and `end`. */
+static struct block *make_room(struct arena *arena, size_t need)
 {
 	const size_t head = align_up(sizeof(struct block), ARENA_ALIGN);
-	/* `used` and `limit` are multiples of the alignment: what fits before rounding fits after.
-	 */
-	if (size > arena->limit - arena->used)
-		mem_abort(size);
-	size_t need = align_up(size ? size : 1, ARENA_ALIGN);
-	if (need > arena->limit - arena->used)
-		mem_abort(size);
 	struct block *block = arena->blocks;
-	if (!block || block->size - block->used < need) {
+	if (need > arena->limit - arena->used)
+		mem_abort(need);
+	if (!block || block->end - block->used < need) {
 		size_t want = head + need;
 		/* The first block of an arena is small: most arenas stay that way. */
 		size_t usual = block ? ARENA_BLOCK : ARENA_BLOCK / 16;
@@ -95,9 +93,22 @@ void *arena_alloc(struct arena *arena, size_t size)
 		block->next = arena->blocks;
 		arena->blocks = block;
 	}
+	arena->used += need;
+	return block;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	if (size > arena->limit - arena->used)
+		mem_abort(size); /* also keeps the sums below from going around */
+	size_t need = align_up(size ? size : 1, ARENA_STEP);
+	size_t align = need % ARENA_ALIGN ? ARENA_STEP : ARENA_ALIGN;
+	struct block *block = arena->blocks;
+	size_t gap = block ? align_up(block->used, align) - block->used : 0;
+	block = make_room(arena, need + gap);
+	block->used = align_up(block->used, align);
 	void *p = (char *)block + block->used;
 	block->used += need;
-	arena->used += need;
 	return memset(p, 0, need);
 }
 
@@ -111,9 +122,14 @@ void *arena_array(struct arena *arena, size_t count, size_t size)
 
 char *arena_dup(struct arena *arena, const void *bytes, size_t len)
 {
-	char *copy = arena_alloc(arena, len + 1);
+	if (len >= arena->limit - arena->used)
+		mem_abort(len);
+	struct block *block = make_room(arena, len + 1);
+	block->end -= len + 1;
+	char *copy = (char *)block + block->end;
 	if (len)
 		memcpy(copy, bytes, len);
+	copy[len] = '\0';
 	return copy;
 }
 

@@ -21,11 +21,11 @@ void arena_free(struct arena *arena);
 DEFINE_CLEANUP(struct arena, arena_free)
 #define auto_arena CLEANUP(arena_free_at)
 
-/** Zeroed memory, aligned for any type; lives until arena_free(). */
+/** Zeroed memory, aligned for any type of that size; lives until arena_free(). */
 void *arena_alloc(struct arena *arena, size_t size);
 /** Zeroed array. */
 void *arena_array(struct arena *arena, size_t count, size_t size);
-/** Copy of bytes with a NUL behind them. */
+/** Copy of bytes with a NUL behind them; not aligned. */
 char *arena_dup(struct arena *arena, const void *bytes, size_t len);
 /** Copy of a string; NULL gives NULL. */
 char *arena_str(struct arena *arena, const char *text);

@@ -29,16 +29,19 @@ struct node_entry {
 	const struct node *value;
 };
 
+#define NODE_COLUMN_MAX ((1u << 26) - 1)
+
+/* Small: an inventory of 10,000 hosts has 100,000 of them. */
 struct node {
-	enum node_kind kind;
-	bool plain;       /* a plain scalar without tag: what the resolver worked on */
-	bool integral;    /* NODE_FLOAT: an integer beyond int64_t, its decimal digits in text */
-	unsigned line;    /* 1-based; 0: not from a file */
-	unsigned column;  /* 1-based, code points */
-	const char *file; /* path as given to the parser, shared by all its nodes */
-	const char *text; /* scalars: value as written after unquoting, NUL-terminated */
-	size_t len;       /* of text */
-	const char *tag;  /* explicit tag, or NULL */
+	enum node_kind kind : 4;
+	bool plain : 1;    /* a plain scalar without tag: what the resolver worked on */
+	bool integral : 1; /* NODE_FLOAT: an integer beyond int64_t, its decimal digits in text */
+	unsigned column : 26; /* 1-based, code points; files have at most 64 MiB */
+	unsigned line;        /* 1-based; 0: not from a file */
+	const char *file;     /* path as given to the parser, shared by all its nodes */
+	const char *text;     /* scalars: value as written after unquoting, NUL-terminated */
+	size_t len;           /* of text */
+	const char *tag;      /* explicit tag, or NULL */
 	union {
 		bool boolean;
 		int64_t integer;

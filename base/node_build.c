@@ -42,7 +42,7 @@ struct node *build_node(
 	node->kind = kind;
 	node->file = build->file;
 	node->line = line;
-	node->column = column;
+	node->column = column & NODE_COLUMN_MAX;
 	return node;
 }
 

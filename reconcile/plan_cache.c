@@ -10,7 +10,8 @@
 #include "reconcile/plan_parts.h"
 #include "reconcile/release_parts.h"
 
-#define INPUTS_MAX  1024 /* lists; past it the cache starts anew */
+#define APPS_MAX    100000 /* lists of apps with versions; past it too */
+#define INPUTS_MAX  1024   /* lists; past it the cache starts anew */
 #define CONTEXT_MAX TREE_FILE_MAX
 
 struct plan_inputs {
@@ -23,29 +24,24 @@ struct plan_cached {
 	char *client;
 	char key[DIGEST_TEXT];
 	struct plan_inputs *inputs;
-	struct plan_wanted wanted; /* apps owned */
+	struct plan_wanted wanted; /* apps of the cache's lists */
 };
 
 struct plan_cache {
 	struct fleet *fleet;   /* of the last plan, or NULL */
 	struct strmap inputs;  /* text -> struct plan_inputs */
 	struct strmap clients; /* name -> struct plan_cached */
+	struct arena *arena;   /* of the lists of apps */
+	struct strmap apps; /* "name version" of each -> struct client_app[], as many clients have
+			     * the same */
 	unsigned turn;
 };
 
 struct plan_cache *plan_cache_new(void)
 {
-	return mem_zero(1, sizeof(struct plan_cache));
-}
-
-static void cached_clear(struct plan_cached *cached)
-{
-	for (size_t i = 0; i < cached->wanted.app_count; i++) {
-		free(cached->wanted.apps[i].name);
-		free(cached->wanted.apps[i].version);
-	}
-	free(cached->wanted.apps);
-	cached->wanted = (struct plan_wanted){.apps = NULL};
+	struct plan_cache *cache = mem_zero(1, sizeof(*cache));
+	cache->arena = arena_new(ARENA_PLAIN, 0);
+	return cache;
 }
 
 static void forget(struct plan_cache *cache)
@@ -54,7 +50,6 @@ static void forget(struct plan_cache *cache)
 		struct plan_cached *cached = cache->clients.slots[i].value;
 		if (!cached)
 			continue;
-		cached_clear(cached);
 		free(cached->client);
 		free(cached);
 	}
@@ -67,6 +62,9 @@ static void forget(struct plan_cache *cache)
 		free(inputs);
 	}
 	strmap_clear(&cache->inputs);
+	strmap_clear(&cache->apps);
+	arena_free(cache->arena);
+	cache->arena = arena_new(ARENA_PLAIN, 0);
 }
 
 void plan_cache_free(struct plan_cache *cache)
@@ -74,6 +72,7 @@ void plan_cache_free(struct plan_cache *cache)
 	if (!cache)
 		return;
 	forget(cache);
+	arena_free(cache->arena);
 	fleet_free(cache->fleet);
 	free(cache);
 }
@@ -85,7 +84,7 @@ const struct fleet *plan_cache_fleet(const struct plan_cache *cache)
 
 void plan_cache_begin(struct plan_cache *cache)
 {
-	if (cache->inputs.count > INPUTS_MAX)
+	if (cache->inputs.count > INPUTS_MAX || cache->apps.count > APPS_MAX)
 		forget(cache);
 	cache->turn++;
 }
@@ -168,7 +167,7 @@ static void make_key(struct plan_work *work, size_t index, char key_out[DIGEST_T
 		work->target.shared_id.hex);
 	if (work->target.keyed)
 		buf_add(&text, key->key, sizeof(key->key));
-	node_to_json(client->context, 0, false, &text);
+	node_to_json(client->host->vars, 0, false, &text);
 	release_digest_text(&text, key_out);
 }
 
@@ -184,6 +183,22 @@ bool plan_cache_get(struct plan_work *work, size_t index, char key_out[DIGEST_TE
 	return true;
 }
 
+static struct client_app *share_apps(struct plan_cache *cache, const struct plan_wanted *wanted)
+{
+	auto_buf struct buf text = BUF_INIT(CONTEXT_MAX);
+	for (size_t i = 0; i < wanted->app_count; i++)
+		buf_addf(&text, "%s %s\n", wanted->apps[i].name, wanted->apps[i].version);
+	struct client_app *apps = strmap_get(&cache->apps, text.text);
+	if (apps)
+		return apps;
+	apps = arena_array(cache->arena, wanted->app_count + 1, sizeof(*apps));
+	for (size_t i = 0; i < wanted->app_count; i++)
+		apps[i] = (struct client_app){arena_str(cache->arena, wanted->apps[i].name),
+			arena_str(cache->arena, wanted->apps[i].version)};
+	strmap_set(&cache->apps, arena_str(cache->arena, text.text), apps);
+	return apps;
+}
+
 void plan_cache_put(struct plan_work *work, size_t index, const char *key)
 {
 	const char *name = work->target.fleet->clients[index].name;
@@ -195,13 +210,8 @@ void plan_cache_put(struct plan_work *work, size_t index, const char *key)
 		cached->client = mem_dup_str(name);
 		strmap_set(&work->cache->clients, cached->client, cached);
 	}
-	cached_clear(cached);
 	memcpy(cached->key, key, sizeof(cached->key));
 	cached->inputs = wanted->inputs;
 	cached->wanted = *wanted;
-	cached->wanted.apps = mem_zero(wanted->app_count, sizeof(*wanted->apps));
-	for (size_t i = 0; i < wanted->app_count; i++) {
-		cached->wanted.apps[i].name = mem_dup_str(wanted->apps[i].name);
-		cached->wanted.apps[i].version = mem_dup_str(wanted->apps[i].version);
-	}
+	cached->wanted.apps = share_apps(work->cache, wanted);
 }

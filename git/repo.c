@@ -124,8 +124,8 @@ bool repo_path_is_safe(const char *path)
 
 /* Packs are mapped piece by piece and what was not used for longest goes first: by default they
  * stay mapped as a whole. */
-#define PACK_WINDOW ((size_t)1 << 20)
-#define PACK_MAPPED ((size_t)8 << 20)
+#define PACK_WINDOW ((size_t)256 << 10)
+#define PACK_MAPPED ((size_t)2 << 20)
 
 static bool limit_packs(struct error *err)
 {

@@ -12,9 +12,8 @@
 struct client {
 	const char *name; /* client_name */
 	const struct host *host;
-	size_t stage;               /* index in policy->stages */
-	const char *root;           /* of the driver, rendered */
-	const struct node *context; /* vars and apps.<name>: what templates see, but for secrets */
+	size_t stage;     /* index in policy->stages */
+	const char *root; /* of the driver, rendered */
 	const char **apps;
 	size_t app_count;
 	const char *secrets_file; /* rendered path; may not exist */
@@ -64,6 +63,9 @@ struct fleet *fleet_share(const struct fleet *fleet);
 void fleet_free(struct fleet *fleet);
 DEFINE_CLEANUP(struct fleet, fleet_free)
 #define auto_fleet CLEANUP(fleet_free_at)
+/** What templates see of the client, but for secrets: its variables, with `apps` as a map of true.
+ *  Made anew for each use, since a large fleet would keep much of it. @param arena  owns the map */
+const struct node *client_context(const struct client *client, struct arena *arena);
 /** Client by name, or NULL. Binary search. */
 const struct client *fleet_client(const struct fleet *fleet, const char *name);
 /** Does the text hold a Jinja expression, which only Ansible could resolve? */

@@ -112,9 +112,9 @@ static const struct node *apps_map(struct arena *arena, const struct node *apps)
 	return node_new_map(arena, entries, apps->count, apps);
 }
 
-/* The host's variables with `apps` as a map of true. */
-static const struct node *make_context(struct arena *arena, const struct node *vars)
+const struct node *client_context(const struct client *client, struct arena *arena)
 {
+	const struct node *vars = client->host->vars;
 	struct node_entry *entries = arena_array(arena, vars->count + 1, sizeof(*entries));
 	for (size_t i = 0; i < vars->count; i++) {
 		entries[i] = vars->map[i];
@@ -125,26 +125,26 @@ static const struct node *make_context(struct arena *arena, const struct node *v
 }
 
 /* A one-line template of fleet.yaml, rendered for the client. NULL after a problem was added. */
-static const char *render_text(const struct fleet *fleet, const struct client *client,
+static const char *render_text(const struct fleet *fleet, const struct node *context,
 	const char *path, const char *text, struct problems *problems)
 {
 	const struct node *place = node_path(fleet->policy->node, path);
 	auto_free char *out = NULL;
 	struct error err;
 
-	if (!mustache_text(
-		    place ? place : fleet->policy->node, text, client->context, &out, &err)) {
+	if (!mustache_text(place ? place : fleet->policy->node, text, context, &out, &err)) {
 		problems_add_error(problems, &err);
 		return NULL;
 	}
 	return arena_str(fleet->arena, out);
 }
 
-static bool read_root(const struct fleet *fleet, struct client *client, struct problems *problems)
+static bool read_root(const struct fleet *fleet, const struct node *context, struct client *client,
+	struct problems *problems)
 {
 	const struct node *place = node_path(fleet->policy->node, "driver.root");
 	client->root =
-		render_text(fleet, client, "driver.root", fleet->policy->driver.root, problems);
+		render_text(fleet, context, "driver.root", fleet->policy->driver.root, problems);
 	if (!client->root)
 		return false;
 	bool inside = client->root[0] == '/' && client->root[1] && !strstr(client->root, "/../") &&
@@ -188,11 +188,12 @@ bool fleet_read_client(struct fleet *fleet, const struct host *host, struct clie
 	good &= read_apps(fleet, host, &client, problems);
 	if (!good)
 		return false;
-	client.context = make_context(fleet->arena, host->vars);
+	auto_arena struct arena *scratch = arena_new(ARENA_PLAIN, 0);
+	const struct node *context = client_context(&client, scratch);
 	client.secrets_file = render_text(
-		fleet, &client, "secrets.client", fleet->policy->secrets_client, problems);
-	if (!read_root(fleet, &client, problems) || !find_stage(fleet, &client, problems) ||
-		!client.secrets_file)
+		fleet, context, "secrets.client", fleet->policy->secrets_client, problems);
+	if (!read_root(fleet, context, &client, problems) ||
+		!find_stage(fleet, &client, problems) || !client.secrets_file)
 		return false;
 	*client_out = client;
 	return true;

@@ -121,7 +121,7 @@ static bool is_app_switch(const char *name)
 /* Read on one side only: the value on the other tells whether it changed or is only used now. */
 static bool same_value(const struct client *client, const struct release_input *input)
 {
-	const struct node *value = node_path(client->context, input->name);
+	const struct node *value = node_path(client->host->vars, input->name);
 	auto_buf struct buf json = BUF_INIT(TREE_FILE_MAX);
 	if (!value)
 		return false;
@@ -136,7 +136,7 @@ static void explain_new_variables(const struct plan_pair *pair, struct reason_li
 		if (input->kind != INPUT_VARIABLE || is_app_switch(input->name) ||
 			same_value(pair->old_client, input) || is_told_as_version(pair, input))
 			continue;
-		bool known = node_path(pair->old_client->context, input->name) != NULL;
+		bool known = node_path(pair->old_client->host->vars, input->name) != NULL;
 		reason_add(reasons, input->file, input->line, "variable %s %s", input->name,
 			known ? "changed" : "added");
 	}
@@ -149,7 +149,7 @@ static void explain_old_variables(const struct plan_pair *pair, struct reason_li
 		if (input->kind != INPUT_VARIABLE || is_app_switch(input->name) ||
 			find_input(pair->new_release, INPUT_VARIABLE, input->name))
 			continue;
-		if (!node_path(pair->new_client->context, input->name))
+		if (!node_path(pair->new_client->host->vars, input->name))
 			reason_add(reasons, "", 0, "variable %s removed", input->name);
 	}
 }

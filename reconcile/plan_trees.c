@@ -44,7 +44,8 @@ static bool has_same_inputs(struct plan_work *work, size_t index, const struct c
 	       oid_equal(plan_side_secret(work->base, before->secrets_file),
 		       plan_side_secret(&work->target, client->secrets_file)) &&
 	       plan_inputs_same(work->cache, wanted->inputs, work, true) &&
-	       (before->context == client->context || node_equal(before->context, client->context));
+	       (before->host->vars == client->host->vars ||
+		       node_equal(before->host->vars, client->host->vars));
 }
 
 /* Both releases without keys. @return false if the target's cannot be built */

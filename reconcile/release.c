@@ -116,7 +116,7 @@ void release_builder_trace(
 static const struct node *make_context(
 	struct arena *arena, const struct client *client, const struct node *secrets)
 {
-	const struct node *vars = client->context;
+	const struct node *vars = client_context(client, arena);
 	struct node_entry *entries = arena_array(arena, vars->count + 1, sizeof(*entries));
 	if (vars->count)
 		memcpy(entries, vars->map, vars->count * sizeof(*entries));

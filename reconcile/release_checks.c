@@ -3,7 +3,7 @@
 #include "templates/mustache.h"
 
 struct check_reader {
-	const struct client *client;
+	const struct node *context;
 	struct arena *arena;
 	struct problems *problems;
 	bool good;
@@ -15,7 +15,7 @@ static const char *render(struct check_reader *reader, const struct node *place,
 	struct error err;
 	if (!text)
 		return NULL;
-	if (!mustache_text(place, text, reader->client->context, &out, &err)) {
+	if (!mustache_text(place, text, reader->context, &out, &err)) {
 		problems_add_error(reader->problems, &err);
 		reader->good = false;
 		return "";
@@ -72,7 +72,7 @@ bool release_checks(const struct fleet *fleet, const struct client *client, stru
 {
 	const struct policy *policy = fleet->policy;
 	struct client_check *checks = arena_array(arena, policy->check_count + 1, sizeof(*checks));
-	struct check_reader reader = {client, arena, problems, true};
+	struct check_reader reader = {client_context(client, arena), arena, problems, true};
 	size_t count = 0;
 
 	for (size_t i = 0; i < policy->check_count; i++)

@@ -212,7 +212,7 @@ static bool version_from_variable(const struct client *client, struct release *r
 	for (char *c = name; *c; c++)
 		if (*c == '-')
 			*c = '_'; /* Ansible's variables have no hyphens */
-	const struct node *value = node_get(client->context, name);
+	const struct node *value = node_get(client->host->vars, name);
 	if (!value || !value->text || value->kind == NODE_NULL)
 		return false;
 	set_version(release, app, value->text,

@@ -8,12 +8,10 @@ import contextlib
 import hashlib
 import hmac
 import json
-import os
 import re
 import subprocess
 import time
 import urllib.request
-from pathlib import Path
 
 from tests.bench import figures
 from tests.lib import fleet as fleet_lib
@@ -108,12 +106,6 @@ def wait_until_up(url, body, signature):
     raise OSError(f"{url} does not answer")
 
 
-def cpu_s(pid):
-    """Processor time of a process and of the children that it waited for."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
 def run_wrk(folder, url, path, signature, run):
     """(requests/s, requests)"""
     script = folder / "deliver.lua"
@@ -144,10 +136,10 @@ def measure_both(folder, fleet, runs):
             for name, url, pid in ((NAMES[0], ours, fleet.service.process.pid),
                                    (NAMES[1], other.url, other.process.pid)):
                 base, path = url[:url.index("/", 8)], url[url.index("/", 8):]
-                before = cpu_s(pid)
+                before = figures.cpu_s(pid)
                 rate, requests = run_wrk(folder, base, path, signature, run)
                 rates[name].append(rate)
-                costs[name].append((cpu_s(pid) - before) * 1e6 / max(requests, 1))
+                costs[name].append((figures.cpu_s(pid) - before) * 1e6 / max(requests, 1))
                 memory[name].append(figures.memory_kib(pid) / 1024)
     return rates, costs, memory
 

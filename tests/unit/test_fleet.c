@@ -35,8 +35,10 @@ static void clients_come_by_stage_and_name_with_their_context(void **state)
 	assert_string_equal(fleet->clients[1].secrets_file, "secrets/clients/beta.sops.yaml");
 	assert_ptr_equal(fleet_client(fleet, "gamma"), &fleet->clients[2]);
 	assert_null(fleet_client(fleet, "delta"));
-	assert_true(node_path(fleet->clients[2].context, "apps.pretix")->boolean);
-	assert_null(node_path(fleet->clients[2].context, "apps.listmonk"));
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	const struct node *context = client_context(&fleet->clients[2], arena);
+	assert_true(node_path(context, "apps.pretix")->boolean);
+	assert_null(node_path(context, "apps.listmonk"));
 }
 
 /* One change to the repository and what must be said about it. */

@@ -1,4 +1,6 @@
 #include "reconcile/secrets/shamir.h"
+#include <assert.h>
+#include <sodium.h>
 
 /* Multiply modulo x^8 + x^4 + x^3 + x + 1. */
 static uint8_t multiply(uint8_t a, uint8_t b)
@@ -65,4 +67,26 @@ bool shamir_combine(const struct shamir_share *shares, size_t count, size_t size
 			secret_out[k] ^= multiply(weight, shares[i].bytes[k]);
 	}
 	return true;
+}
+
+/* Each byte is the constant term of its own random polynomial, which is taken at x by Horner. */
+void shamir_split(const struct shamir_split *split, const uint8_t *secret, uint8_t *shares_out)
+{
+	uint8_t terms[SHAMIR_MAX_SHARES];
+	size_t share_size = split->size + 1;
+	assert(split->threshold >= 2 && split->threshold <= split->count &&
+		split->count <= SHAMIR_MAX_SHARES);
+	for (size_t k = 0; k < split->size; k++) {
+		randombytes_buf(terms, split->threshold);
+		terms[0] = secret[k];
+		for (unsigned i = 0; i < split->count; i++) {
+			uint8_t x = (uint8_t)(i + 1), value = 0;
+			for (unsigned term = split->threshold; term-- > 0;)
+				value = multiply(value, x) ^ terms[term];
+			shares_out[i * share_size + k] = value;
+		}
+	}
+	for (unsigned i = 0; i < split->count; i++)
+		shares_out[i * share_size + split->size] = (uint8_t)(i + 1);
+	sodium_memzero(terms, sizeof(terms));
 }

@@ -1,4 +1,5 @@
-/* reconcile/secrets/shamir.h - put a secret together from shares over GF(2^8), as sops splits it */
+/* reconcile/secrets/shamir.h - split a secret into shares over GF(2^8), and put it together, as
+ * sops does */
 #pragma once
 #include "base/error.h"
 
@@ -16,3 +17,12 @@ struct shamir_share {
  */
 MUST_USE bool shamir_combine(const struct shamir_share *shares, size_t count, size_t size,
 	uint8_t *secret_out, struct error *err);
+
+/** How a secret is split. */
+struct shamir_split {
+	unsigned threshold; /* shares that are needed, from 2 */
+	unsigned count;     /* shares, up to SHAMIR_MAX_SHARES */
+	size_t size;        /* bytes of the secret */
+};
+/** Write @p split->count shares of size + 1 bytes; share i, from 0, has the x i + 1. */
+void shamir_split(const struct shamir_split *split, const uint8_t *secret, uint8_t *shares_out);

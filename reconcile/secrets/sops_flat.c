@@ -12,26 +12,6 @@ struct flat {
 	const struct node *value;
 };
 
-void sops_entries_clear(struct sops_entries *entries)
-{
-	free(entries->items);
-	*entries = (struct sops_entries){0};
-}
-
-void sops_entries_add(struct sops_entries *entries, struct arena *arena, struct node place,
-	const struct buf *key, const struct buf *text)
-{
-	struct node *value = node_new(arena, NODE_STRING, &place);
-	value->text = arena_dup(arena, text->text, text->len);
-	value->len = text->len;
-	mem_grow(entries->items, entries->count, entries->capacity);
-	entries->items[entries->count++] = (struct node_entry){
-		.key = arena_dup(arena, key->text, key->len),
-		.key_len = key->len,
-		.value = value,
-	};
-}
-
 static int compare_flat(const void *a, const void *b)
 {
 	return strcmp(((const struct flat *)a)->rest, ((const struct flat *)b)->rest);
@@ -161,17 +141,66 @@ static const struct node *unescape(struct arena *arena, const struct node *value
 	return copy;
 }
 
-bool sops_unflatten(struct arena *arena, const struct node *place, const struct sops_entries *flat,
-	const struct node **map_out, struct error *err)
+bool sops_unflatten(struct arena *arena, const struct sops_item *flat, const struct node **map_out,
+	struct error *err)
 {
-	struct builder builder = {arena, place, err};
+	struct builder builder = {arena, flat->value, err};
+	size_t count = 0;
 	if (flat->count > METADATA_MAX)
-		return node_error(
-			err, place, "'sops' has more than the limit of %d entries", METADATA_MAX);
+		return node_error(err, flat->value, "'sops' has more than the limit of %d entries",
+			METADATA_MAX);
 	auto_free struct flat *sorted = mem_alloc(flat->count * sizeof(*sorted));
-	for (size_t i = 0; i < flat->count; i++)
-		sorted[i] =
-			(struct flat){flat->items[i].key, unescape(arena, flat->items[i].value)};
-	qsort(sorted, flat->count, sizeof(*sorted), compare_flat);
-	return build_map(&builder, sorted, flat->count, 0, map_out);
+	for (size_t i = 0; i < flat->count; i++) {
+		const struct sops_item *item = flat->items[i];
+		if (item->kind == SOPS_ITEM_SCALAR)
+			sorted[count++] = (struct flat){item->key, unescape(arena, item->value)};
+	}
+	qsort(sorted, count, sizeof(*sorted), compare_flat);
+	return build_map(&builder, sorted, count, 0, map_out);
+}
+
+/* What is being flattened: where to, and how. */
+struct flattening {
+	struct arena *arena;
+	struct sops_item *to;
+	bool escaped;
+};
+
+static void add_flat(struct flattening *flattening, const char *key, const struct node *node)
+{
+	auto_buf struct buf text = BUF_INIT((size_t)16 << 20);
+	for (size_t i = 0; i < node->len; i++) {
+		if (flattening->escaped && node->text[i] == '\n')
+			buf_add_str(&text, "\\n");
+		else
+			buf_add_char(&text, node->text[i]);
+	}
+	struct sops_item *item = sops_item_new(flattening->arena, SOPS_ITEM_SCALAR,
+		node_new_string(flattening->arena, text.text, text.len));
+	sops_item_name(flattening->arena, item, key, strlen(key));
+	sops_item_add(flattening->arena, flattening->to, item);
+}
+
+static void flatten(struct flattening *flattening, const char *key, const struct node *node)
+{
+	if (node->kind != NODE_MAP && node->kind != NODE_LIST) {
+		add_flat(flattening, key, node);
+		return;
+	}
+	for (size_t i = 0; i < node->count; i++) {
+		bool list = node->kind == NODE_LIST;
+		auto_free char *next = list ? mem_printf("%s" LIST_MARK "%zu", key, i)
+					    : mem_printf("%s" MAP_MARK "%s", key, node->map[i].key);
+		flatten(flattening, next, list ? node->items[i] : node->map[i].value);
+	}
+}
+
+void sops_flatten(struct arena *arena, const struct node *map, const char *prefix, bool escaped,
+	struct sops_item *to)
+{
+	struct flattening flattening = {arena, to, escaped};
+	for (size_t i = 0; i < map->count; i++) {
+		auto_free char *key = mem_printf("%s%s", prefix, map->map[i].key);
+		flatten(&flattening, key, map->map[i].value);
+	}
 }

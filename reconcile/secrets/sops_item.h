@@ -10,12 +10,13 @@ enum sops_item_kind { SOPS_ITEM_SCALAR, SOPS_ITEM_COMMENT, SOPS_ITEM_MAP, SOPS_I
 
 struct sops_item {
 	enum sops_item_kind kind;
-	bool beside;              /* a comment on the line of the scalar that follows it */
-	const char *key;          /* of what stands in a map; NULL for comments and in lists */
-	size_t key_len;           /* keys may hold NUL */
-	const struct node *value; /* scalar: its value; comment: its text, a string without the
-				   * mark; map and list: their place */
-	const char *enc;          /* decrypted: the ENC[...] text that it had; else NULL */
+	bool beside;                 /* a comment on the line of the scalar that follows it */
+	const char *key;             /* of what stands in a map; NULL for comments and in lists */
+	size_t key_len;              /* keys may hold NUL */
+	const struct node *key_node; /* place of the key, or NULL */
+	const struct node *value;    /* scalar: its value; comment: its text, a string without the
+				      * mark; map and list: their place */
+	const char *enc;             /* decrypted: the ENC[...] text that it had; else NULL */
 	size_t enc_len;
 	struct sops_item **items; /* map and list, comments among them */
 	size_t count, capacity;
@@ -41,8 +42,13 @@ bool sops_item_has_values(const struct sops_item *container);
 /** Same values, keys, order and comments? The ENC texts and places do not count. */
 bool sops_item_equal(const struct sops_item *a, const struct sops_item *b);
 
-/** The items of a tree without comments. Keys that are no text fail: ERR_INVALID. */
-MUST_USE bool sops_item_from_node(struct arena *arena, const struct node *node,
-	struct sops_item **item_out, struct error *err);
-/** The other way; comments are left out, of a key that comes twice the last is kept. */
+/** The same as values, in order? Numbers of one value are, whatever their kind; comments do not
+ *  count. What was written is compared with what it was written from. */
+bool sops_item_same_values(const struct sops_item *a, const struct sops_item *b);
+
+/** An item of a scalar or of an empty container. */
+struct sops_item *sops_item_of_scalar(struct arena *arena, const struct node *node);
+/** The items of a tree whose keys are known to be text. */
+struct sops_item *sops_item_of_node(struct arena *arena, const struct node *node);
+/** The values as nodes; comments are left out, of a key that comes twice the last is kept. */
 const struct node *sops_item_to_node(struct arena *arena, const struct sops_item *item);

@@ -1,8 +1,6 @@
 #include "reconcile/secrets/sops_rules.h"
 #include "base/buf.h"
 
-#define STANDARD_SUFFIX "_unencrypted"
-
 static const char *const names[SOPS_RULES] = {
 	[SOPS_RULE_NONE] = "",
 	[SOPS_UNENCRYPTED_SUFFIX] = "unencrypted_suffix",
@@ -18,20 +16,31 @@ const char *sops_rule_name(enum sops_rule rule)
 	return names[rule];
 }
 
-static bool compile(struct sops_rules *rules, struct error *err)
+bool sops_regex_compile(const char *text, regex_t *regex_out, struct error *err)
 {
 	auto_buf struct buf posix = BUF_INIT(SOPS_REGEX_MAX * 64);
 	bool icase;
-	if (!sops_regex_translate(rules->text, &posix, &icase, err))
+	if (!sops_regex_translate(text, &posix, &icase, err))
 		return false;
+	if (regcomp(regex_out, posix.text, REG_EXTENDED | (icase ? REG_ICASE : 0)) == 0)
+		return true;
+	return error_set(err, ERR_INVALID, "regular expression does not compile");
+}
+
+bool sops_regex_matches(const regex_t *regex, const char *text, size_t len)
+{
+	regmatch_t range[1] = {{.rm_so = 0, .rm_eo = (regoff_t)len}};
+	return regexec(regex, text, 1, range, REG_STARTEND) == 0;
+}
+
+static bool compile(struct sops_rules *rules, struct error *err)
+{
 	rules->regex = mem_zero(1, sizeof(*rules->regex));
-	int result = regcomp(
-		rules->regex, posix.text, REG_EXTENDED | REG_NOSUB | (icase ? REG_ICASE : 0));
-	if (result == 0)
+	if (sops_regex_compile(rules->text, rules->regex, err))
 		return true;
 	free(rules->regex);
 	rules->regex = NULL;
-	return error_set(err, ERR_INVALID, "regular expression does not compile");
+	return false;
 }
 
 static bool start_rule(const struct node *metadata, struct sops_rules *rules, struct error *err)
@@ -72,7 +81,7 @@ bool sops_rules_read(const struct node *metadata, struct sops_rules *rules_out, 
 	}
 	if (!rules_out->rule) {
 		rules_out->rule = SOPS_UNENCRYPTED_SUFFIX;
-		rules_out->text = STANDARD_SUFFIX;
+		rules_out->text = SOPS_STANDARD_SUFFIX;
 	}
 	return start_rule(metadata, rules_out, err);
 }
@@ -91,6 +100,11 @@ bool sops_rules_on_comments(const struct sops_rules *rules)
 	       rules->rule == SOPS_ENCRYPTED_COMMENT_REGEX;
 }
 
+bool sops_rules_match_comment(const struct sops_rules *rules, const char *text, size_t len)
+{
+	return sops_rules_on_comments(rules) && sops_regex_matches(rules->regex, text, len);
+}
+
 bool sops_rules_hit(const struct sops_rules *rules, const char *key, size_t len)
 {
 	size_t suffix;
@@ -101,7 +115,7 @@ bool sops_rules_hit(const struct sops_rules *rules, const char *key, size_t len)
 		return len >= suffix && memcmp(key + len - suffix, rules->text, suffix) == 0;
 	case SOPS_UNENCRYPTED_REGEX:
 	case SOPS_ENCRYPTED_REGEX:
-		return regexec(rules->regex, key, 0, NULL, 0) == 0;
+		return sops_regex_matches(rules->regex, key, len);
 	default:
 		return false;
 	}

@@ -8,7 +8,8 @@
 #include "base/node.h"
 #include <regex.h>
 
-#define SOPS_REGEX_MAX 1000 /* bytes */
+#define SOPS_REGEX_MAX       1000 /* bytes */
+#define SOPS_STANDARD_SUFFIX "_unencrypted"
 
 enum sops_rule {
 	SOPS_RULE_NONE, /* everything is encrypted: binary files */
@@ -36,11 +37,17 @@ void sops_rules_clear(struct sops_rules *rules);
 const char *sops_rule_name(enum sops_rule rule);
 /** Is it one of the two rules on comments? */
 bool sops_rules_on_comments(const struct sops_rules *rules);
-/** Does the rule name this key? Rules on comments name none, see sops_comments.h. */
+/** Does a rule on comments match this comment's text? */
+bool sops_rules_match_comment(const struct sops_rules *rules, const char *text, size_t len);
+/** Does the rule name this key? Rules on comments name none. */
 bool sops_rules_hit(const struct sops_rules *rules, const char *key, size_t len);
 /** Is a value encrypted, when a key of its path was hit or none was? */
 bool sops_rules_encrypt(const struct sops_rules *rules, bool hit);
 
+/** Compile a regular expression of Go; regfree() it. */
+MUST_USE bool sops_regex_compile(const char *text, regex_t *regex_out, struct error *err);
+/** Does it match anywhere in a text, which may hold NUL? */
+bool sops_regex_matches(const regex_t *regex, const char *text, size_t len);
 /** Translate a regular expression of Go (RE2) into a POSIX extended one. Refuses what has no
  *  counterpart, never guesses. @param icase_out  it started with `(?i)` */
 MUST_USE bool sops_regex_translate(

@@ -1,7 +1,10 @@
 /* A small YAML emitter that writes what sops 3.13 writes (specs/sops-age.md 2.11): libyaml's own
- * does not indent lists in mappings. Comments are not written. */
+ * does not indent lists in mappings and has no comments.
+ *
+ * Comments at the head of a collection inside a list stand before its `- `, so they are written by
+ * the list. */
 #include "base/buf.h"
-#include "reconcile/secrets/sops_store.h"
+#include "reconcile/secrets/sops_formats.h"
 #include "reconcile/secrets/sops_value.h"
 #include "reconcile/secrets/sops_yaml_scalar.h"
 #include <math.h>
@@ -9,47 +12,57 @@
 #define INDENT         4
 #define SIMPLE_KEY_MAX 128 /* longer ones need the `? key` form */
 
-static void write_value(const struct node *node, unsigned column, struct buf *out);
+struct writer {
+	struct buf *out;
+	unsigned indent;
+};
+
+static void write_block(struct writer *writer, const struct sops_item *item, unsigned column);
 
 /* The column of a block inside one at @p column. */
-static unsigned next_column(unsigned column)
+static unsigned next_column(const struct writer *writer, unsigned column)
 {
-	return (column / INDENT + 1) * INDENT;
+	return (column / writer->indent + 1) * writer->indent;
 }
 
-static void add_spaces(struct buf *out, unsigned count)
+static void add_spaces(struct writer *writer, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		buf_add_char(out, ' ');
+		buf_add_char(writer->out, ' ');
 }
 
-static bool is_block(const struct node *node)
+static bool is_block(const struct sops_item *item)
 {
-	return (node->kind == NODE_MAP || node->kind == NODE_LIST) && node->count;
+	return item->kind != SOPS_ITEM_SCALAR && sops_item_has_values(item);
 }
 
 /* Lines of a literal block; blank ones are not indented. */
-static void write_literal(const char *text, size_t len, unsigned column, struct buf *out)
+static void write_lines(struct writer *writer, const struct node *node, unsigned column)
 {
-	size_t ends = 0;
-	while (ends < len && text[len - 1 - ends] == '\n')
-		ends++;
-	buf_add_char(out, '|');
-	if (text[0] == ' ' || text[0] == '\n')
-		buf_addf(out, "%d", INDENT);
-	if (!ends)
-		buf_add_char(out, '-');
-	else if (ends > 1 || ends == len)
-		buf_add_char(out, '+');
-	for (const char *end = text + len; text < end;) {
+	const char *text = node->text;
+	for (const char *end = text + node->len; text < end;) {
 		const char *stop = memchr(text, '\n', (size_t)(end - text));
 		size_t size = (size_t)((stop ? stop : end) - text);
-		buf_add_char(out, '\n');
+		buf_add_char(writer->out, '\n');
 		if (size)
-			add_spaces(out, column);
-		buf_add(out, text, size);
+			add_spaces(writer, column);
+		buf_add(writer->out, text, size);
 		text = stop ? stop + 1 : end;
 	}
+}
+
+static void write_header(struct writer *writer, const struct node *node)
+{
+	size_t ends = 0;
+	while (ends < node->len && node->text[node->len - 1 - ends] == '\n')
+		ends++;
+	buf_add_char(writer->out, '|');
+	if (node->text[0] == ' ' || node->text[0] == '\n')
+		buf_addf(writer->out, "%u", writer->indent);
+	if (!ends)
+		buf_add_char(writer->out, '-');
+	else if (ends > 1 || ends == node->len)
+		buf_add_char(writer->out, '+');
 }
 
 /* As Go's %g with the shortest digits: an exponent below 1e-4 and from 1e6 on. */
@@ -73,7 +86,7 @@ static void write_float(double number, struct buf *out)
 	buf_add_str(out, form);
 }
 
-static void write_scalar(const struct node *node, unsigned column, struct buf *out)
+static void write_scalar(const struct node *node, struct buf *out)
 {
 	switch (node->kind) {
 	case NODE_BOOL:
@@ -90,79 +103,164 @@ static void write_scalar(const struct node *node, unsigned column, struct buf *o
 		return;
 	case NODE_STRING:
 	case NODE_TAGGED:
-		if (sops_yaml_style(node->text, node->len, false) == SOPS_YAML_LITERAL)
-			write_literal(node->text, node->len, next_column(column), out);
-		else
-			sops_yaml_inline(node->text, node->len, false, out);
+		sops_yaml_inline(node->text, node->len, false, out);
 		return;
-	case NODE_MAP:
-		buf_add_str(out, "{}");
-		return;
-	case NODE_LIST:
-		buf_add_str(out, "[]");
-		return;
-	case NODE_NULL:
+	default:
 		buf_add_str(out, "null");
 		return;
 	}
 }
 
-static void write_key(const struct node_entry *entry, unsigned column, struct buf *out)
+static void write_text(struct writer *writer, const struct sops_item *comment)
 {
-	bool simple = entry->key_len <= SIMPLE_KEY_MAX;
-	buf_add_str(out, simple ? "" : "? ");
-	if (strcmp(entry->key, "<<") == 0)
-		buf_add_str(out, "!!merge <<");
+	buf_add_char(writer->out, '#');
+	buf_add(writer->out, comment->value->text, comment->value->len);
+}
+
+/* The rest of a line: what has no block, and the comment beside it. */
+static void write_inline(struct writer *writer, const struct sops_item *item,
+	const struct sops_item *beside, unsigned column)
+{
+	const struct node *node = item->value;
+	bool text = item->kind == SOPS_ITEM_SCALAR &&
+		    (node->kind == NODE_STRING || node->kind == NODE_TAGGED);
+	bool literal = text && sops_yaml_style(node->text, node->len, false) == SOPS_YAML_LITERAL;
+	if (item->kind == SOPS_ITEM_MAP)
+		buf_add_str(writer->out, "{}");
+	else if (item->kind == SOPS_ITEM_LIST)
+		buf_add_str(writer->out, "[]");
+	else if (literal)
+		write_header(writer, node);
 	else
-		sops_yaml_inline(entry->key, entry->key_len, true, out);
+		write_scalar(node, writer->out);
+	if (beside) {
+		buf_add_char(writer->out, ' ');
+		write_text(writer, beside);
+	}
+	if (literal)
+		write_lines(writer, node, next_column(writer, column));
+	buf_add_char(writer->out, '\n');
+}
+
+static void write_key(struct writer *writer, const struct sops_item *item, unsigned column)
+{
+	bool simple = item->key_len <= SIMPLE_KEY_MAX;
+	buf_add_str(writer->out, simple ? "" : "? ");
+	if (item->key_len == 2 && memcmp(item->key, "<<", 2) == 0)
+		buf_add_str(writer->out, "!!merge <<");
+	else
+		sops_yaml_inline(item->key, item->key_len, true, writer->out);
 	if (!simple) {
-		buf_add_char(out, '\n');
-		add_spaces(out, column);
+		buf_add_char(writer->out, '\n');
+		add_spaces(writer, column);
 	}
-	buf_add_char(out, ':');
+	buf_add_char(writer->out, ':');
 }
 
-/* The first entry stands where the writer is; the others get lines of their own. */
-static void write_map(const struct node *map, unsigned column, struct buf *out)
+/* Index of the first item that is no comment. */
+static size_t skip_comments(const struct sops_item *container, size_t i)
 {
-	for (size_t i = 0; i < map->count; i++) {
-		if (i)
-			add_spaces(out, column);
-		write_key(&map->map[i], column, out);
-		if (is_block(map->map[i].value)) {
-			buf_add_char(out, '\n');
-			add_spaces(out, next_column(column));
-			write_value(map->map[i].value, next_column(column), out);
-		} else {
-			buf_add_char(out, ' ');
-			write_value(map->map[i].value, column, out);
+	while (i < container->count && container->items[i]->kind == SOPS_ITEM_COMMENT)
+		i++;
+	return i;
+}
+
+/* Comments between two indexes, each on a line of its own, but for one beside. */
+static const struct sops_item *write_comments(struct writer *writer,
+	const struct sops_item *container, size_t from, size_t to, unsigned column)
+{
+	const struct sops_item *beside = NULL;
+	const struct sops_item *next = to < container->count ? container->items[to] : NULL;
+	for (size_t i = from; i < to; i++) {
+		const struct sops_item *comment = container->items[i];
+		if (comment->beside && !beside && next && next->kind == SOPS_ITEM_SCALAR) {
+			beside = comment;
+			continue;
 		}
+		add_spaces(writer, column);
+		write_text(writer, comment);
+		buf_add_char(writer->out, '\n');
+	}
+	return beside;
+}
+
+/* Comments that stand before a collection's first line: of one that is written in one line, or
+ * that starts behind a `- `. */
+static void write_head(
+	struct writer *writer, const struct sops_item *item, bool in_list, unsigned column)
+{
+	size_t first = skip_comments(item, 0);
+	if (item->kind == SOPS_ITEM_SCALAR || (!in_list && first < item->count))
+		return;
+	(void)write_comments(writer, item, 0, first, column); /* none is beside a scalar here */
+	if (first < item->count && item->kind == SOPS_ITEM_LIST)
+		write_head(writer, item->items[first], true, column);
+}
+
+static void write_map_entry(struct writer *writer, const struct sops_item *item,
+	const struct sops_item *beside, unsigned column)
+{
+	write_key(writer, item, column);
+	if (!is_block(item)) {
+		buf_add_char(writer->out, ' ');
+		write_inline(writer, item, beside, column);
+		return;
+	}
+	unsigned next = next_column(writer, column);
+	buf_add_char(writer->out, '\n');
+	(void)write_comments(writer, item, 0, skip_comments(item, 0), next);
+	if (item->kind == SOPS_ITEM_LIST)
+		write_head(writer, item->items[skip_comments(item, 0)], true, next);
+	add_spaces(writer, next);
+	write_block(writer, item, next);
+}
+
+static void write_list_item(struct writer *writer, const struct sops_item *item,
+	const struct sops_item *beside, unsigned column)
+{
+	buf_add_str(writer->out, "- ");
+	if (is_block(item))
+		write_block(writer, item, column + 2);
+	else
+		write_inline(writer, item, beside, column);
+}
+
+/* The first item stands where the writer is, its comments have been written; the others get lines
+ * of their own. */
+static void write_block(struct writer *writer, const struct sops_item *item, unsigned column)
+{
+	bool list = item->kind == SOPS_ITEM_LIST;
+	size_t at = skip_comments(item, 0);
+	const struct sops_item *beside = NULL;
+	for (size_t i = 0; i < at; i++) {
+		if (item->items[i]->beside && item->items[at]->kind == SOPS_ITEM_SCALAR)
+			beside = beside ? beside : item->items[i];
+	}
+	while (at < item->count) {
+		const struct sops_item *child = item->items[at];
+		size_t next = skip_comments(item, at + 1);
+		if (list)
+			write_list_item(writer, child, beside, column);
+		else
+			write_map_entry(writer, child, beside, column);
+		beside = write_comments(writer, item, at + 1, next, column);
+		if (next < item->count) {
+			write_head(writer, item->items[next], list, column);
+			add_spaces(writer, column);
+		}
+		at = next;
 	}
 }
 
-static void write_list(const struct node *list, unsigned column, struct buf *out)
+void sops_yaml_write(const struct sops_item *document, unsigned indent, struct buf *out)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		if (i)
-			add_spaces(out, column);
-		buf_add_str(out, "- ");
-		write_value(list->items[i], is_block(list->items[i]) ? column + 2 : column, out);
+	struct writer writer = {out, indent ? indent : INDENT};
+	size_t first = skip_comments(document, 0);
+	(void)write_comments(&writer, document, 0, first, 0);
+	if (!is_block(document)) {
+		write_inline(&writer, document, NULL, 0);
+		return;
 	}
-}
-
-static void write_value(const struct node *node, unsigned column, struct buf *out)
-{
-	if (!is_block(node)) {
-		write_scalar(node, column, out);
-		buf_add_char(out, '\n');
-	} else if (node->kind == NODE_MAP) {
-		write_map(node, column, out);
-	} else {
-		write_list(node, column, out);
-	}
-}
-
-void sops_yaml_write(const struct node *map, struct buf *out)
-{
-	write_value(map, 0, out);
+	write_head(&writer, document->items[first], document->kind == SOPS_ITEM_LIST, 0);
+	write_block(&writer, document, 0);
 }

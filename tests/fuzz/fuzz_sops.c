@@ -2,7 +2,7 @@
  * encrypted, is written and read again the same. */
 #include "reconcile/secrets/secret.h"
 #include "reconcile/secrets/sops.h"
-#include "reconcile/secrets/sops_store.h"
+#include "reconcile/secrets/sops_formats.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -17,7 +17,7 @@ static void check_written(const struct node *map)
 	auto_buf struct buf out = BUF_INIT((size_t)1 << 30);
 	const struct node *again;
 	struct error err;
-	sops_yaml_write(map, &out);
+	sops_yaml_write(sops_item_of_node(arena, map), 0, &out);
 	if (!node_parse_yaml(arena, "written", out.text, out.len, &options, &again, &err) ||
 		!node_equal(map, again)) {
 		fprintf(stderr, "%s\n%s\n", err.message, out.text);

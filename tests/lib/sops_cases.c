@@ -1,7 +1,8 @@
 #include "tests/lib/sops_cases.h"
 #include "reconcile/secrets/sops.h"
-#include "reconcile/secrets/sops_metadata.h"
-#include "reconcile/secrets/sops_store.h"
+#include "reconcile/secrets/sops_config.h"
+#include "reconcile/secrets/sops_file.h"
+#include <unistd.h>
 
 struct run {
 	const char *folder;
@@ -51,66 +52,52 @@ static struct keyring *read_keys(const struct run *run)
 	return keyring;
 }
 
-/* What our writer does not write: comments, and another indent that a configuration asked for. */
-static bool cannot_be_written(const struct run *run, const char *plain)
+static struct sops_source source_of(const struct run *run, const struct buf *file)
 {
-	bool comment = plain[0] == '#';
-	for (const char *at = plain; !comment && (at = strchr(at, '#')); at++)
-		comment = strspn(at, "# ") && (at[-1] == ' ' || at[-1] == '\n') &&
-			  !strchr("'b", at[1]);
-	return comment || strstr(run->name, "indent-2");
+	const char *name = fixture_text(run->item, "file");
+	return (struct sops_source){sops_format_of(name), name, file->text, file->len};
 }
 
-static bool written_is_same(const struct run *run, const struct node *documents)
+/* The plain file is byte for byte what sops printed, and the file can be written back. */
+static void check_printed(
+	const struct run *run, const struct buf *file, const struct keyring *keyring)
 {
-	const char *name = fixture_text(run->item, "plain");
-	auto_free char *path = mem_printf("%s/%s", run->folder, name);
-	auto_buf struct buf out = BUF_INIT(1 << 24);
-	if (!*name || strcmp(fixture_text(run->item, "format"), "yaml") != 0)
-		return true;
-	auto_buf struct buf plain = fixture_read(path);
-	if (cannot_be_written(run, plain.text))
-		return true;
-	for (size_t i = 0; i < documents->count; i++) {
-		buf_add_str(&out, i ? "---\n" : "");
-		sops_yaml_write(documents->items[i], &out);
-	}
-	if (strcmp(out.text, plain.text) == 0)
-		return true;
-	printf("%s: written:\n%s\n", run->name, out.text);
-	return false;
-}
-
-static void check_binary(const struct run *run, const struct node *documents)
-{
+	const struct sops_source source = source_of(run, file);
+	const struct sops_printing printing = {.format = source.format};
 	auto_free char *path = mem_printf("%s/%s", run->folder, fixture_text(run->item, "plain"));
-	auto_buf struct buf plain = fixture_read(path);
-	const struct node *data = node_get(documents->items[0], "data");
-	tally_add(run->tally, run->name,
-		data && data->len == plain.len && memcmp(data->text, plain.text, plain.len) == 0,
-		"other bytes");
-}
-
-static void check_values(const struct run *run, struct arena *arena, const struct node *documents)
-{
-	const char *name = fixture_text(run->item, "values");
-	if (strcmp(fixture_text(run->item, "format"), "binary") == 0) {
-		check_binary(run, documents);
+	auto_sops_file struct sops_file *opened = NULL;
+	auto_buf struct buf out = BUF_INIT_SECRET(1 << 24), again = BUF_INIT(1 << 24);
+	enum sops_failure failure;
+	struct error err = {.message = ""};
+	bool ok = sops_file_open(&source, keyring, &opened, &failure, &err) &&
+		  sops_file_print(opened, &printing, &out, &err);
+	if (!*fixture_text(run->item, "plain")) {
+		tally_add(run->tally, run->name, ok, "is not printed (%s)", err.message);
 		return;
 	}
+	auto_buf struct buf plain = fixture_read(path);
+	if (ok && (out.len != plain.len || memcmp(out.text, plain.text, out.len) != 0)) {
+		printf("%s: printed:\n%s\n", run->name, out.text);
+		ok = error_set(&err, ERR_INVALID, "not printed as sops prints it");
+	}
+	tally_add(run->tally, run->name, ok && sops_file_write(opened, &printing, &again, &err),
+		"%s", err.message);
+}
+
+/* "" if the values are those that the case names. */
+static const char *compare_values(
+	const struct run *run, struct arena *arena, const struct node *documents)
+{
+	const char *name = fixture_text(run->item, "values");
 	auto_free char *path = mem_printf("%s/%s", run->folder, name);
 	const struct node *want;
 	struct error err;
-	if (!*name) {
-		tally_add(run->tally, run->name, true, "no values to compare");
-		return;
-	}
+	if (!*name)
+		return "";
 	auto_buf struct buf text = fixture_read(path);
 	if (!node_parse_json(arena, name, text.text, text.len, &want, &err))
-		tally_add(run->tally, run->name, false, "values: %s", err.message);
-	else if (tally_add(run->tally, run->name, same(want, documents), "other values") &&
-		 !written_is_same(run, documents))
-		tally_add(run->tally, run->name, false, "not written as sops writes it");
+		return "values of the case do not parse";
+	return same(want, documents) ? "" : "other values";
 }
 
 static void run_decrypt(const struct run *run, const struct buf *file)
@@ -129,8 +116,11 @@ static void run_decrypt(const struct run *run, const struct buf *file)
 	if (strcmp(got, expect) != 0 || ok != (failure == SOPS_OK))
 		tally_add(run->tally, run->name, false, "want %s, got %s (%s)", expect, got,
 			err.message);
+	else if (ok && !*compare_values(run, arena, documents))
+		check_printed(run, file, keyring);
 	else if (ok)
-		check_values(run, arena, documents);
+		tally_add(
+			run->tally, run->name, false, "%s", compare_values(run, arena, documents));
 	else
 		tally_add(run->tally, run->name, *err.message && *err.where,
 			"no message or no place");
@@ -141,6 +131,122 @@ static void run_case(const struct run *run)
 	auto_free char *path = mem_printf("%s/%s", run->folder, fixture_text(run->item, "file"));
 	auto_buf struct buf file = fixture_read(path);
 	run_decrypt(run, &file);
+}
+
+/* ---- creation rules ---- */
+
+static bool same_groups(const cJSON *groups, const struct sops_creation *creation)
+{
+	const cJSON *group, *recipient;
+	size_t i = 0;
+	cJSON_ArrayForEach(group, groups)
+	{
+		size_t k = 0;
+		if (i == creation->group_count)
+			return false;
+		cJSON_ArrayForEach(recipient, group)
+		{
+			if (k == creation->groups[i].count ||
+				strcmp(creation->groups[i].items[k], recipient->valuestring) != 0)
+				return false;
+			k++;
+		}
+		if (k != creation->groups[i++].count)
+			return false;
+	}
+	return i == creation->group_count;
+}
+
+/* What sops would write for a file is what is written here: the fields beside the keys. */
+static bool same_fields(const cJSON *file, const struct node *metadata)
+{
+	static const char *const names[] = {"unencrypted_suffix", "encrypted_suffix",
+		"unencrypted_regex", "encrypted_regex", "unencrypted_comment_regex",
+		"encrypted_comment_regex"};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct node *value = node_get(metadata, names[i]);
+		if (strcmp(fixture_text(file, names[i]), value ? value->text : "") != 0)
+			return false;
+	}
+	const cJSON *threshold = cJSON_GetObjectItemCaseSensitive(file, "shamir_threshold");
+	const struct node *number = node_get(metadata, "shamir_threshold");
+	if ((threshold ? threshold->valueint : 0) != (number ? number->integer : 0))
+		return false;
+	return cJSON_HasObjectItem(file, "mac_only_encrypted") ==
+	       (node_get(metadata, "mac_only_encrypted") != NULL);
+}
+
+static const char *plain_for(const char *path)
+{
+	static const char *const texts[] = {[SOPS_YAML] = "a: 1\n",
+		[SOPS_JSON] = "{\"a\": 1}",
+		[SOPS_DOTENV] = "a=1\n",
+		[SOPS_INI] = "[a]\nb = 1\n",
+		[SOPS_BINARY] = "a"};
+	return texts[sops_format_of(path)];
+}
+
+/* The `sops` entry of a new file, as JSON holds it. */
+static bool encrypt_for(const char *path, const struct sops_creation *creation, struct arena *arena,
+	const struct node **metadata_out, struct error *err)
+{
+	const char *text = plain_for(path);
+	const struct sops_source source = {sops_format_of(path), path, text, strlen(text)};
+	struct sops_printing printing = {.format = source.format};
+	auto_sops_file struct sops_file *file = NULL;
+	auto_buf struct buf out = BUF_INIT(1 << 20);
+	enum sops_failure failure;
+	struct sops_loaded loaded;
+	if (!sops_file_new(&source, creation, &file, &failure, err) ||
+		!sops_file_write(file, &printing, &out, err))
+		return false;
+	const struct sops_source written = {
+		source.format, path, arena_dup(arena, out.text, out.len), out.len};
+	if (!sops_store_read(&written, arena, false, &loaded, err))
+		return false;
+	*metadata_out = loaded.metadata;
+	return true;
+}
+
+static void run_rule(struct tally *tally, const cJSON *item, const cJSON *file)
+{
+	const char *path = fixture_text(file, "path"), *config_text = fixture_text(item, "config");
+	auto_free char *name = mem_printf("%s: %s", fixture_text(item, "name"), path);
+	auto_arena struct arena *arena = arena_new(ARENA_SECRET, 0);
+	auto_sops_config struct sops_config *config = NULL;
+	auto_sops_creation struct sops_creation creation = SOPS_CREATION_INIT;
+	const struct node *metadata = NULL;
+	struct error err = {.message = ""};
+	bool want = strcmp(fixture_text(file, "expect"), "ok") == 0;
+	bool ok =
+		sops_config_parse(".sops.yaml", config_text, strlen(config_text), &config, &err) &&
+		sops_config_rule(config, path, &creation, &err) &&
+		encrypt_for(path, &creation, arena, &metadata, &err);
+	if (ok != want) {
+		tally_add(tally, name, false, "want %s (%s)", want ? "ok" : "error", err.message);
+		return;
+	}
+	tally_add(tally, name,
+		!ok || (same_groups(cJSON_GetObjectItemCaseSensitive(file, "groups"), &creation) &&
+			       same_fields(file, metadata)),
+		"other groups or fields");
+}
+
+void sops_rules_run(const char *folder, struct tally *tally)
+{
+	auto_free char *path = mem_printf("%s/creation-rules.json", folder);
+	if (access(path, R_OK) != 0)
+		return;
+	cJSON *json = fixture_json(path);
+	const cJSON *item, *file;
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(json, "cases"))
+	{
+		cJSON_ArrayForEach(file, cJSON_GetObjectItemCaseSensitive(item, "files"))
+		{
+			run_rule(tally, item, file);
+		}
+	}
+	cJSON_Delete(json);
 }
 
 void sops_cases_run(const char *folder, struct tally *tally)

@@ -2,5 +2,7 @@
 #pragma once
 #include "tests/lib/fixture.h"
 
-/** Every case of <folder>/cases.json that can be run: outcome, class of the error, values. */
+/** Every case of <folder>/cases.json: outcome, class of the error, values, bytes printed. */
 void sops_cases_run(const char *folder, struct tally *tally);
+/** Every file of <folder>/creation-rules.json, if it is there: groups and fields written. */
+void sops_rules_run(const char *folder, struct tally *tally);

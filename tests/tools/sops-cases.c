@@ -1,4 +1,4 @@
-/* sops-cases DIR: run the cases of DIR/cases.json */
+/* sops-cases DIR: run the cases of DIR/cases.json and DIR/creation-rules.json */
 #include "tests/lib/sops_cases.h"
 #include <sodium.h>
 
@@ -10,6 +10,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	sops_cases_run(argv[1], &tally);
+	sops_rules_run(argv[1], &tally);
 	tally_print(&tally);
 	return tally.failed || !tally.passed;
 }

@@ -72,20 +72,26 @@ static void regular_expressions_are_translated_or_refused(void **state)
 	}
 }
 
-/* Names of the keys, and texts of the list items, that a comment matching `secret` is for. */
-static void list_hits(
-	const struct sops_comments *comments, const struct node *node, struct buf *out)
+/* Names of the keys, and texts of the list items, that a comment `secret` stands at. */
+static void list_hits(const struct sops_item *item, struct buf *out)
 {
-	for (size_t i = 0; i < node->count; i++) {
-		bool in_list = node->kind == NODE_LIST;
-		const struct node *value = in_list ? node->items[i] : node->map[i].value;
-		const struct node *place = in_list ? value : node->map[i].key_node;
-		if (sops_comments_hit(comments, place, in_list))
+	bool run = false;
+	for (size_t i = 0; i < item->count; i++) {
+		const struct sops_item *child = item->items[i];
+		if (child->kind == SOPS_ITEM_COMMENT) {
+			run = run || strcmp(child->value->text, " secret") == 0;
+			continue;
+		}
+		if (run)
 			buf_addf(out, "%s ",
-				in_list ? value->text ? value->text : "[]" : node->map[i].key);
-		if (value->kind == NODE_MAP || value->kind == NODE_LIST)
-			list_hits(comments, value, out);
+				child->key                        ? child->key
+				: child->kind == SOPS_ITEM_SCALAR ? child->value->text
+								  : "[]");
+		run = false;
+		list_hits(child, out);
 	}
+	if (run)
+		buf_add_str(out, "(end) ");
 }
 
 static void comments_belong_to_the_item_they_stand_before_or_beside(void **state)
@@ -96,9 +102,9 @@ static void comments_belong_to_the_item_they_stand_before_or_beside(void **state
 	} cases[] = {
 		{"# secret\na: 1\nb: 2\n", "a "},
 		{"a: 1 # secret\nb: 2\n", "a "},
-		{"a: 1\n\n  # secret\nb: 2\n", ""},
+		{"a: 1\n\n  # secret\nb: 2\n", "b "},
 		{"a: 1\n# other\n# secret\n# third\nb: 2\nc: 3\n", "b "},
-		{"m:\n  a: 1\n  # secret\nb: 2\n", ""},
+		{"m:\n  a: 1\n  # secret\nb: 2\n", "(end) "},
 		{"m:\n  a: 1\n# secret\nb: 2\n", "b "},
 		{"m:\n# secret\n  a: 1\nb: 2\n", "a "},
 		{"m: # secret\n  a: 1\nb: 2\n", "m "},
@@ -106,8 +112,12 @@ static void comments_belong_to_the_item_they_stand_before_or_beside(void **state
 		{"l:\n- x\n- y # secret\n- z\n", "y "},
 		{"l:\n# secret\n- a: 1\n  b: 2\n", "[] "},
 		{"l:\n- a: 1\n  # secret\n  b: 2\n", "b "},
-		{"- - p\n  # secret\n  - q\n", "q "},
-		{"f: {g: h} # secret\nb: 2\n", ""},
+		{"l:\n- - p\n  # secret\n  - q\n", "q "},
+		{"f: {g: h} # secret\nb: 2\n", "g "},
+		{"f: [g, # secret\n  h]\nb: 2\n", "g "},
+		{"k: | # secret\n  text\nb: 2\n", "k "},
+		{"a: &x # secret\n  k: 1\nb: 2\n", "k "},
+		{"m:\n  - x\n  # secret\n", "(end) "},
 		{"a: '# secret'\nb: \"x # secret\"\n", ""},
 		{"a: |\n  # secret\nb: 2\n", ""},
 		{"a: |\n  text\n# secret\nb: 2\n", "b "},
@@ -115,24 +125,22 @@ static void comments_belong_to_the_item_they_stand_before_or_beside(void **state
 		{"\xc3\xa9\xe2\x98\x83: 1 # \xc3\xa9\n# secret\n\xc3\xbc: 2\n", "\xc3\xbc "},
 		{"\xef\xbb\xbf# secret\na: 1\nb: 2\n", "a "},
 		{"a: 1\r\n# secret\r\nb: 2\r\n", "b "},
-		{"# secret", ""},
+		{"# secret", "(end) "},
+		{"a: 1\n# secret", "(end) "},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
 		auto_buf struct buf hits = BUF_INIT(1000);
-		struct sops_rules rules = {.rule = SOPS_ENCRYPTED_COMMENT_REGEX};
-		struct sops_comments *comments = NULL;
-		regex_t regex;
+		auto_sops_comments struct sops_comments *comments = NULL;
+		struct sops_item *item;
 		struct error err;
-		assert_int_equal(regcomp(&regex, "^ secret$", REG_EXTENDED | REG_NOSUB), 0);
-		rules.regex = &regex;
-		assert_true(sops_comments_read(
-			cases[i].yaml, strlen(cases[i].yaml), &rules, &comments, &err));
-		list_hits(comments, parse(arena, cases[i].yaml), &hits);
+		assert_true(
+			sops_comments_read(cases[i].yaml, strlen(cases[i].yaml), &comments, &err));
+		assert_true(sops_comments_merge(
+			arena, comments, parse(arena, cases[i].yaml), 0, &item, &err));
+		list_hits(item, &hits);
 		if (strcmp(hits.text, cases[i].hits) != 0)
 			fail_msg("%zu: hits '%s'", i, hits.text);
-		sops_comments_free(comments);
-		regfree(&regex);
 	}
 }
 

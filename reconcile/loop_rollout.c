@@ -129,6 +129,7 @@ void loop_drop_rollout(struct loop *loop)
 {
 	rollout_free(loop->rollout);
 	plan_free(loop->plan);
+	renderer_forget(loop->renderer);
 	loop->rollout = NULL;
 	loop->plan = NULL;
 	loop->serial++; /* answers that are still under way are out of date now */

@@ -51,6 +51,14 @@ void renderer_free(struct renderer *renderer)
 	free(renderer);
 }
 
+void renderer_forget(struct renderer *renderer)
+{
+	pthread_mutex_lock(&renderer->lock);
+	for (size_t i = 0; i < RENDERER_COMMITS; i++)
+		forget(&renderer->commits[i]);
+	pthread_mutex_unlock(&renderer->lock);
+}
+
 bool renderer_set_keys(struct renderer *renderer, const char *text, size_t len, struct error *err)
 {
 	auto_digest_keys struct digest_keys keys = {0};

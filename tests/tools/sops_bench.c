@@ -44,22 +44,22 @@ static bool decrypt(const struct bench *bench, struct arena *arena)
 
 static bool parse(const struct bench *bench, struct arena *arena)
 {
-	const struct node *node;
+	struct sops_loaded loaded;
 	struct error err;
 	const struct sops_source source = {SOPS_YAML, "f.yaml", bench->file.text, bench->file.len};
-	return sops_store_read(&source, arena, &node, &err);
+	return sops_store_read(&source, arena, false, &loaded, &err);
 }
 
 static bool peek_and_unlock(const struct bench *bench, struct arena *arena)
 {
 	auto_sops_metadata struct sops_metadata metadata = {0};
-	const struct node *documents;
+	struct sops_loaded loaded;
 	enum sops_failure failure;
 	uint8_t key[SOPS_KEY_SIZE];
 	struct error err;
 	const struct sops_source source = {SOPS_YAML, "f.yaml", bench->file.text, bench->file.len};
-	return sops_store_read(&source, arena, &documents, &err) &&
-	       sops_metadata_read(arena, node_get(documents->items[0], "sops"), &metadata, &err) &&
+	return sops_store_read(&source, arena, false, &loaded, &err) && loaded.metadata &&
+	       sops_metadata_read(arena, loaded.metadata, &metadata, &err) &&
 	       sops_metadata_unlock(&metadata, bench->keyring, key, &failure, &err);
 }
 

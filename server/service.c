@@ -50,6 +50,14 @@ bool service_harden(struct error *err)
 	return true;
 }
 
+/* The one place that reads AVIARY_TEST_REMOTE_MS: with AVIARY_TEST=1 the deadline of everything
+ * that concerns the remote. 0: the usual ones. */
+static int64_t test_remote_ms(void)
+{
+	const char *ms = getenv("AVIARY_TEST_REMOTE_MS"), *test = getenv("AVIARY_TEST");
+	return ms && test && !strcmp(test, "1") ? strtoll(ms, NULL, 10) : 0;
+}
+
 struct loop_options service_loop_options(const struct config *config, const struct keyring *keyring)
 {
 	const struct config_repository *repository = &config->repository;
@@ -68,6 +76,9 @@ struct loop_options service_loop_options(const struct config *config, const stru
 						.known_hosts_file = repository->known_hosts_file,
 						.token_file = repository->token_file,
 						.ca_file = repository->ca_file,
+						.connect_ms = test_remote_ms(),
+						.idle_ms = test_remote_ms(),
+						.total_ms = test_remote_ms(),
 						.cancel_fd = -1,
 					},
 				.branch = repository->branch,

@@ -110,7 +110,8 @@ tsan: deps
 	$(Q)$(MAKE) --no-print-directory SAN=thread CFLAGS='-O1 -g' tests-built
 	$(Q)$(PYTHON) tests/run.py --build build-thread unit e2e
 
-fuzz: deps
+fuzz:
+	$(Q)tests/lib/deps.sh build fuzz
 	$(Q)tests/fuzz/run.sh $(TARGET)
 
 lint: deps-dev

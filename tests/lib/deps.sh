@@ -1,11 +1,12 @@
 #!/bin/sh
-# Installs the Debian packages that are missing for the kinds named: build, test, dev.
+# Installs the Debian packages that are missing for the kinds named: build, test, dev, fuzz.
 # Does nothing and needs no network when all is there.
 set -eu
 build='build-essential pkg-config libgit2-dev libmicrohttpd-dev libcurl4-openssl-dev libcjson-dev
 libsodium-dev libssl-dev libssh2-1-dev libyaml-dev git python3 openssl'
 test='libcmocka-dev zlib1g-dev python3-pytest python3-yaml openssh-server openssh-client nginx-light fcgiwrap
 age ansible-core curl iproute2 procps'
+fuzz='clang libclang-rt-dev'
 dev='clang clang-format wrk webhook mandoc'
 wanted=''
 for kind in "$@"; do

@@ -176,8 +176,8 @@ static void private_keys_that_do_not_parse_are_refused(void **state)
 	static const char *const texts[] = {
 		"-----BEGIN OPENSSH PRIVATE KEY-----\n",
 		"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n",
-		"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU=\n"
-		"-----END OPENSSH PRIVATE KEY-----\n",
+		("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmU=\n"
+		 "-----END OPENSSH PRIVATE KEY-----\n"),
 		"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n",
 		"-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n",
 	};

@@ -1,5 +1,6 @@
 #include "reconcile/fleet.h"
 #include "reconcile/fleet_parts.h"
+#include "reconcile/isolation.h"
 
 #define DEFAULT_INVENTORY "ansible/inventory/clients.yml"
 
@@ -74,6 +75,7 @@ static void load_clients(struct fleet *fleet, struct tree *tree, struct problems
 	read_clients(fleet, problems);
 	fleet_check_unique(fleet, problems);
 	fleet_check_policy(fleet, tree, problems);
+	isolation_check_files(fleet, tree, problems);
 }
 
 static struct oid id_of(struct tree *tree, const char *path)

@@ -25,6 +25,7 @@ static const struct command *const commands[] = {
 	&command_plan,
 	&command_render,
 	&command_inventory,
+	&command_secrets,
 };
 
 static void print_usage(FILE *out)
@@ -87,7 +88,7 @@ static int print_man_page(const char *page)
 {
 	auto_buf struct buf text = BUF_INIT(1 << 20);
 	if (!man_write(page, commands, ARRAY_LEN(commands), &text)) {
-		fprintf(stderr, "usage: aviary man aviary|aviary.yaml|fleet.yaml\n");
+		fprintf(stderr, "usage: aviary man aviary|aviary-secrets|aviary.yaml|fleet.yaml\n");
 		return 2;
 	}
 	return fputs(text.text, stdout) == EOF || fflush(stdout) ? 1 : 0;

@@ -1,5 +1,7 @@
 #include "server/cli/offline.h"
+#include "reconcile/isolation.h"
 #include "reconcile/plan.h"
+#include "reconcile/secret_check.h"
 #include "server/cli/command.h"
 
 #include <getopt.h>
@@ -114,16 +116,20 @@ bool offline_open_tree(const char *folder, struct repo *repo, const char *revisi
 /* ---- aviary validate ------------------------------------------------------------------------ */
 
 static const char validate_usage[] =
-	"usage: aviary validate [DIR] [--json]\n"
+	"usage: aviary validate [DIR] [--age-key-file FILE] [--json]\n"
 	"\n"
 	"Reads the infra repo in DIR (default: here) as it lies and tells every mistake of it:\n"
-	"fleet.yaml, inventory, templates, secrets that are not encrypted, rendered files.\n"
-	"Needs no key and no service.\n"
+	"fleet.yaml, inventory, templates, secrets that are not encrypted or in the release of\n"
+	"another client, keys in plain files, rendered files. Needs no key and no service.\n"
+	"\n"
+	"  --age-key-file FILE  open all files of secrets, too; SOPS_AGE_KEY_FILE and\n"
+	"                       SOPS_AGE_KEY do the same\n"
 	"\n"
 	"Exit status: 0 valid, 1 mistakes, 2 usage.\n";
 
 struct arguments {
 	const char *folder;
+	const char *key_file;
 	bool json;
 	bool help;
 };
@@ -131,7 +137,8 @@ struct arguments {
 static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
 	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'H'}, {NULL, 0, NULL, 0}};
+		{"age-key-file", required_argument, NULL, 'k'}, {"help", no_argument, NULL, 'H'},
+		{NULL, 0, NULL, 0}};
 	int option;
 
 	*arguments = (struct arguments){.folder = "."};
@@ -139,6 +146,8 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'j')
 			arguments->json = true;
+		else if (option == 'k')
+			arguments->key_file = optarg;
 		else if (option == 'H')
 			arguments->help = true;
 		else
@@ -162,16 +171,63 @@ static void add_answer(struct buf *out, const struct problems *problems, const s
 			problems->warnings, problems->warnings == 1 ? "" : "s");
 }
 
-static int run_validate(int argc, char **argv)
+static int tell(
+	const struct arguments *arguments, struct problems *problems, const struct fleet *fleet)
+{
+	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
+	problems_sort(problems);
+	if (arguments->json) {
+		buf_add_char(&out, '{');
+		offline_add_problems_json(&out, problems);
+		buf_add_str(&out, "}\n");
+	} else {
+		add_answer(&out, problems, fleet);
+		offline_add_problems(&out, problems);
+	}
+	return offline_write(&out);
+}
+
+/* Who gets which secret, and all files that are or should be secret. */
+static void check_secrets(
+	struct tree *tree, const struct keyring *keyring, struct problems *problems)
+{
+	auto_isolation struct isolation *isolation = NULL;
+	auto_fleet struct fleet *fleet = NULL; /* that of a plan is not there after mistakes */
+	auto_problems struct problems told = {0};
+	struct secret_counts counts;
+	bool readable = fleet_load(tree, NULL, &fleet, &told) || fleet;
+	const struct secret_check check = {.tree = tree,
+		.fleet = readable ? fleet : NULL,
+		.keyring = keyring_count(keyring) ? keyring : NULL,
+		.encrypted_known = readable,
+		.lenient = true};
+	/* a failure is one of the problems */
+	if (!readable || isolation_build(fleet, tree, &isolation, problems))
+		secret_check_run(&check, &counts, problems);
+}
+
+static int validate(const struct arguments *arguments)
 {
 	auto_tree struct tree *tree = NULL;
 	auto_plan struct plan *plan = NULL;
 	auto_fleet struct fleet *fleet = NULL;
+	auto_keyring struct keyring *keyring = NULL;
 	auto_problems struct problems problems = {0};
-	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
-	struct arguments arguments;
 	struct error err = {0};
 
+	if (!keyring_load(arguments->key_file, &keyring, &err) ||
+		!tree_open_folder(arguments->folder, &tree, &err))
+		return offline_fail(&err);
+	struct plan_request request = {.tree = tree};
+	bool valid = plan_build(&request, &plan, &fleet, &problems);
+	check_secrets(tree, keyring, &problems);
+	int status = tell(arguments, &problems, fleet);
+	return valid && !problems.errors ? status : 1;
+}
+
+static int run_validate(int argc, char **argv)
+{
+	struct arguments arguments;
 	if (!parse_arguments(argc, argv, &arguments)) {
 		fputs(validate_usage, stderr);
 		return 2;
@@ -180,21 +236,7 @@ static int run_validate(int argc, char **argv)
 		fputs(validate_usage, stdout);
 		return 0;
 	}
-	if (!tree_open_folder(arguments.folder, &tree, &err))
-		return offline_fail(&err);
-	struct plan_request request = {.tree = tree};
-	bool valid = plan_build(&request, &plan, &fleet, &problems);
-	problems_sort(&problems);
-	if (arguments.json) {
-		buf_add_char(&out, '{');
-		offline_add_problems_json(&out, &problems);
-		buf_add_str(&out, "}\n");
-	} else {
-		add_answer(&out, &problems, fleet);
-		offline_add_problems(&out, &problems);
-	}
-	int status = offline_write(&out);
-	return valid ? status : 1;
+	return validate(&arguments);
 }
 
 const struct command command_validate = {.name = "validate",

@@ -60,8 +60,8 @@ static const struct {
 	char letter;
 	const char *text;
 } option_texts[] = {
-	{'k', "--age-key-file FILE       keys to open it with, beside those found by themselves"},
-	{'a', "-a, --age RECIPIENTS      encrypt for these, with commas, instead of .sops.yaml's"},
+	{'k', "--age-key-file FILE       keys, beside those that are found"},
+	{'a', "-a, --age RECIPIENTS      for these, with commas between"},
 	{'A', "--add-age RECIPIENTS      add these to the first key group"},
 	{'R', "--rm-age RECIPIENTS       take these out of all key groups"},
 	{'n', "--shamir-secret-sharing-threshold N\n"
@@ -69,14 +69,15 @@ static const struct {
 	{'x', "--extract '[\"a\"][\"b\"][0]' only this value"},
 	{'i', "-i, --in-place            write into the file itself"},
 	{'o', "--output FILE             write into this file"},
-	{'T', "--input-type TYPE         yaml, json, dotenv, ini or binary; else by the name's end"},
+	{'T', "--input-type TYPE         yaml, json, dotenv, ini or binary"},
 	{'U', "--output-type TYPE        the same for what is written"},
 	{'d', "--indent N                blanks"},
 	{'f', "--filename-override NAME  rule and type are those of this name"},
 	{'c', "--config FILE             instead of .sops.yaml here or in a folder above"},
-	{'2', "--unencrypted-suffix S, --encrypted-suffix S, --unencrypted-regex R,\n"
-	      "  --encrypted-regex R, --unencrypted-comment-regex R, --encrypted-comment-regex R\n"
-	      "                            which values are encrypted; one of them"},
+	{'2', "--encrypted-regex R       which values are encrypted: those whose path matches;\n"
+	      "                            likewise --unencrypted-regex, --encrypted-suffix,\n"
+	      "                            --unencrypted-suffix, --encrypted-comment-regex,\n"
+	      "                            --unencrypted-comment-regex; one of them"},
 	{'m', "--mac-only-encrypted      plain values may be changed by anybody"},
 	{'v', "--value-file              VALUE names a file that holds it"},
 	{'s', "--value-stdin             the value is on standard input, as JSON"},

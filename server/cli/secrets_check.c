@@ -69,10 +69,11 @@ const struct secrets_command secrets_check = {
 	.summary = "look at all secrets of a repository",
 	.arguments = "[DIR] [--json]",
 	.options = "kj",
-	.text = "Lists files that are not encrypted, files whose recipients are not those of\n"
-		".sops.yaml, files that your keys do not open, values that two clients share, and\n"
-		"keys and passwords in plain files. Names and lines only, never a value. Write\n"
-		"`aviary:allow` on or above a line that is meant to be public.\n"
+	.text = "Lists files that are not encrypted, files whose recipients are not those\n"
+		"of .sops.yaml, files that your keys do not open, values that two clients\n"
+		"share, and keys and passwords in plain files. Names and lines only, never\n"
+		"a value. Write `aviary:allow` on or above a line that is meant to be\n"
+		"public.\n"
 		"Exit status: 0 nothing found, 1 findings, 2 usage.\n",
 	.most = 1,
 	.run = run_check,
@@ -232,9 +233,10 @@ const struct secrets_command secrets_isolation = {
 	.summary = "show which client gets which secret",
 	.arguments = "[DIR] [--commit REV] [--json]",
 	.options = "jC",
-	.text = "Renders the releases of all clients with a marker in place of each secret and shows\n"
-		"which of them hold which: each client its own and the shared ones. A secret of\n"
-		"another client, or of the service, is an error. Needs no key.\n"
+	.text = "Renders the releases of all clients with a marker in place of each secret\n"
+		"and shows which of them hold which: each client its own and the shared\n"
+		"ones. A secret of another client, or of the service, is an error. Needs no\n"
+		"key.\n"
 		"Exit status: 0 all have their own, 1 leaks or mistakes, 2 usage.\n",
 	.most = 1,
 	.run = run_isolation,

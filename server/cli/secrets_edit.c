@@ -147,10 +147,11 @@ const struct secrets_command secrets_edit = {
 	.summary = "edit a file's plain text in $EDITOR",
 	.arguments = "FILE",
 	.options = "kanfTdc2m",
-	.text = "Opens the plain text in SOPS_EDITOR or EDITOR and encrypts it when that ends. The\n"
-		"text lies in memory only. What did not change keeps its encrypted text. A text that\n"
-		"does not parse is not saved, and can be edited again. A FILE that does not exist is\n"
-		"made by the rules of .sops.yaml, as `encrypt` does.\n",
+	.text = "Opens the plain text in SOPS_EDITOR or EDITOR and encrypts it when that\n"
+		"ends. The text lies in memory only. What did not change keeps its\n"
+		"encrypted text. A text that does not parse is not saved, and can be edited\n"
+		"again. A FILE that does not exist is made by the rules of .sops.yaml, as\n"
+		"`encrypt` does.\n",
 	.least = 1,
 	.most = 1,
 	.run = run_edit,

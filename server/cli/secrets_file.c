@@ -26,8 +26,8 @@ const struct secrets_command secrets_decrypt = {
 	.summary = "print a file's plain text",
 	.arguments = "FILE",
 	.options = "kxioTUdfc",
-	.text = "Prints what was encrypted, byte for byte as sops does, after checking that nobody\n"
-		"changed it. FILE may be - for standard input.\n",
+	.text = "Prints what was encrypted, byte for byte as sops does, after checking that\n"
+		"nobody changed it. FILE may be - for standard input.\n",
 	.least = 1,
 	.most = 1,
 	.run = run_decrypt,
@@ -63,9 +63,10 @@ const struct secrets_command secrets_encrypt = {
 	.summary = "encrypt a plain file",
 	.arguments = "FILE",
 	.options = "anioTUdfc2m",
-	.text = "Encrypts for the recipients of the first rule of .sops.yaml that matches, or those\n"
-		"of --age or SOPS_AGE_RECIPIENTS. Prints the file unless told where to write it.\n"
-		"FILE may be - for standard input, best with --filename-override.\n",
+	.text = "Encrypts for the recipients of the first rule of .sops.yaml that matches,\n"
+		"or those of --age or SOPS_AGE_RECIPIENTS. Prints the file unless told\n"
+		"where to write it. FILE may be - for standard input, best with\n"
+		"--filename-override.\n",
 	.least = 1,
 	.most = 1,
 	.run = run_encrypt,
@@ -127,9 +128,10 @@ const struct secrets_command secrets_set = {
 	.summary = "set one value",
 	.arguments = "FILE '[\"a\"][\"b\"][0]' VALUE",
 	.options = "kvsIoTUdfc",
-	.text = "VALUE is JSON: '\"text\"', 42, '{\"a\": 1}'. Other processes can read arguments: give\n"
-		"what is secret with --value-stdin or --value-file. All other values keep their\n"
-		"encrypted text. If the value is there already the file stays as it is.\n",
+	.text = "VALUE is JSON: '\"text\"', 42, '{\"a\": 1}'. Other processes can read\n"
+		"arguments: give what is secret with --value-stdin or --value-file. All\n"
+		"other values keep their encrypted text. If the value is there already the\n"
+		"file stays as it is.\n",
 	.least = 2,
 	.most = 3,
 	.run = run_set,
@@ -154,7 +156,8 @@ const struct secrets_command secrets_unset = {
 	.summary = "remove one value",
 	.arguments = "FILE '[\"a\"][\"b\"][0]'",
 	.options = "kIoTUdfc",
-	.text = "Removes a key or an item of a list; all other values keep their encrypted text.\n",
+	.text = "Removes a key or an item of a list; all other values keep their encrypted\n"
+		"text.\n",
 	.least = 2,
 	.most = 2,
 	.run = run_unset,
@@ -183,8 +186,9 @@ const struct secrets_command secrets_rotate = {
 	.summary = "encrypt everything again with a new data key",
 	.arguments = "FILE",
 	.options = "kARioTUdfc",
-	.text = "Makes a new data key for the file's recipients, plus and minus those given. Whoever\n"
-		"is taken out still reads the old file in git: change the secrets themselves, too.\n",
+	.text = "Makes a new data key for the file's recipients, plus and minus those\n"
+		"given. Whoever is taken out still reads the old file in git: change the\n"
+		"secrets themselves, too.\n",
 	.least = 1,
 	.most = 1,
 	.run = run_rotate,
@@ -266,8 +270,9 @@ const struct secrets_command secrets_update_keys = {
 	.summary = "wrap the data key for the recipients of .sops.yaml",
 	.arguments = "FILE ...",
 	.options = "kyncfTUd",
-	.text = "Adds and removes recipients; the data key stays the same, so this takes nothing away\n"
-		"from whoever could read the file before: that takes `rotate`, and new secrets.\n",
+	.text = "Adds and removes recipients; the data key stays the same, so this takes\n"
+		"nothing away from whoever could read the file before: that takes `rotate`,\n"
+		"and new secrets.\n",
 	.least = 1,
 	.most = SIZE_MAX,
 	.run = run_update_keys,

@@ -81,8 +81,8 @@ const struct secrets_command secrets_keygen = {
 	.summary = "make an age key",
 	.arguments = "[-o FILE] | -y [FILE]",
 	.options = "oy",
-	.text = "Prints a new age key, or writes it into a new FILE that only you can read, and\n"
-		"tells its public key. With -y it prints the public keys of a key file.\n",
+	.text = "Prints a new age key, or writes it into a new FILE that only you can read,\n"
+		"and tells its public key. With -y it prints the public keys of a key file.\n",
 	.most = 1,
 	.run = run_keygen,
 };
@@ -176,8 +176,8 @@ const struct secrets_command secrets_recipients = {
 	.summary = "show for whom files are encrypted",
 	.arguments = "[FILE ...] [--json]",
 	.options = "kj",
-	.text = "Prints the age recipients of each file. Needs no key. Without a file it prints\n"
-		"the recipients that your own keys are.\n",
+	.text = "Prints the age recipients of each file. Needs no key. Without a file it\n"
+		"prints the recipients that your own keys are.\n",
 	.most = SIZE_MAX,
 	.run = run_recipients,
 };

@@ -4,6 +4,15 @@
 #   make SAN=address,undefined   the same under sanitizers, in build-address,undefined/
 #   make V=1             show the commands
 #   make WERROR=1        warnings are errors (CI)
+#   make demo            six acts with the real service; KEEP=1 leaves it running
+#   make test            everything; test-unit, test-e2e a part of it
+#   make sanitize, tsan  the tests under ASan and UBSan, under TSan
+#   make fuzz            looks for new inputs; TARGET=yaml one format only
+#   make lint, format    what is wrong with form and layers; clang-format
+#   make bench           figures beside what they are compared to
+#   make install         binary, man pages, systemd unit; PREFIX=/usr/local DESTDIR=
+#   make deps, deps-dev  the Debian packages that are missing
+#   make man, clean      man pages in build/man; remove all builds
 
 VERSION := 0.1.0
 PREFIX  ?= /usr/local
@@ -152,7 +161,6 @@ clean:
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo 'make test | test-unit | test-e2e | sanitize | tsan | fuzz | lint | format | bench | demo | install | clean'
 
 -include $(patsubst %.o,%.d,$(objects)) $(BUILD)/server/main.d
 -include $(wildcard $(BUILD)/tests/*/*.d)

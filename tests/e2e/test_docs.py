@@ -167,3 +167,63 @@ def test_log_lines_of_the_operations_page_are_those_of_the_program():
     for line in named:
         text = re.sub(r" (\w+=)?\.\.\.$| \w+=.*$| \.\.\..*$", "", line)
         assert f'"{text}"' in sources, line
+
+
+def test_the_webhook_example_is_taken(fleet):
+    """The block of docs/webhooks.md, with this service's address, secret and repository."""
+    if not shutil.which("curl") or not shutil.which("openssl"):
+        pytest.skip("curl or openssl is not installed")
+    script = blocks(ROOT / "docs/webhooks.md", "sh")[0]
+    for old, new in (("/etc/aviary/keys/webhook-secret", str(fleet.folder / "keys/webhook-secret")),
+                     ("http://127.0.0.1:8750", fleet.service.url), ("ops/infra", "demo/infra")):
+        assert old in script
+        script = script.replace(old, new)
+    done = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True,
+                          env=dict(os.environ, no_proxy="127.0.0.1"))
+    assert done.stdout.startswith("HTTP/1.1 202 "), done.stdout
+
+
+# What README names by example, and what stands there in a history.
+EXAMPLES = {r"nextcloud 28\.0\.\d+ -> 28\.0\.\d+": ".+ -> .+", r"\.\.\.": ".+", "<id>": ".+",
+            "<instance>": ".+", r"\balpha\b": r"[\w-]+", r"\bcanary\b": r"[\w-]+",
+            "b1152b96": "[0-9a-f]{8}", "epoch 8": r"epoch \d+", "k1": r"k\d+"}
+
+
+def pattern_of(subject):
+    """The subject with its examples open: pieces between them are taken literally."""
+    pieces = re.split("|".join(f"({example})" for example in EXAMPLES), subject)
+    anything = list(EXAMPLES.values())
+    parts = []
+    for index, piece in enumerate(pieces):
+        column = index % (len(anything) + 1)  # 0: text between two examples
+        if piece is not None:
+            parts.append(anything[column - 1] if column else re.escape(piece))
+    return re.compile("".join(parts))
+
+
+def subjects_of_readme():
+    table = (ROOT / "README.md").read_text().split("| subject | what happened |", 1)[1]
+    cells = re.findall(r"^\| (`.*?) \|", table.split("\n\n", 1)[0], re.M)
+    subjects = [subject for cell in cells for subject in re.findall(r"`([^`]+)`", cell)]
+    stages = [f"rollout(<id>): stage canary {state}" for state in ("failed", "skipped", "superseded")]
+    return [pattern_of(subject) for subject in (*subjects, *stages)]
+
+
+def test_every_subject_of_the_history_stands_in_readme(fleet):
+    good = fleet.upgrade("1.0.1")
+    fleet.settle()
+    fleet.sick("alpha", "api:1.0.2")
+    bad = fleet.upgrade("1.0.2")
+    fleet.settle()
+    fleet.revert(bad)
+    fleet.settle()
+    fleet.revert(good)
+    fleet.settle()
+    patterns = subjects_of_readme()
+    trailers = (ROOT / "README.md").read_text().split("Trailers, for ", 1)[1].split("\n\n")[0]
+    facts = fleet.facts()
+    assert {"deploy", "rollback", "hold", "rollout"} <= {fact.subject.split("(")[0] for fact in facts}
+    for fact in facts:
+        assert any(pattern.fullmatch(fact.subject) for pattern in patterns), fact.subject
+        for key, _ in fact.pairs:
+            assert f"`{key}`" in trailers, key

@@ -4,6 +4,8 @@
 #include "reconcile/secrets/sops_path.h"
 #include <sodium.h>
 
+#define TEXT_MAX ((size_t)64 << 20)
+
 static bool check_names(const struct sops_file *file, struct error *err)
 {
 	for (size_t i = 0; i < file->documents->count; i++) {
@@ -73,19 +75,34 @@ static bool raise_version(struct sops_file *file, struct error *err)
 		file, sops_metadata_build(file->arena, file->metadata.node, &field, 1), err);
 }
 
+/* Do both print the same text? A comment can stand in another list or map than it is read from. */
+static bool prints_same(const struct sops_file *file, const struct sops_item *documents,
+	bool *same_out, struct error *err)
+{
+	const struct sops_printing printing = {.format = file->source.format};
+	auto_buf struct buf before = BUF_INIT_SECRET(TEXT_MAX), after = BUF_INIT_SECRET(TEXT_MAX);
+	if (!sops_store_write_plain(file->documents, &printing, &before, err) ||
+		!sops_store_write_plain(documents, &printing, &after, err))
+		return false;
+	*same_out = before.len == after.len && memcmp(before.text, after.text, after.len) == 0;
+	return true;
+}
+
 bool sops_file_edit(
 	struct sops_file *file, struct sops_text text, bool *changed_out, struct error *err)
 {
 	const struct sops_source source = {
 		file->source.format, file->source.file, text.bytes, text.len};
 	struct sops_item *documents;
-	bool taken;
+	bool taken, same;
 	if (!sops_store_read_plain(&source, file->arena, &documents, &taken, err))
 		return false;
 	if (taken)
 		return error_set(err, ERR_INVALID, "the name 'sops' is taken by SOPS itself");
-	*changed_out = !sops_item_equal(file->documents, documents);
-	if (!*changed_out)
+	if (!prints_same(file, documents, &same, err))
+		return false;
+	*changed_out = !same;
+	if (same)
 		return true;
 	if (!sops_file_remember(file, documents, err) || !raise_version(file, err))
 		return false;

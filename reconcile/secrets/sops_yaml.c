@@ -51,14 +51,16 @@ static void write_lines(struct writer *writer, const struct node *node, unsigned
 	}
 }
 
-static void write_header(struct writer *writer, const struct node *node)
+/* The digit says how deep the text stands. sops always writes its own indent, which is wrong in
+ * lists, where the text stands deeper by 2 only: its output does not parse there, ours does. */
+static void write_header(struct writer *writer, const struct node *node, unsigned depth)
 {
 	size_t ends = 0;
 	while (ends < node->len && node->text[node->len - 1 - ends] == '\n')
 		ends++;
 	buf_add_char(writer->out, '|');
 	if (node->text[0] == ' ' || node->text[0] == '\n')
-		buf_addf(writer->out, "%u", writer->indent);
+		buf_addf(writer->out, "%u", depth);
 	if (!ends)
 		buf_add_char(writer->out, '-');
 	else if (ends > 1 || ends == node->len)
@@ -117,9 +119,14 @@ static void write_text(struct writer *writer, const struct sops_item *comment)
 	buf_add(writer->out, comment->value->text, comment->value->len);
 }
 
+/* Where something stands, and where a block inside it would. */
+struct place {
+	unsigned column, inside;
+};
+
 /* The rest of a line: what has no block, and the comment beside it. */
 static void write_inline(struct writer *writer, const struct sops_item *item,
-	const struct sops_item *beside, unsigned column)
+	const struct sops_item *beside, struct place place)
 {
 	const struct node *node = item->value;
 	bool text = item->kind == SOPS_ITEM_SCALAR &&
@@ -130,7 +137,7 @@ static void write_inline(struct writer *writer, const struct sops_item *item,
 	else if (item->kind == SOPS_ITEM_LIST)
 		buf_add_str(writer->out, "[]");
 	else if (literal)
-		write_header(writer, node);
+		write_header(writer, node, place.inside - place.column);
 	else
 		write_scalar(node, writer->out);
 	if (beside) {
@@ -138,7 +145,7 @@ static void write_inline(struct writer *writer, const struct sops_item *item,
 		write_text(writer, beside);
 	}
 	if (literal)
-		write_lines(writer, node, next_column(writer, column));
+		write_lines(writer, node, place.inside);
 	buf_add_char(writer->out, '\n');
 }
 
@@ -203,7 +210,8 @@ static void write_map_entry(struct writer *writer, const struct sops_item *item,
 	write_key(writer, item, column);
 	if (!is_block(item)) {
 		buf_add_char(writer->out, ' ');
-		write_inline(writer, item, beside, column);
+		write_inline(
+			writer, item, beside, (struct place){column, next_column(writer, column)});
 		return;
 	}
 	unsigned next = next_column(writer, column);
@@ -222,7 +230,7 @@ static void write_list_item(struct writer *writer, const struct sops_item *item,
 	if (is_block(item))
 		write_block(writer, item, column + 2);
 	else
-		write_inline(writer, item, beside, column);
+		write_inline(writer, item, beside, (struct place){column, column + 2});
 }
 
 /* The first item stands where the writer is, its comments have been written; the others get lines
@@ -258,7 +266,7 @@ void sops_yaml_write(const struct sops_item *document, unsigned indent, struct b
 	size_t first = skip_comments(document, 0);
 	(void)write_comments(&writer, document, 0, first, 0);
 	if (!is_block(document)) {
-		write_inline(&writer, document, NULL, 0);
+		write_inline(&writer, document, NULL, (struct place){0, writer.indent});
 		return;
 	}
 	write_head(&writer, document->items[first], document->kind == SOPS_ITEM_LIST, 0);

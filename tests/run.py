@@ -11,9 +11,11 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+E2E_AT_ONCE = 2  # files; more would fight for the processors of a small machine
 UNIT_TIMEOUT_S = 300  # one program; under sanitizers the slowest needs a minute
 
 
@@ -82,21 +84,37 @@ def run_fuzz(build, counts, env):
         counts.add(0 if status else 1, 1 if status else 0)
 
 
+def run_e2e_file(path, scratch, env, extra):
+    """(output, counts) of one file of end-to-end tests."""
+    report = Path(scratch) / f"{path.stem}.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
+               f"--basetemp={scratch}/{path.stem}", f"--junitxml={report}", *extra, str(path)]
+    done = subprocess.run(command, env=env, cwd=ROOT, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, check=False)
+    output = done.stdout.decode(errors="replace")
+    if not report.exists():
+        return output, (0, 1, 0)
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    total, skipped = int(suite.get("tests")), int(suite.get("skipped"))
+    failed = int(suite.get("failures")) + int(suite.get("errors"))
+    if done.returncode not in (0, 5) and not failed:
+        failed = 1
+    return output, (total - failed - skipped, failed, skipped)
+
+
 def run_e2e(build, counts, env, extra):
-    with tempfile.TemporaryDirectory(prefix="aviary-tests-") as scratch:
-        report = Path(scratch) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider",
-                   f"--basetemp={scratch}/t", f"--junitxml={report}", *extra, "tests/e2e"]
-        status = subprocess.run(command, env=env, cwd=ROOT, check=False).returncode
-        if not report.exists():
-            counts.add(0, 1)
-            return
-        suite = ElementTree.parse(report).getroot().find("testsuite")
-        total, skipped = int(suite.get("tests")), int(suite.get("skipped"))
-        failed = int(suite.get("failures")) + int(suite.get("errors"))
-        if status not in (0, 5) and not failed:
-            failed = 1
-        counts.add(total - failed - skipped, failed, skipped)
+    """File by file, two at a time: they mostly wait for what they started."""
+    files = sorted((ROOT / "tests/e2e").glob("test_*.py"),
+                   key=lambda path: path.stat().st_size, reverse=True)
+    with tempfile.TemporaryDirectory(prefix="aviary-tests-") as scratch, \
+            ThreadPoolExecutor(E2E_AT_ONCE) as pool:
+        runs = {pool.submit(run_e2e_file, path, scratch, env, extra): path for path in files}
+        for run in as_completed(runs):
+            output, (passed, failed, skipped) = run.result()
+            print(f"{runs[run].name}: {passed} passed, {failed} failed, {skipped} skipped")
+            if failed or skipped:
+                print(output, flush=True)
+            counts.add(passed, failed, skipped)
 
 
 def main():

@@ -71,10 +71,10 @@ def pytest_runtest_makereport(item, call):
 def copy_onboarded(onboarded, fleets, checks, request):
     """Onboarded; the service is not started yet."""
     copy_tree(onboarded, fleets / "live")
-    checks.sick.clear()
-    checks.asked.clear()
+    checks.reset()
     fleet = Fleet(fleets / "live", checks)
     fleet.put("activations", "")
+    fleet.service.log_file.unlink()
     yield from lend(fleet, request)
 
 
@@ -88,6 +88,5 @@ def start_fleet(idle_fleet):
 @pytest.fixture(name="fresh_fleet")
 def make_fresh(fleets, checks, request):
     """Nothing was deployed yet; the service is not started."""
-    checks.sick.clear()
-    checks.asked.clear()
+    checks.reset()
     yield from lend(Fleet(fleets / "fresh", checks).make(), request)

@@ -168,6 +168,17 @@ def test_a_canary_whose_http_check_fails_goes_back(fleet):
     assert "web" in fleet.record("alpha")["held"]["reason"]
 
 
+def test_good_rounds_count_only_in_a_row(fleet):
+    fleet.edit(POLICY, "healthy: 1", "healthy: 2")
+    fleet.checks.flapping.add("alpha")
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for("the way back", lambda: len(fleet.activations()) == 2)
+    assert fleet.checks.asked.count("alpha") >= 4  # every second one was good
+    fleet.checks.reset()
+    fleet.settle()
+    assert fleet.results(commit) == {"alpha": ["rolled-back"]}
+
+
 def test_a_canary_whose_activation_fails_goes_back(fleet):
     first, before = fleet.head(), states(fleet)
     fleet.script("alpha", 'if grep -q api:1.0.1 compose.yaml; then echo no disk; exit 3; fi\n')
@@ -438,8 +449,8 @@ def test_a_commit_that_changes_no_client_leaves_the_status_branch_untouched(flee
 
 
 def test_a_change_of_the_policy_alone_is_a_rollout_without_clients(fleet):
-    fleet.edit(POLICY, "healthy: 2", "healthy: 1")
-    commit = fleet.push("Less patience")
+    fleet.edit(POLICY, "interval: 100ms", "interval: 150ms")
+    commit = fleet.push("More patience")
     fleet.settle()
     assert fleet.ends(commit) == ["succeeded"] and fleet.results(commit) == {}
     rollout = fleet.rollout(commit)

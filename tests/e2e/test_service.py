@@ -327,7 +327,6 @@ def test_health_needs_nothing(fleet):
 
 
 def test_logs_as_json(idle_fleet):
-    idle_fleet.service.log_file.unlink()
     process = subprocess.Popen(
         [AVIARY, "serve", "-c", str(idle_fleet.service.config), "--log-format", "json"],
         env=environment(), stderr=subprocess.PIPE, encoding="utf-8")

@@ -40,7 +40,7 @@ def member_states(rollout):
 
 
 def test_a_fix_does_not_wait_for_the_verification_of_the_bad_commit(fleet):
-    fleet.edit(POLICY, "timeout: 1s", "timeout: 1h")
+    fleet.edit(POLICY, "timeout: 1500ms", "timeout: 1h")
     fleet.sick("all", "api:1.0.1")
     bad = fleet.upgrade("1.0.1")
     fleet.wait_for("its verification", lambda: member(fleet, "alpha") == "verifying")

@@ -64,7 +64,7 @@ driver:
 checks:
   api: {command: [./check], timeout: 5s}
   web: {http: "http://127.0.0.1:{{check_port}}/{{client_name}}", json: {well: true}, timeout: 5s}
-verify: {interval: 100ms, healthy: 2, timeout: 1s}
+verify: {interval: 100ms, healthy: 1, timeout: 1500ms}
 """
 
 INVENTORY_TEXT = """\
@@ -176,7 +176,7 @@ def wait_for(what, fact, still_alive=lambda: None):
         still_alive()
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {PATIENCE_S} s for {what}")
-        time.sleep(0.01)
+        time.sleep(0.03)
     return answer
 
 
@@ -214,7 +214,10 @@ class CheckServer(http.server.ThreadingHTTPServer):
         def do_GET(self):
             client = self.path[1:]
             self.server.asked.append(client)
-            body = json.dumps({"well": client not in self.server.sick}).encode()
+            well = client not in self.server.sick
+            if client in self.server.flapping:
+                well = self.server.asked.count(client) % 2 == 0
+            body = json.dumps({"well": well}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -222,9 +225,14 @@ class CheckServer(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), self.Handler)
-        self.sick, self.asked = set(), []
+        self.sick, self.flapping, self.asked = set(), set(), []
         self.port = self.server_address[1]
         self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
+
+    def reset(self):
+        self.sick.clear()
+        self.flapping.clear()
+        self.asked.clear()
 
     def handle_error(self, request, client_address):
         pass  # a check that is given up closes its connection

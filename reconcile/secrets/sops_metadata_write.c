@@ -208,7 +208,8 @@ static bool wrap_groups(struct arena *arena, const struct sops_creation *keys, u
 	uint8_t shares[SOPS_MAX_GROUPS * SHARE_SIZE];
 	if (threshold < 2 || threshold > keys->group_count)
 		return error_set(err, ERR_INVALID,
-			"shamir_threshold is %u, but has to be from 2 to the number of key groups, %zu",
+			"shamir_threshold is %u, but has to be from 2 to the number of "
+			"key groups, %zu",
 			threshold, keys->group_count);
 	const struct shamir_split split = {threshold, (unsigned)keys->group_count, SOPS_KEY_SIZE};
 	shamir_split(&split, key, shares);

@@ -269,7 +269,8 @@ static bool write_binary(const struct sops_item *document, struct buf *out, stru
 	const struct sops_item *data = sops_item_get(document, "data", 4, NULL);
 	if (!data || data->kind != SOPS_ITEM_SCALAR || data->value->kind != NODE_STRING)
 		return error_set(err, ERR_INVALID,
-			"a binary file is the text of the key 'data', which this file does not have");
+			"a binary file is the text of the key 'data', "
+			"which this file does not have");
 	buf_add(out, data->value->text, data->value->len);
 	return true;
 }

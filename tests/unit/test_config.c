@@ -297,12 +297,16 @@ static void a_missing_file_is_named(void **state)
 static void man_pages_have_every_supported_key(void **state)
 {
 	(void)state; /* needs no file */
-	static const struct command plan = {.name = "plan", .summary = "show what would change"};
+	static const struct command plan = {.name = "plan",
+		.summary = "show what would change",
+		.usage = "usage: aviary plan\n"};
 	static const struct command *const commands[] = {&plan};
 	static const struct {
 		const char *page, *part;
 	} cases[] = {
-		{"aviary", ".It Cm plan\nshow what would change\n"},
+		{"aviary", ".Ss aviary plan\n"},
+		{"aviary", "show what would change"},
+		{"aviary", "usage: aviary plan\n"},
 		{"aviary.yaml", ".It Ic repository.poll_interval\n"},
 		{"aviary.yaml", ".It Ic api.tokens[].may\n"},
 		{"fleet.yaml", ".It Ic checks.NAME.min_days\n"},

@@ -225,5 +225,7 @@ static int run_secrets(int argc, char **argv)
 	return 2;
 }
 
-const struct command command_secrets = {
-	.name = "secrets", .summary = "open, write and check files of secrets", .run = run_secrets};
+const struct command command_secrets = {.name = "secrets",
+	.summary = "open, write and check files of secrets",
+	.usage = usage,
+	.run = run_secrets};

@@ -10,12 +10,9 @@ def ours(fleet, since):
     return [part.strip().split("\t") for part in text.split("\0") if part.strip()]
 
 
-def test_records_stand_beside_what_people_commit(idle_fleet):
-    fleet = idle_fleet
-    text = fleet.service.config.read_text()
-    fleet.service.config.write_text(
-        text.replace("branch: deployments", "branch: main").replace(
-            f'{fleet.folder}/state"', f'{fleet.folder}/state3"'))
+def test_records_stand_beside_what_people_commit(fresh_fleet):
+    fleet = fresh_fleet
+    fleet.configure(**{"branch: deployments": "branch: main"})
     before = git(fleet.bare, "rev-parse", "main")
 
     first = fleet.command("apply", "--json")

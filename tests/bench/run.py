@@ -38,6 +38,8 @@ def main():
         sys.exit(f"bench: no section '{unknown[0]}': there are {', '.join(sections)}")
     print(f"{os.cpu_count()} processors, {platform.machine()}, Linux {platform.release()}; "
           f"load {os.getloadavg()[0]:.1f} at the start; {options.runs} runs of each")
+    if os.getloadavg()[0] > os.cpu_count() / 2:
+        print("The machine has other work: times are too long, ratios to busy programs too small.")
     for name in options.sections or sections:
         with tempfile.TemporaryDirectory(prefix="aviary-bench-") as folder:
             sections[name].measure(build, Path(folder), max(options.runs, 1))

@@ -1,0 +1,258 @@
+/* The real programs, where they are in PATH: sops opens what is written here and prints the same;
+ * what sops writes opens here and prints the same; age likewise. */
+#include "base/exec.h"
+#include "base/fs.h"
+#include "reconcile/secrets/age.h"
+#include "reconcile/secrets/sops_file.h"
+#include "tests/lib/fixture.h"
+#include "tests/lib/sops_random.h"
+#include <setjmp.h>
+#include <sodium.h>
+
+#include <cmocka.h>
+
+#define ROUNDS 8 /* of each format */
+
+static const char *const names[] = {"f.yaml", "f.json", "f.env", "f.ini", "f.bin"};
+
+struct world {
+	struct sops_random random;
+	struct keyring *keyring;
+	char *folder;
+	struct sops_creation creation;
+	char *environment[5];
+};
+
+static void must(bool ok, const struct error *err)
+{
+	if (!ok)
+		fail_msg("%s (%s)", err->message, err->where);
+}
+
+static char *inside(const struct world *world, const char *name)
+{
+	return mem_printf("%s/%s", world->folder, name);
+}
+
+static void write_file(const struct world *world, const char *name, const struct buf *bytes)
+{
+	auto_free char *path = inside(world, name);
+	struct error err;
+	must(fs_write(path, bytes->text, bytes->len, 0600, &err), &err);
+}
+
+/* Runs a program in the folder; its output goes to @p out. False: it is not here. */
+static bool run(const struct world *world, const char *const *argv, struct buf *out, int *status)
+{
+	struct exec_request request = EXEC_REQUEST_INIT;
+	struct exec_result result;
+	struct error err;
+	request.argv = argv;
+	request.environ_ = (const char *const *)world->environment;
+	request.folder = world->folder;
+	if (!exec_run(&request, &result, &err))
+		return false;
+	buf_add(out, result.output.text, result.output.len);
+	*status = result.exit_status;
+	exec_result_clear(&result);
+	return true;
+}
+
+static bool have(const struct world *world, const char *program)
+{
+	auto_buf struct buf out = BUF_INIT(1 << 16);
+	int status;
+	const char *const argv[] = {program, "--version", NULL};
+	if (run(world, argv, &out, &status) && status == 0)
+		return true;
+	print_message("skipped: no %s in PATH\n", program);
+	return false;
+}
+
+static int set_up(void **state)
+{
+	struct world *world = mem_zero(1, sizeof(*world));
+	auto_buf struct buf key = BUF_INIT_SECRET(4096);
+	struct error err;
+	must(fs_scratch(NULL, "interop", &world->folder, &err), &err);
+	world->keyring = keyring_generate();
+	keyring_write(world->keyring, &key);
+	write_file(world, "key.txt", &key);
+	keyring_recipients(world->keyring, sops_creation_add_group(&world->creation));
+	world->environment[0] = mem_printf("PATH=%s", getenv("PATH"));
+	world->environment[1] = mem_printf("HOME=%s", world->folder);
+	world->environment[2] = mem_printf("SOPS_AGE_KEY_FILE=%s/key.txt", world->folder);
+	world->environment[3] =
+		mem_printf("SOPS_AGE_RECIPIENTS=%s", world->creation.groups[0].items[0]);
+	*state = world;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *world = *state;
+	struct error err;
+	must(fs_remove_tree(world->folder, &err), &err);
+	free(world->folder);
+	keyring_free(world->keyring);
+	sops_creation_clear(&world->creation);
+	for (size_t i = 0; world->environment[i]; i++)
+		free(world->environment[i]);
+	free(world);
+	return 0;
+}
+
+static struct sops_printing printing_of(const struct world *world)
+{
+	return (struct sops_printing){.format = world->random.format};
+}
+
+/* A plain file that reads back as it is; else false. */
+static bool make_plain(struct world *world, struct arena *arena, struct buf *out)
+{
+	const struct sops_printing printing = printing_of(world);
+	struct sops_item *documents = sops_random_documents(&world->random, arena), *again;
+	struct error err;
+	bool taken;
+	must(sops_store_write_plain(documents, &printing, out, &err), &err);
+	const struct sops_source source = {
+		world->random.format, names[world->random.format], out->text, out->len};
+	return sops_store_read_plain(&source, arena, &again, &taken, &err) &&
+	       sops_item_same_values(documents, again);
+}
+
+static void print_ours(const struct world *world, const struct buf *bytes, struct buf *out)
+{
+	const struct sops_source source = {
+		world->random.format, names[world->random.format], bytes->text, bytes->len};
+	const struct sops_printing printing = printing_of(world);
+	auto_sops_file struct sops_file *file = NULL;
+	enum sops_failure failure;
+	struct error err;
+	must(sops_file_open(&source, world->keyring, &file, &failure, &err), &err);
+	must(sops_file_print(file, &printing, out, &err), &err);
+}
+
+/* Standard output of sops; its log goes elsewhere, so it writes into a file. */
+static void run_sops(struct world *world, const char *what, const char *in, const char *to)
+{
+	auto_buf struct buf out = BUF_INIT(1 << 20);
+	auto_free char *path = inside(world, in);
+	auto_buf struct buf text = fixture_read(path);
+	int status;
+	const char *const argv[] = {"sops", what, "--output", to, in, NULL};
+	if (!run(world, argv, &out, &status) || status != 0)
+		fail_msg("sops %s of\n%s\nsays: %s", what, text.text, out.text);
+}
+
+static void assert_same(const struct buf *a, const struct buf *b, const struct buf *plain)
+{
+	if (a->len != b->len || memcmp(a->text, b->text, a->len) != 0)
+		fail_msg("sops:\n%s\nhere:\n%s\nof:\n%s", a->text, b->text, plain->text);
+}
+
+/* One document through sops and through us, both ways. */
+static bool compare(struct world *world)
+{
+	auto_arena struct arena *arena = arena_new(ARENA_SECRET, 0);
+	const char *name = names[world->random.format];
+	const struct sops_printing printing = printing_of(world);
+	auto_buf struct buf plain = BUF_INIT(1 << 20), ours = BUF_INIT(1 << 22);
+	auto_buf struct buf printed = BUF_INIT(1 << 20), again = BUF_INIT(1 << 20);
+	auto_sops_file struct sops_file *file = NULL;
+	auto_free char *theirs_name = mem_printf("e.%s", name);
+	auto_free char *theirs_path = inside(world, theirs_name);
+	auto_free char *out_name = mem_printf("d.%s", name);
+	auto_free char *out_path = inside(world, out_name);
+	enum sops_failure failure;
+	struct error err;
+	if (!make_plain(world, arena, &plain))
+		return false;
+	const struct sops_source source = {world->random.format, name, plain.text, plain.len};
+	must(sops_file_new(&source, &world->creation, &file, &failure, &err), &err);
+	must(sops_file_write(file, &printing, &ours, &err), &err);
+	write_file(world, theirs_name, &ours);
+	run_sops(world, "--decrypt", theirs_name, out_name);
+	print_ours(world, &ours, &printed);
+	auto_buf struct buf decrypted = fixture_read(out_path);
+	assert_same(&decrypted, &printed, &plain);
+
+	write_file(world, name, &plain);
+	run_sops(world, "--encrypt", name, theirs_name);
+	run_sops(world, "--decrypt", theirs_name, out_name);
+	auto_buf struct buf theirs = fixture_read(theirs_path);
+	auto_buf struct buf their_text = fixture_read(out_path);
+	print_ours(world, &theirs, &again);
+	assert_same(&their_text, &again, &plain);
+	return true;
+}
+
+static void sops_and_we_open_each_other_and_print_the_same(void **state)
+{
+	struct world *world = *state;
+	unsigned compared = 0;
+	if (!have(world, "sops"))
+		skip();
+	world->random.state = sops_random_seed();
+	for (unsigned i = 0; i < ROUNDS * 5; i++) {
+		world->random.format = (enum sops_format)(i % 5);
+		world->random.comments = i / 5 % 2;
+		compared += compare(world);
+	}
+	print_message("%u documents compared with sops\n", compared);
+	assert_true(compared >= ROUNDS * 3);
+}
+
+static void age_opens_what_is_written_here(void **state)
+{
+	struct world *world = *state;
+	auto_buf struct buf file = BUF_INIT(1 << 20), out = BUF_INIT(1 << 20);
+	const char *text = "attack at dawn";
+	const char *const argv[] = {"age", "-d", "-i", "key.txt", "file.age", NULL};
+	struct error err;
+	int status;
+	if (!have(world, "age"))
+		skip();
+	must(age_encrypt_to(world->creation.groups[0].items[0], text, strlen(text), &file, &err),
+		&err);
+	write_file(world, "file.age", &file);
+	assert_true(run(world, argv, &out, &status));
+	assert_int_equal(status, 0);
+	assert_string_equal(out.text, text);
+}
+
+static void what_age_writes_opens_here(void **state)
+{
+	struct world *world = *state;
+	auto_buf struct buf plain = BUF_INIT(1 << 20), said = BUF_INIT(1 << 20);
+	auto_buf struct buf out = BUF_INIT_SECRET(1 << 20);
+	const char *const argv[] = {"age", "-a", "-r", world->creation.groups[0].items[0], "-o",
+		"made.age", "plain", NULL};
+	struct error err;
+	enum age_failure failure;
+	int status;
+	if (!have(world, "age"))
+		skip();
+	for (size_t i = 0; i < 70000; i++)
+		buf_add_char(&plain, (char)('a' + i % 26));
+	write_file(world, "plain", &plain);
+	assert_true(run(world, argv, &said, &status));
+	assert_int_equal(status, 0);
+	auto_free char *path = inside(world, "made.age");
+	auto_buf struct buf made = fixture_read(path);
+	const struct age_file file = {made.text, made.len, true};
+	must(age_decrypt(&file, keyring_identities(world->keyring), &out, &failure, &err), &err);
+	assert_string_equal(out.text, plain.text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sops_and_we_open_each_other_and_print_the_same),
+		cmocka_unit_test(age_opens_what_is_written_here),
+		cmocka_unit_test(what_age_writes_opens_here),
+	};
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #define INDENT         4
+#define MERGE          "!!merge <<"
 #define SIMPLE_KEY_MAX 128 /* longer ones need the `? key` form */
 
 struct writer {
@@ -88,6 +89,11 @@ static void write_float(double number, struct buf *out)
 	buf_add_str(out, form);
 }
 
+static bool is_merge(const char *text, size_t len)
+{
+	return len == 2 && memcmp(text, "<<", 2) == 0;
+}
+
 static void write_scalar(const struct node *node, struct buf *out)
 {
 	switch (node->kind) {
@@ -105,7 +111,10 @@ static void write_scalar(const struct node *node, struct buf *out)
 		return;
 	case NODE_STRING:
 	case NODE_TAGGED:
-		sops_yaml_inline(node->text, node->len, false, out);
+		if (is_merge(node->text, node->len)) /* sops writes it so as a value too */
+			buf_add_str(out, MERGE);
+		else
+			sops_yaml_inline(node->text, node->len, false, out);
 		return;
 	default:
 		buf_add_str(out, "null");
@@ -153,8 +162,8 @@ static void write_key(struct writer *writer, const struct sops_item *item, unsig
 {
 	bool simple = item->key_len <= SIMPLE_KEY_MAX;
 	buf_add_str(writer->out, simple ? "" : "? ");
-	if (item->key_len == 2 && memcmp(item->key, "<<", 2) == 0)
-		buf_add_str(writer->out, "!!merge <<");
+	if (is_merge(item->key, item->key_len))
+		buf_add_str(writer->out, MERGE);
 	else
 		sops_yaml_inline(item->key, item->key_len, true, writer->out);
 	if (!simple) {

@@ -175,8 +175,10 @@ static const char *short_escape(uint32_t code)
 	}
 }
 
+/* Behind a byte order mark at its start, go-yaml escapes all of a text. */
 static void add_double(const char *text, size_t len, struct buf *out)
 {
+	bool mark = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0;
 	buf_add_char(out, '"');
 	for (size_t i = 0, width; i < len; i += width) {
 		width = utf8_width(text + i, len - i);
@@ -184,7 +186,7 @@ static void add_double(const char *text, size_t len, struct buf *out)
 		const char *escape = short_escape(code);
 		if (escape)
 			buf_add_str(out, escape);
-		else if (is_printable(code))
+		else if (is_printable(code) && !mark)
 			buf_add(out, text + i, width);
 		else if (code <= 0xff)
 			buf_addf(out, "\\x%02X", code);

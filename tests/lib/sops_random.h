@@ -6,7 +6,9 @@ struct sops_random {
 	uint64_t state;
 	enum sops_format format; /* what it may hold: no maps in dotenv, texts only in ini, ... */
 	bool comments;
-	bool tame; /* only texts that every program writes alike */
+	bool as_sops; /* no texts that are written otherwise than by sops: deviations.md names them
+		       */
+	bool tame;    /* only texts that every program writes alike */
 };
 
 /** A number below @p limit. */

@@ -61,6 +61,21 @@ bool clock_parse(const char *text, int64_t *wall_s_out)
 	return true;
 }
 
+bool clock_parse_id(const char *text, int64_t *wall_s_out)
+{
+	struct tm utc = {0};
+	char head[CLOCK_TEXT_SIZE], again[CLOCK_TEXT_SIZE];
+	(void)snprintf(head, sizeof(head), "%.15s", text); /* fits */
+	const char *end = strptime(head, "%Y%m%d-%H%M%S", &utc);
+	if (!end || *end || strlen(head) != 15)
+		return false;
+	int64_t wall_s = timegm(&utc);
+	if (strcmp(clock_format_id(wall_s, again), head))
+		return false; /* as in clock_parse() */
+	*wall_s_out = wall_s;
+	return true;
+}
+
 bool duration_parse(const char *text, int64_t *ms_out)
 {
 	int64_t total = 0;

@@ -15,6 +15,8 @@ const char *clock_format(int64_t wall_s, char *text);
 MUST_USE bool clock_parse(const char *text, int64_t *wall_s_out);
 /** "20261124-101542" (UTC), the first part of a rollout id. */
 const char *clock_format_id(int64_t wall_s, char *text);
+/** Read it from the start of an id; what follows does not matter. */
+MUST_USE bool clock_parse_id(const char *text, int64_t *wall_s_out);
 
 /** A duration of configuration files: `0s`, `10m`, `1h30m`, `500ms`, `14d`: numbers with units
  *  d h m s ms in falling order, each once, whole numbers. At most 10 years. */

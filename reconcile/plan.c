@@ -1,6 +1,9 @@
 #include "reconcile/plan.h"
 #include "reconcile/plan_parts.h"
 
+/* Of the succeeded rollouts only so many are compared in git order: each costs a walk. */
+#define BASE_CANDIDATES 50
+
 /* ---- entries -------------------------------------------------------------------------------- */
 
 static void entry_clear(struct plan_entry *entry)
@@ -68,6 +71,17 @@ static int by_stage(const void *a, const void *b)
 	const struct plan_entry *left = a, *right = b;
 	int order = (left->stage > right->stage) - (left->stage < right->stage);
 	return order ? order : strcmp(left->client, right->client);
+}
+
+const struct plan_entry *plan_find(const struct plan *plan, const char *client)
+{
+	const struct plan_entry *found = NULL;
+	struct plan_entry key = {.client = (char *)(uintptr_t)client}; /* only compared */
+	for (size_t i = 0; plan->entry_count && !found && i <= plan->stage_count; i++) {
+		key.stage = i < plan->stage_count ? i : SIZE_MAX; /* behind all: vanished */
+		found = bsearch(&key, plan->entries, plan->entry_count, sizeof(key), by_stage);
+	}
+	return found;
 }
 
 void plan_free(struct plan *plan)
@@ -204,7 +218,8 @@ bool plan_last_deployed(
 	struct repo *repo, const struct status *status, struct oid *commit_out, struct error *err)
 {
 	struct oid newest = {{0}};
-	for (size_t i = 0; i < status->rollout_count; i++) {
+	size_t compared = 0;
+	for (size_t i = 0; i < status->rollout_count && compared < BASE_CANDIDATES; i++) {
 		const struct rollout_record *rollout = status->rollouts[i];
 		struct oid commit = {{0}};
 		bool older = false;
@@ -213,6 +228,7 @@ bool plan_last_deployed(
 		memcpy(commit.hex, rollout->commit, sizeof(commit.hex));
 		if (oid_equal(&commit, &newest) || !repo_has_commit(repo, &commit))
 			continue;
+		compared++;
 		if (*newest.hex && !repo_is_ancestor(repo, &newest, &commit, &older, err))
 			return false;
 		/* beside each other, after a forced push: the later rollout, which came first */

@@ -82,6 +82,8 @@ void plan_cache_free(struct plan_cache *cache);
 MUST_USE bool plan_build(const struct plan_request *request, struct plan **plan_out,
 	struct fleet **fleet_out, struct problems *problems);
 void plan_free(struct plan *plan);
+/** The entry of a client, or NULL. Binary search, since entries are sorted. */
+const struct plan_entry *plan_find(const struct plan *plan, const char *client);
 DEFINE_CLEANUP(struct plan, plan_free)
 #define auto_plan CLEANUP(plan_free_at)
 

@@ -231,6 +231,14 @@ const struct rollout_record *status_rollout(const struct status *status, const c
 	return NULL;
 }
 
+const struct rollout_record *status_running(const struct status *status)
+{
+	for (size_t i = 0; i < status->rollout_count; i++)
+		if (!rollout_state_is_final(status->rollouts[i]->state))
+			return status->rollouts[i];
+	return NULL;
+}
+
 void status_put_client(struct status *status, const struct client_record *record)
 {
 	bool found;
@@ -264,17 +272,43 @@ void status_put_rollout(struct status *status, const struct rollout_record *reco
 		status->rollout_count++;
 	}
 	status->rollouts[at] = rollout_share(copy);
+	/* As in the tree (fact.c), which keeps the newest ones, and one that runs. */
+	for (size_t i = status->rollout_count; i-- > STATUS_ROLLOUTS_MAX;) {
+		if (!rollout_state_is_final(status->rollouts[i]->state))
+			continue;
+		rollout_unshare(status->rollouts[i]);
+		memmove(&status->rollouts[i], &status->rollouts[i + 1],
+			(status->rollout_count - i - 1) * sizeof(*status->rollouts));
+		status->rollout_count--;
+	}
+}
+
+static void take_newest(const char *id, const char **newest, int64_t *newest_s)
+{
+	if (strcmp(id, *newest) > 0 && clock_parse_id(id, newest_s))
+		*newest = id;
+}
+
+/* The latest time that an id tells. Hosts may have told later ones than the tree has records of. */
+static int64_t newest_id_s(const struct status *status)
+{
+	const char *newest = "";
+	int64_t newest_s = 0;
+	if (status->rollout_count)
+		take_newest(status->rollouts[0]->id, &newest, &newest_s);
+	for (size_t i = 0; i < status->client_count; i++)
+		take_newest(status->clients[i]->current.rollout, &newest, &newest_s);
+	return newest_s;
 }
 
 void rollout_id_make(
 	const struct status *status, int64_t wall_s, const char *commit, char id_out[ROLLOUT_TEXT])
 {
 	char time_text[CLOCK_TEXT_SIZE];
-	const char *newest = status->rollout_count ? status->rollouts[0]->id : "";
-	do
-		(void)snprintf(id_out, ROLLOUT_TEXT, "%.15s-%.7s",
-			clock_format_id(wall_s++, time_text), commit);
-	while (strncmp(id_out, newest, 15) <= 0);
+	int64_t newest_s = newest_id_s(status);
+	int64_t id_s = wall_s > newest_s ? wall_s : newest_s + 1; /* a clock may jump back */
+	(void)snprintf(
+		id_out, ROLLOUT_TEXT, "%.15s-%.7s", clock_format_id(id_s, time_text), commit);
 }
 
 /* ---- reading the branch ---------------------------------------------------------------------- */

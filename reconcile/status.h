@@ -11,6 +11,7 @@
 #define DIGEST_TEXT         72  /* "sha256:" and 64 hex digits, with the NUL */
 #define KEY_ID_TEXT         16  /* "k1" */
 #define ROLLOUT_TEXT        40  /* "20261124-101542-9f2c41d" */
+#define ROLLOUT_TIME        15  /* of it, what tells the time and orders ids */
 #define STATUS_GOOD_MAX     20  /* releases remembered as known good (design.md section 6) */
 #define STATUS_ROLLOUTS_MAX 500 /* rollout records that stay in the tree */
 
@@ -68,6 +69,7 @@ struct client_record {
 	size_t good_count;
 	char *rollback_tag; /* or NULL */
 	char *going_back;   /* why the running rollout's release failed; NULL: it did not */
+	int ended; /* enum member_state: its last word in `current.rollout`; MEMBER_PENDING: none */
 	struct client_hold hold;
 	int64_t updated_s;
 };
@@ -207,6 +209,9 @@ DEFINE_CLEANUP(struct status, status_free)
 /** Record of a client, or NULL. Binary search. */
 const struct client_record *status_client(const struct status *status, const char *client);
 const struct rollout_record *status_rollout(const struct status *status, const char *id);
+/** The rollout that is not over yet, or NULL. Not always the newest record: a commit that came
+ *  meanwhile may have been refused. */
+const struct rollout_record *status_running(const struct status *status);
 /** Put a changed record in (copied), keeping the order; used when facts were accepted. */
 void status_put_client(struct status *status, const struct client_record *record);
 void status_put_rollout(struct status *status, const struct rollout_record *record);
@@ -223,6 +228,6 @@ MUST_USE bool rollout_record_from_node(
 void client_record_to_json(const struct client_record *record, struct buf *out);
 void rollout_record_to_json(const struct rollout_record *record, struct buf *out);
 
-/** YYYYMMDD-HHMMSS-<7 of commit>, later than @p newest ("" = none) and not in use. */
+/** YYYYMMDD-HHMMSS-<7 of commit>, later than that of any rollout which a record names. */
 void rollout_id_make(
 	const struct status *status, int64_t wall_s, const char *commit, char id_out[ROLLOUT_TEXT]);

@@ -60,6 +60,8 @@ static void emit_client(struct emitter *emitter, const struct client_record *rec
 	}
 	emit_opt(emitter, "rollback_tag", record->rollback_tag);
 	emit_opt(emitter, "going_back", record->going_back);
+	if (record->ended != MEMBER_PENDING)
+		emit_str(emitter, "ended", member_state_name((enum member_state)record->ended));
 	emit_hold(emitter, &record->hold);
 	emit_time(emitter, "updated", record->updated_s);
 }
@@ -277,6 +279,9 @@ static bool client_read(const struct node *node, struct client_record *record, s
 	if (!read_word(node, "state", client_word, CLIENT_STATES, &state, err))
 		return false;
 	record->state = (enum client_state)state;
+	if (node_get(node, "ended") &&
+		!read_word(node, "ended", member_word, MEMBER_STATES, &record->ended, err))
+		return false;
 	const struct node *known_good = node_get(node, "known_good");
 	const struct node *previous = node_get(node, "previous");
 	return read_ref(node, &record->current, err) &&
@@ -354,6 +359,7 @@ static bool read_stage(const struct node *node, struct stage_record *stage, stru
 static bool rollout_read(const struct node *node, struct rollout_record *record, struct error *err)
 {
 	int state;
+	int64_t id_s;
 	const struct node *stages = node_get(node, "stages");
 	if (node->kind != NODE_MAP || !text_of(node, "id"))
 		return node_error(err, node, "a rollout's record needs 'id'");
@@ -365,6 +371,8 @@ static bool rollout_read(const struct node *node, struct rollout_record *record,
 		!read_time(node, "started", &record->started_s, err) ||
 		!read_time(node, "finished", &record->finished_s, err))
 		return false;
+	if (!clock_parse_id(record->id, &id_s))
+		return node_error(err, node_get(node, "id"), "'%s' is no rollout's id", record->id);
 	record->state = (enum rollout_state)state;
 	if (!stages || stages->kind != NODE_LIST)
 		return true;

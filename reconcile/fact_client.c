@@ -1,14 +1,6 @@
 #include "reconcile/fact_parts.h"
 #include <assert.h>
 
-static const struct plan_entry *entry_of(const struct plan *plan, const char *client)
-{
-	for (size_t i = 0; plan && i < plan->entry_count; i++)
-		if (!strcmp(plan->entries[i].client, client))
-			return &plan->entries[i];
-	return NULL;
-}
-
 static const char *verb_of(enum plan_action action)
 {
 	switch (action) {
@@ -65,7 +57,7 @@ static struct client_fact client_fact_of(const struct fact_context *context, siz
 		.client = client,
 		.member = client->record,
 		.stage = context->rollout->stages[client->stage].record,
-		.entry = entry_of(context->plan, client->record->client),
+		.entry = context->plan ? plan_find(context->plan, client->record->client) : NULL,
 		.before = status_client(context->status, client->record->client),
 	};
 }
@@ -108,9 +100,10 @@ static void replace_text(char **field, const char *text)
 	*field = copy;
 }
 
+/* Where the wanted release goes: the client's place once that runs there, or if it has none. A
+ * client that moves and is not reached still runs at its old place. */
 static void take_place(struct client_record *record, const struct client_fact *about)
 {
-	replace_text(&record->stage, about->stage->name);
 	if (!about->entry)
 		return;
 	replace_text(&record->host, about->entry->host);
@@ -137,8 +130,11 @@ struct fact *fact_client_started(const struct fact_context *context, size_t inde
 			summary_of(&about)),
 		"started");
 	struct client_record *record = fact->client;
-	take_place(record, &about);
+	replace_text(&record->stage, about.stage->name);
+	if (!record->root)
+		take_place(record, &about);
 	replace_text(&record->going_back, NULL);
+	record->ended = MEMBER_PENDING;
 	record->state = about.member->action == PLAN_ONBOARD ? CLIENT_ONBOARDING : CLIENT_DEPLOYING;
 	fact_add_trailer(fact, "Release", about.member->to);
 	fact_add_trailer(fact, "Plan", context->rollout->record.plan);
@@ -211,6 +207,7 @@ static void take_release(struct client_record *record, const struct client_fact 
 		record->previous = record->current;
 	record->current = wanted;
 	take_apps(record, about->entry);
+	take_place(record, about);
 }
 
 static void end_healthy(struct client_record *record, const struct client_fact *about)
@@ -285,8 +282,9 @@ struct fact *fact_client_ended(const struct fact_context *context, size_t index)
 			summary_of(&about), result);
 	}
 	struct fact *fact = fact_client(&about, subject, result);
-	take_place(fact->client, &about);
+	replace_text(&fact->client->stage, about.stage->name);
 	replace_text(&fact->client->going_back, NULL);
+	fact->client->ended = (int)state;
 	end_record(fact->client, &about);
 	fact_add_trailer(fact, "Release", fact->client->current.release);
 	fact_add_trailer(fact, "Plan", context->rollout->record.plan);

@@ -257,12 +257,18 @@ static void release_intents(struct step *step)
 	struct rollout *rollout = step->rollout;
 	if (rollout->unrecorded || starts_nothing(rollout))
 		return;
+	const struct rollout_stage *stage = NULL;
+	bool broken = false;
 	for (size_t i = 0; i < rollout->client_count; i++) {
-		const struct rollout_stage *stage = &rollout->stages[rollout->clients[i].stage];
+		const struct rollout_stage *own = &rollout->stages[rollout->clients[i].stage];
 		if (rollout->clients[i].phase != PHASE_INTENT)
 			continue;
-		struct tally tally = stage_tally(rollout, stage);
-		if (stage_is_broken(stage, &tally))
+		if (own != stage) { /* starting a client breaks no stage: one count is enough */
+			struct tally tally = stage_tally(rollout, own);
+			broken = stage_is_broken(own, &tally);
+			stage = own;
+		}
+		if (broken)
 			client_end(step, i, MEMBER_SKIPPED);
 		else
 			client_deploy(step, i);
@@ -334,8 +340,10 @@ int64_t rollout_next_tick_ms(const struct rollout *rollout)
 		if (client_is_verifying(client))
 			next = earlier(next, client->verify_until_ms);
 	}
+	/* A bake that is over does not end while a client of it goes back: an event tells that. */
 	for (size_t i = 0; i < rollout->stage_count; i++)
-		if (rollout->stages[i].bake_until_ms)
+		if (rollout->stages[i].bake_until_ms && !rollout->superseded &&
+			!stage_tally(rollout, &rollout->stages[i]).in_flight)
 			next = earlier(next, rollout->stages[i].bake_until_ms);
 	return next;
 }

@@ -1,4 +1,5 @@
 #include "reconcile/rollout_build.h"
+#include "base/strmap.h"
 
 static bool entry_starts(const struct plan_entry *entry)
 {
@@ -44,20 +45,38 @@ static void fill_stage(struct stage_record *stage, const struct plan *plan, size
 			fill_member(&stage->members[stage->member_count++], &plan->entries[i]);
 }
 
-static const struct plan_entry *entry_of(const struct plan *plan, const char *client)
-{
-	for (size_t i = 0; i < plan->entry_count; i++)
-		if (!strcmp(plan->entries[i].client, client))
-			return &plan->entries[i];
-	return NULL;
-}
-
 static const struct plan_stage *stage_of(const struct plan *plan, const char *name)
 {
 	for (size_t i = 0; i < plan->stage_count; i++)
 		if (!strcmp(plan->stages[i].name, name))
 			return &plan->stages[i];
 	return NULL;
+}
+
+static struct rollout_stage *rollout_stage_of(struct rollout *rollout, const char *name)
+{
+	for (size_t i = 0; i < rollout->stage_count; i++)
+		if (!strcmp(rollout->stages[i].record->name, name))
+			return &rollout->stages[i];
+	return NULL;
+}
+
+/* Stages with a held client that is no member. A member that this very rollout held is judged by
+ * max_failures, also after a restart. */
+static void block_stages(struct rollout *rollout, const struct plan *plan)
+{
+	struct strmap members = {0};
+	for (size_t i = 0; i < rollout->client_count; i++)
+		strmap_set(&members, rollout->clients[i].record->client, rollout);
+	for (size_t i = 0; i < plan->entry_count; i++) {
+		const struct plan_entry *entry = &plan->entries[i];
+		if (entry->action != PLAN_HELD || strmap_get(&members, entry->client))
+			continue;
+		struct rollout_stage *stage = rollout_stage_of(rollout, entry->stage_name);
+		if (stage)
+			stage->blocked = true;
+	}
+	strmap_clear(&members);
 }
 
 /* The plan's policy, and what the records say about each client's way back. */
@@ -76,13 +95,15 @@ static void apply_policy(
 		stage->batch_is_percent = policy->batch_is_percent;
 		stage->batch = policy->batch;
 		stage->max_failures = policy->max_failures;
-		stage->blocked = policy->blocked;
 	}
+	block_stages(rollout, plan);
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		struct rollout_client *client = &rollout->clients[i];
 		const struct client_record *record = status_client(status, client->record->client);
 		const char *good = record ? record->known_good.release : "";
+		const struct plan_entry *entry = plan_find(plan, client->record->client);
 		client->has_good = good[0] && strcmp(good, client->record->to) != 0;
+		client->unproved = entry && entry->unproved;
 	}
 }
 
@@ -99,32 +120,7 @@ struct rollout *rollout_from_plan(
 		fill_stage(&record.stages[i], plan, i);
 	struct rollout *rollout = rollout_new(&record);
 	apply_policy(rollout, plan, status);
-	for (size_t i = 0; i < rollout->client_count; i++) {
-		const struct plan_entry *entry = entry_of(plan, rollout->clients[i].record->client);
-		rollout->clients[i].unproved = entry && entry->unproved;
-	}
 	return rollout;
-}
-
-/* Its last word, if the branch has it; client records are written with each fact about them. */
-static bool final_state(const struct client_record *record, enum member_state *state_out)
-{
-	switch (record->state) {
-	case CLIENT_HEALTHY:
-		*state_out = MEMBER_HEALTHY;
-		return true;
-	case CLIENT_ROLLED_BACK:
-		*state_out = MEMBER_ROLLED_BACK;
-		return true;
-	case CLIENT_FAILED:
-		*state_out = MEMBER_FAILED;
-		return true;
-	case CLIENT_WAITING:
-		*state_out = MEMBER_SUPERSEDED;
-		return true;
-	default:
-		return false;
-	}
 }
 
 static void resume_client(struct rollout_client *client, const struct rollout_record *rollout,
@@ -139,7 +135,7 @@ static void resume_client(struct rollout_client *client, const struct rollout_re
 	}
 	if (!client->record->started_s)
 		client->record->started_s = record->updated_s;
-	if (!final_state(record, &client->record->state)) {
+	if (record->ended == MEMBER_PENDING) {
 		client->phase = PHASE_RESUME;
 		client->going_back = record->going_back != NULL;
 		(void)snprintf(client->failure, sizeof(client->failure), "%s",
@@ -147,11 +143,17 @@ static void resume_client(struct rollout_client *client, const struct rollout_re
 		return;
 	}
 	client->phase = PHASE_DONE;
+	client->record->state = (enum member_state)record->ended;
 	client->record->finished_s = record->updated_s;
 	client->failed = client->record->state == MEMBER_ROLLED_BACK ||
 			 client->record->state == MEMBER_FAILED;
 	if (client->failed && record->hold.reason)
 		(void)snprintf(client->failure, sizeof(client->failure), "%s", record->hold.reason);
+	/* Not started past max_failures, or not reached: no later stage starts in either case. */
+	client->unreachable = client->record->state == MEMBER_SKIPPED;
+	if (client->unreachable)
+		(void)snprintf(client->failure, sizeof(client->failure),
+			"was skipped before the service restarted");
 }
 
 struct rollout *rollout_from_record(
@@ -177,7 +179,7 @@ bool rollout_is_changed_by(
 {
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		const struct member_record *member = rollout->clients[i].record;
-		const struct plan_entry *entry = entry_of(newer, member->client);
+		const struct plan_entry *entry = plan_find(newer, member->client);
 		const struct client_record *record = status_client(status, member->client);
 		const char *wanted = entry    ? entry->to.release
 				     : record ? record->current.release

@@ -166,6 +166,8 @@ void client_tick(struct step *step, size_t index)
 {
 	struct rollout *rollout = step->rollout;
 	struct rollout_client *client = &rollout->clients[index];
+	if (rollout->stopping) /* no rounds are asked for any more, so none can be late */
+		return;
 	if (client_is_verifying(client) && client->no_checks) {
 		client_enough_good_rounds(step, index);
 		return;
@@ -175,7 +177,7 @@ void client_tick(struct step *step, size_t index)
 		return;
 	}
 	bool asking = client->phase == PHASE_RESUME;
-	if (client->round_running || rollout->stopping || !client->next_round_ms ||
+	if (client->round_running || !client->next_round_ms ||
 		step->event->now_ms < client->next_round_ms)
 		return;
 	if (!asking && !client_is_verifying(client) && client->phase != PHASE_HEALTHY)
@@ -209,6 +211,8 @@ static void resume(struct step *step, size_t index, enum rollout_runs runs)
 	} else if (runs == RUNS_TARGET) {
 		client->activated = true;
 		client_verify(step, index, PHASE_VERIFY);
+	} else if (step->rollout->unrecorded) { /* nothing starts: ask again */
+		client->next_round_ms = step->event->now_ms + step->rollout->verify_interval_ms;
 	} else {
 		client->unproved = false;
 		client_deploy(step, index);

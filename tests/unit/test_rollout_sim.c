@@ -38,6 +38,7 @@ struct world {
 	bool bad[CLIENTS_MAX];          /* the new release is bad for this client */
 	bool bad_for_good[CLIENTS_MAX]; /* and going back fails too */
 	bool broken_activate[CLIENTS_MAX];
+	bool unreachable[CLIENTS_MAX];
 	struct sim_host hosts[CLIENTS_MAX];
 	struct step_under_way steps[CLIENTS_MAX];
 	struct step_under_way rounds[CLIENTS_MAX];
@@ -101,6 +102,8 @@ static void add_record(struct world *world, size_t index)
 	memset(record.current.commit, '1', OID_HEX);
 	memcpy(record.current.rollout, "20260101-000000-1111111", 24);
 	record.known_good = record.current;
+	if (chance(world, 60)) /* superseded before its bake was over: runs the new one, unproved */
+		digest_of(record.current.release, 'b', index);
 	status_put_client(world->accepted, &record);
 	memcpy(world->hosts[index].release, record.current.release, DIGEST_TEXT);
 	memcpy(world->hosts[index].rollout, record.current.rollout, 24);
@@ -121,6 +124,10 @@ static void add_entry(struct world *world, size_t index)
 	digest_of(entry->from.release, 'a', index);
 	digest_of(entry->to.release, 'b', index);
 	digest_of(entry->checks, 'c', index);
+	const struct client_record *record = status_client(world->accepted, name);
+	entry->unproved = !strcmp(record->current.release, entry->to.release);
+	if (entry->unproved)
+		entry->from = record->current;
 }
 
 static void begin(struct world *world, uint64_t seed)
@@ -137,6 +144,7 @@ static void begin(struct world *world, uint64_t seed)
 	plan->stages = mem_zero(2, sizeof(*plan->stages));
 	plan->stage_count = 2;
 	plan->stages[0] = (struct plan_stage){.name = mem_dup_str("canary"),
+		.max_failures = (int64_t)(roll(world) % 2),
 		.batch = 1 + (int64_t)(roll(world) % 2),
 		.bake_ms = (int64_t)(roll(world) % 4) * 500};
 	plan->stages[1] = (struct plan_stage){.name = mem_dup_str("production"),
@@ -152,6 +160,7 @@ static void begin(struct world *world, uint64_t seed)
 		world->bad[i] = chance(world, 150);
 		world->broken_activate[i] = chance(world, 50);
 		world->bad_for_good[i] = chance(world, 100);
+		world->unreachable[i] = chance(world, 50);
 		add_record(world, i);
 		add_entry(world, i);
 	}
@@ -233,17 +242,21 @@ static void send_queued(struct world *world)
 
 static void check_canary_first(struct world *world, const struct rollout_client *client)
 {
-	size_t healthy = 0;
+	size_t healthy = 0, failed = 0;
 	if (client->stage == 0)
 		return;
 	for (size_t i = 0; i < world->canaries; i++) {
 		const struct client_record *record =
 			status_client(world->accepted, world->rollout->clients[i].record->client);
-		healthy += record->state == CLIENT_HEALTHY;
-		demand(world, !world->rollout->clients[i].failed, "promise 1: a canary failed");
+		healthy += record->state == CLIENT_HEALTHY &&
+			   !strcmp(record->current.release, world->plan.entries[i].to.release);
+		failed += world->rollout->clients[i].failed;
 		demand(world, !world->steps[i].running, "promise 1: a canary is worked on");
 	}
-	demand(world, healthy == world->canaries, "promise 1: canaries are not recorded healthy");
+	demand(world, failed <= (size_t)world->rollout->stages[0].max_failures,
+		"promise 1: too many canaries failed");
+	demand(world, healthy && healthy + failed == world->canaries,
+		"promise 1: canaries are not recorded healthy");
 }
 
 static void check_wave(struct world *world, size_t index)
@@ -290,6 +303,10 @@ static void begin_step(struct world *world, size_t index, enum rollout_action_ki
 	demand(world, !step->running, "a client is activated twice at the same time");
 	check_recorded_first(world, index);
 	if (!back) {
+		demand(world, !world->queued && !world->sending,
+			"promise 4: started while facts are not accepted");
+		demand(world, !world->plan.entries[index].unproved,
+			"promise 6: activated, though the host runs the release already");
 		check_canary_first(world, client);
 		check_wave(world, index);
 	}
@@ -297,6 +314,8 @@ static void begin_step(struct world *world, size_t index, enum rollout_action_ki
 		.kind = kind,
 		.done_ms = world->now_ms + 1 + (int64_t)(roll(world) % 300),
 		.ok = back ? !world->bad_for_good[index] : !world->broken_activate[index]};
+	if (!back && world->unreachable[index])
+		return;
 	memcpy(host->rollout, world->rollout->record.id, sizeof(host->rollout));
 	host->activating = true;
 	if (back)
@@ -376,6 +395,12 @@ static void end_step(struct world *world, size_t index)
 {
 	struct step_under_way *step = &world->steps[index];
 	step->running = false;
+	if (step->kind == ACTION_DEPLOY && world->unreachable[index]) {
+		feed(world,
+			(struct rollout_event){
+				.kind = EVENT_UNREACHABLE, .client = index, .text = "no route"});
+		return;
+	}
 	if (step->ok)
 		world->hosts[index].activating = false;
 	if (world->rollout)
@@ -411,7 +436,8 @@ static void crash(struct world *world)
 		fact_free(world->queue[i]);
 	world->sending = world->queued = 0;
 	for (size_t i = 0; i < world->client_count; i++) {
-		if (world->steps[i].running && world->steps[i].ok && chance(world, 300))
+		bool reached = world->steps[i].kind == ACTION_BACK || !world->unreachable[i];
+		if (world->steps[i].running && world->steps[i].ok && reached && chance(world, 300))
 			world->hosts[i].activating = false;
 		world->steps[i].running = world->rounds[i].running = false;
 	}
@@ -424,20 +450,42 @@ static void crash(struct world *world)
 static void check_untouched(struct world *world)
 {
 	for (size_t i = 0; i < world->client_count; i++)
-		demand(world, strstr(world->hosts[i].release, "aaaa") != NULL,
+		demand(world, !strcmp(world->hosts[i].release, world->plan.entries[i].from.release),
 			"a host was touched by a rollout that nobody recorded");
+}
+
+/* As a plan of the same commit sees it after a restart: who failed meanwhile is held. */
+static void plan_again(struct world *world)
+{
+	for (size_t i = 0; i < world->client_count; i++) {
+		struct plan_entry *entry = &world->plan.entries[i];
+		const struct client_record *record = status_client(world->accepted, entry->client);
+		entry->action = record->hold.held ? PLAN_HELD : PLAN_UPGRADE;
+	}
+}
+
+/* A newer commit that is refused gets a record of its own and lets the rollout go on. */
+static void refuse(struct world *world)
+{
+	auto_strlist struct strlist reasons = STRLIST_INIT;
+	strlist_add(&reasons, "does not parse");
+	struct fact *fact = fact_refused(world->local, "4444444444444444444444444444444444444444",
+		"", &reasons, 1700000000 + world->now_ms / 1000);
+	status_put_rollout(world->local, fact->rollout);
+	status_put_rollout(world->accepted, fact->rollout);
+	fact_free(fact);
 }
 
 static void start(struct world *world)
 {
-	const struct rollout_record *newest =
-		world->accepted->rollout_count ? world->accepted->rollouts[0] : NULL;
-	if (newest && rollout_state_is_final(newest->state)) {
+	const struct rollout_record *running = status_running(world->accepted);
+	if (!running && world->accepted->rollout_count) {
 		world->over = true;
 		return;
 	}
-	if (newest) {
-		world->rollout = rollout_from_record(newest, &world->plan, world->local);
+	if (running) {
+		plan_again(world);
+		world->rollout = rollout_from_record(running, &world->plan, world->local);
 	} else {
 		check_untouched(world);
 		world->rollout = rollout_from_plan(&world->plan, world->local, 1700000000);
@@ -467,7 +515,8 @@ static void happen(struct world *world)
 
 static void check_end(struct world *world)
 {
-	const struct rollout_record *record = world->accepted->rollouts[0];
+	const struct rollout_record *record =
+		world->accepted->rollouts[world->accepted->rollout_count - 1];
 	demand(world, rollout_state_is_final(record->state), "the rollout has no final record");
 	for (size_t i = 0; i < world->client_count; i++) {
 		char name[8];
@@ -478,6 +527,13 @@ static void check_end(struct world *world)
 			"promise 6: not exactly one final record per touched client");
 		demand(world, client->state != CLIENT_DEPLOYING,
 			"promise 6: a client stays deploying");
+		for (size_t s = 0; touched && s < record->stage_count; s++)
+			for (size_t m = 0; m < record->stages[s].member_count; m++)
+				demand(world,
+					strcmp(record->stages[s].members[m].client, name) != 0 ||
+						(int)record->stages[s].members[m].state ==
+							client->ended,
+					"promise 6: its record and the rollout's tell two endings");
 		if (client->state == CLIENT_ROLLED_BACK)
 			demand(world,
 				strstr(world->hosts[i].release, "aaaa") &&
@@ -507,6 +563,8 @@ static void simulate(uint64_t seed)
 		} else if (world->crashes < 6 && chance(world, 4)) {
 			crash(world);
 			start(world);
+		} else if (world->accepted->rollout_count == 1 && chance(world, 1)) {
+			refuse(world);
 		} else if (!world->superseded && chance(world, 1)) {
 			world->superseded = true;
 			feed(world, (struct rollout_event){

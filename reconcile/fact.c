@@ -65,7 +65,9 @@ static void add_rollout_file(struct fact *fact, const struct rollout_record *rec
 static void prune_rollouts(struct fact *fact, const struct status *status)
 {
 	for (size_t i = STATUS_ROLLOUTS_MAX - 1; i < status->rollout_count; i++)
-		add_file(fact, mem_printf("rollouts/%s.yaml", status->rollouts[i]->id), NULL, 0);
+		if (rollout_state_is_final(status->rollouts[i]->state))
+			add_file(fact, mem_printf("rollouts/%s.yaml", status->rollouts[i]->id),
+				NULL, 0);
 }
 
 void fact_add_duration(struct fact *fact, int64_t from_s, int64_t to_s)
@@ -196,7 +198,8 @@ struct fact *fact_hold_ended(const struct client_record *record, const char *rea
 	free(fact->client->hold.reason);
 	fact->client->hold = (struct client_hold){0};
 	fact->client->updated_s = wall_s;
-	if (record->known_good.release[0] &&
+	/* One that failed even to go back is not healthy because nothing forbids it any more. */
+	if (record->state != CLIENT_FAILED && record->known_good.release[0] &&
 		!strcmp(record->known_good.release, record->current.release))
 		fact->client->state = CLIENT_HEALTHY;
 	fact_add_client_file(fact);

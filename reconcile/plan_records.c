@@ -3,6 +3,7 @@
  *   no record, nothing runs ............ onboard
  *   runs the wanted release
  *     and it is its known good ......... unchanged
+ *     and its last rollout failed ...... upgrade or rollback: activated again
  *     and it is not .................... upgrade, unproved: verified and baked, not activated
  *   runs another one
  *     wanted one was known good ........ rollback
@@ -19,6 +20,7 @@ struct looked {
 	const struct client *client;
 	const struct client_record *record; /* NULL: none, or offboarded */
 	const struct plan_wanted *wanted;
+	bool again; /* runs the wanted release as far as we know, but its last rollout failed */
 	/* digest of the wanted release under the last other key that was asked for */
 	char other_key[KEY_ID_TEXT];
 	char other[DIGEST_TEXT];
@@ -233,6 +235,10 @@ static enum plan_action decide(struct looked *looked, bool *moved_out, bool *unp
 		record->root && *record->root && strcmp(record->root, looked->client->root) != 0;
 	if (!is_wanted(looked, record->current.release, record->current.release_key) || *moved_out)
 		return !*moved_out && was_good(looked) ? PLAN_ROLLBACK : PLAN_UPGRADE;
+	/* Activating it, or going back to it, failed: nobody knows what state the host is in. */
+	looked->again = record->state == CLIENT_FAILED;
+	if (looked->again)
+		return was_good(looked) ? PLAN_ROLLBACK : PLAN_UPGRADE;
 	if (is_wanted(looked, record->known_good.release, record->known_good.release_key))
 		return PLAN_UNCHANGED;
 	*unproved_out = true;
@@ -253,6 +259,9 @@ static void add_entry(struct looked *looked, enum plan_action action, bool moved
 		explain_moved(looked, &reasons);
 	if (onboard) {
 		explain_new(looked, &reasons, &summary);
+	} else if (looked->again) {
+		reason_add(&reasons, "", 0, "its last rollout failed: activated again");
+		summary = plan_summary_apps(looked->wanted->apps, looked->wanted->app_count);
 	} else if (unproved) {
 		reason_add(&reasons, "", 0, "runs the wanted release, which is not proved yet");
 		summary = plan_summary_apps(looked->wanted->apps, looked->wanted->app_count);

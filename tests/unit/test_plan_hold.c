@@ -115,6 +115,30 @@ static void a_hold_ends_only_for_clients_that_want_something_else(void **state)
 	assert_true(plan->stages[1].blocked);
 }
 
+static void fail_record(struct client_record *record, const void *data)
+{
+	(void)data;
+	record->state = CLIENT_FAILED;
+}
+
+static void a_client_whose_way_back_failed_is_activated_again(void **state)
+{
+	struct infra *infra = *state;
+	auto_status struct status *status = status_new();
+	struct oid first = deploy_first(infra, status);
+	(void)fail_second(infra, status, &first); /* its commit is older than the one planned */
+	infra_put(status, "alpha", fail_record, NULL);
+	infra_edit(infra, "docker/apps.yml", "28.0.2", "28.0.1");
+	struct oid third = infra_commit(infra);
+	auto_plan struct plan *plan = infra_plan(infra, &third, &first, status);
+	assert_action(plan, "alpha", PLAN_ROLLBACK);
+	assert_false(infra_entry(plan, "alpha")->unproved);
+	assert_string_equal(infra_entry(plan, "alpha")->reasons[0].text,
+		"its last rollout failed: activated again");
+	assert_action(plan, "beta", PLAN_UNCHANGED);
+	assert_int_equal(plan->verdict, PLAN_ALLOWED);
+}
+
 static void a_held_canary_blocks_production(void **state)
 {
 	struct infra *infra = *state;
@@ -172,6 +196,7 @@ int main(void)
 		TEST(the_commit_of_a_failed_rollout_is_not_planned_again),
 		TEST(a_newer_commit_that_wants_the_same_is_refused_by_name),
 		TEST(a_hold_ends_only_for_clients_that_want_something_else),
+		TEST(a_client_whose_way_back_failed_is_activated_again),
 		TEST(a_held_canary_blocks_production),
 		TEST(other_checks_end_a_hold_but_not_one_set_by_hand),
 		TEST(a_revert_ends_the_hold_and_nobody_moves),

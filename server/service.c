@@ -199,8 +199,10 @@ static bool start_loop(struct service *service, struct error *err)
 	int failed = pthread_create(&service->loop_thread, NULL, run_loop, service);
 	if (!failed)
 		return true;
-	loop_free(loop);
+	pthread_mutex_lock(&service->lock); /* a webhook may hold it in its hands */
 	service->loop = NULL;
+	pthread_mutex_unlock(&service->lock);
+	loop_free(loop);
 	return error_errno(err, failed, "cannot start the loop");
 }
 
@@ -296,29 +298,32 @@ static bool reload_keyring(struct service *service, struct error *err)
 		return false;
 	if (same_identities(keyring, service->keyring))
 		return true;
+	systemd_notify("WATCHDOG=1"); /* the loop may take LOOP_STOP_MS to end */
 	stop_loop(service);
+	systemd_notify("WATCHDOG=1");
 	keyring_free(service->keyring);
 	service->keyring = STEAL(keyring);
 	return start_loop(service, err);
 }
 
-static void reload(struct service *service)
+/* @return false: the loop could not be started again; without it the service is none */
+static bool reload(struct service *service, struct error *err)
 {
-	struct error err;
 	CLEANUP(secret_files_clear) struct secret_files files = {0};
-	if (!read_secret_files(service->config, &files, &err) ||
-		!intake_reload(service->intake, files.forges, files.forge_count, &err)) {
-		log_err("secrets were not reloaded, the old ones stay", LOG_ERROR_FIELD(&err));
-		return;
+	if (!read_secret_files(service->config, &files, err) ||
+		!intake_reload(service->intake, files.forges, files.forge_count, err)) {
+		log_err("secrets were not reloaded, the old ones stay", LOG_ERROR_FIELD(err));
+		return true;
 	}
 	api_set_tokens(service->api, files.tokens, files.token_count);
-	if (!reload_keyring(service, &err))
-		log_err("age keys were not reloaded, the old ones stay", LOG_ERROR_FIELD(&err));
-	else
+	if (reload_keyring(service, err))
 		log_info("secrets, tokens and keys reloaded");
+	else if (service->loop)
+		log_err("age keys were not reloaded, the old ones stay", LOG_ERROR_FIELD(err));
+	return service->loop != NULL;
 }
 
-static void wait_for_end(struct service *service)
+static bool wait_for_end(struct service *service, struct error *err)
 {
 	sigset_t signals;
 	siginfo_t info;
@@ -329,10 +334,10 @@ static void wait_for_end(struct service *service)
 	sigaddset(&signals, SIGHUP);
 	for (;;) {
 		int number = sigtimedwait(&signals, &info, &beat);
-		if (number == SIGHUP)
-			reload(service);
-		else if (number == SIGTERM || number == SIGINT)
-			return;
+		if (number == SIGHUP && !reload(service, err))
+			return false;
+		if (number == SIGTERM || number == SIGINT)
+			return true;
 		systemd_notify("WATCHDOG=1");
 	}
 }
@@ -376,10 +381,10 @@ bool service_run(const struct config *config, struct error *err)
 		LOG_STR("repository", config->repository.url),
 		LOG_STR("branch", config->repository.branch));
 	systemd_notify("READY=1");
-	wait_for_end(&service);
+	bool good = wait_for_end(&service, err);
 	systemd_notify("STOPPING=1");
 	http_server_stop(service.server);
 	stop_loop(&service);
 	log_info("aviary stopped");
-	return true;
+	return good;
 }

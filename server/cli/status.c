@@ -175,9 +175,13 @@ static int run(int argc, char **argv)
 		return 0;
 	}
 	cJSON *status = cJSON_ParseWithLength(body.text, body.len);
-	print_status(status);
+	bool good = cJSON_IsObject(status);
+	if (good)
+		print_status(status);
+	else
+		fprintf(stderr, "aviary: what answers is no aviary service\n");
 	cJSON_Delete(status);
-	return 0;
+	return good ? 0 : 3;
 }
 
 const struct command command_status = {.name = "status",

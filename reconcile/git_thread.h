@@ -25,7 +25,7 @@ struct git_options {
 
 /** What a look found. */
 struct look_result {
-	bool reached;     /* the remote answered */
+	bool stands_by;   /* another instance leads: nothing was planned */
 	bool nothing_new; /* neither branch moved since the last look */
 	struct oid head;  /* newest commit of the tracked branch */
 	char subject[200];
@@ -39,6 +39,7 @@ struct look_result {
 	struct plan
 		*resume_plan; /* the plan of its commit; may be NULL if it does not load any more */
 	char resume_author[120];
+	bool resume_gone;    /* the repository lacks its commit: it is superseded */
 	struct truth *truth; /* with accept_history: what the hosts run; else NULL */
 };
 void look_result_free(struct look_result *result);
@@ -46,6 +47,10 @@ void look_result_free(struct look_result *result);
 struct look_request {
 	bool force;  /* plan again though nothing moved */
 	bool resume; /* a running rollout of the branch is to be gone on with */
+	/* who asks */
+	const char *instance; /* borrowed until the answer */
+	bool leads, state_is_new;
+	int64_t epoch; /* that it leads in, or tried to; 0: none yet */
 };
 
 struct git_thread;

@@ -75,8 +75,9 @@ bool ledger_repair_tags(struct ledger *ledger, struct error *err)
 {
 	auto_remote_refs struct remote_refs refs = {0};
 	const struct status *status = ledger->status;
-	const struct rollout_record *newest =
-		status && status->rollout_count ? status->rollouts[0] : NULL;
+	const struct rollout_record *newest = status ? status_running(status) : NULL;
+	if (!newest && status && status->rollout_count)
+		newest = status->rollouts[0];
 	if (!newest ||
 		(newest->state != ROLLOUT_SUCCEEDED && rollout_state_is_final(newest->state)))
 		return true;

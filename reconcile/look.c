@@ -3,9 +3,6 @@
 #include "base/log.h"
 #include "reconcile/secrets/sops.h"
 
-/* Of the succeeded rollouts only so many are compared in git order; older ones cannot be newer. */
-#define LOOK_BASE_CANDIDATES 50
-
 void look_result_free(struct look_result *result)
 {
 	if (!result)
@@ -105,29 +102,6 @@ static bool describe(struct looker *looker, const struct oid *commit, char *subj
 	buf_clear(&clean);
 	buf_add_clean(&clean, info.author_name, strlen(info.author_name));
 	(void)snprintf(author, author_size, "%s", clean.text);
-	return true;
-}
-
-/* The commit of the newest rollout, in git order, that ended succeeded. */
-static bool last_deployed(
-	struct looker *looker, const struct status *status, struct oid *base_out, struct error *err)
-{
-	*base_out = (struct oid){0};
-	for (size_t i = 0, seen = 0; i < status->rollout_count && seen < LOOK_BASE_CANDIDATES;
-		i++) {
-		const struct rollout_record *record = status->rollouts[i];
-		struct oid commit = {0};
-		bool newer = false;
-		memcpy(commit.hex, record->commit, sizeof(commit.hex));
-		if (record->state != ROLLOUT_SUCCEEDED || !repo_has_commit(looker->repo, &commit))
-			continue;
-		seen++;
-		if (base_out->hex[0] &&
-			!repo_is_ancestor(looker->repo, base_out, &commit, &newer, err))
-			return false;
-		if (!base_out->hex[0] || (newer && !oid_equal(base_out, &commit)))
-			*base_out = commit;
-	}
 	return true;
 }
 
@@ -238,7 +212,7 @@ static bool plan_commit(struct looker *looker, const struct oid *commit,
 		.keyring = keyring,
 		.cache = looker->cache};
 	if (!tree_open_commit(looker->repo, commit, &tree, err) ||
-		!last_deployed(looker, status, &request.base, err))
+		!plan_last_deployed(looker->repo, status, &request.base, err))
 		return false;
 	if (keyring_count(keyring)) {
 		if (!digest_keys_of(looker, commit, status, &keys, err))
@@ -280,17 +254,20 @@ static const char *why_wait(const struct status *status, const char *commit)
 
 static bool look_at_running(struct looker *looker, struct look_result *result, struct error *err)
 {
-	const struct rollout_record *running = result->status->rollouts[0];
+	const struct rollout_record *running = status_running(result->status);
 	auto_strlist struct strlist refusals = STRLIST_INIT;
 	struct oid commit = {0};
 	char subject[200];
 	memcpy(commit.hex, running->commit, sizeof(commit.hex));
 	result->resume = mem_zero(1, sizeof(*result->resume));
 	rollout_record_copy(result->resume, running);
-	if (!repo_has_commit(looker->repo, &commit))
-		return error_set(err, ERR_REFUSED,
-			"rollout %s is running, but its commit %.7s is not in the repository",
-			running->id, running->commit);
+	/* The branch was rewritten meanwhile: what was begun is ended, nothing of it starts. */
+	result->resume_gone = !repo_has_commit(looker->repo, &commit);
+	if (result->resume_gone) {
+		log_warn("commit of the running rollout is not in the repository any more",
+			LOG_STR("rollout", running->id), LOG_STR("commit", running->commit));
+		return true;
+	}
 	return describe(looker, &commit, subject, sizeof(subject), result->resume_author,
 		       sizeof(result->resume_author), err) &&
 	       plan_commit(looker, &commit, result->status, &result->resume_plan, &refusals, err);
@@ -342,6 +319,32 @@ static bool look_at_head(struct looker *looker, struct look_result *result, stru
 	return true;
 }
 
+/* Whoever leads goes on until somebody else has a higher epoch. Else a new state folder may lead,
+ * or the one that led last; one that was overtaken while it tried may not. */
+static bool may_lead(const struct look_request *request, const struct status *status)
+{
+	if (!status->leader[0] || !strcmp(status->leader, request->instance))
+		return true;
+	if (request->leads)
+		return status->epoch <= request->epoch;
+	return request->state_is_new && (!request->epoch || status->epoch < request->epoch);
+}
+
+/* The rollout to go on with, or else the newest commit. */
+static bool look_for_work(struct looker *looker, const struct look_request *request,
+	struct look_result *result, struct error *err)
+{
+	const struct rollout_record *running = status_running(result->status);
+	if (request->resume && !ledger_repair_tags(looker->ledger, err))
+		return false;
+	if (!request->resume || !running)
+		return result->nothing_new || look_at_head(looker, result, err);
+	/* A newer commit may have come while nothing ran: it supersedes at once. */
+	bool newer = strcmp(result->head.hex, running->commit) != 0;
+	return look_at_running(looker, result, err) &&
+	       (!newer || look_at_head(looker, result, err));
+}
+
 bool look(struct looker *looker, const struct look_request *request,
 	struct look_result **result_out, struct error *err)
 {
@@ -352,27 +355,17 @@ bool look(struct looker *looker, const struct look_request *request,
 		!describe(looker, &result->head, result->subject, sizeof(result->subject),
 			result->author, sizeof(result->author), err))
 		return false;
-	result->reached = true;
+	/* With --accept-history whoever asks leads from now on. */
+	result->stands_by = !accept && !may_lead(request, result->status);
 	if (accept && !ask_hosts(looker, result, err))
 		return false;
-	if (!accept && !looker->looked && !check_hosts(looker, result, err))
+	if (!accept && !looker->looked && !result->stands_by && !check_hosts(looker, result, err))
 		return false;
 	result->nothing_new = looker->looked && !request->force && !request->resume &&
 			      oid_equal(&looker->head, &result->head) &&
 			      oid_equal(&looker->tip, &result->status->tip);
-	bool running = result->status->rollout_count &&
-		       !rollout_state_is_final(result->status->rollouts[0]->state);
-	if (request->resume && !ledger_repair_tags(looker->ledger, err))
+	if (!result->stands_by && !look_for_work(looker, request, result, err))
 		return false;
-	if (request->resume && running) {
-		/* A newer commit may have come while nothing ran: it supersedes at once. */
-		bool newer = strcmp(result->head.hex, result->status->rollouts[0]->commit) != 0;
-		if (!look_at_running(looker, result, err) ||
-			(newer && !look_at_head(looker, result, err)))
-			return false;
-	} else if (!result->nothing_new && !look_at_head(looker, result, err)) {
-		return false;
-	}
 	/* Digest keys may have been made meanwhile. */
 	status_free(result->status);
 	result->status = ledger_status(looker->ledger);

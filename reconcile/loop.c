@@ -4,6 +4,7 @@
 #include "reconcile/loop_state.h"
 
 #define PUBLISH_EVERY_MS 100 /* while messages come faster than people read */
+#define LOOK_AGAIN_MS    100 /* doubled each time that others changed our records in a row */
 
 void loop_set_problem(struct loop *loop, const char *text)
 {
@@ -114,7 +115,7 @@ static void handle(struct loop *loop, struct message *message)
 static int64_t next_wake_ms(const struct loop *loop)
 {
 	int64_t next = loop->next_look_ms;
-	bool waits = loop->look_wanted && !loop->look_running;
+	bool waits = loop->look_wanted && !loop->look_running && !loop->stopping;
 	if (waits && loop->look_not_before_ms < next)
 		next = loop->look_not_before_ms;
 	if (loop->append_retry_ms && loop->append_retry_ms < next)
@@ -167,10 +168,16 @@ static void decide_again(struct loop *loop)
 		return;
 	log_warn("deciding again from the status branch");
 	loop_drop_facts(loop);
+	/* Somebody who goes on changing our records must not make us hammer the remote. */
+	if (loop->decided_again++ > 1)
+		loop->look_not_before_ms =
+			clock_mono_ms() +
+			(LOOK_AGAIN_MS << (loop->decided_again < 8 ? loop->decided_again : 8));
 	if (loop->rollout)
 		loop_drop_rollout(loop);
 	loop->decide_again = false;
-	loop->look_wanted = loop->look_forced = loop->look_resumes = true;
+	loop->look_wanted = loop->look_resumes = true;
+	loop->look_forced = loop->decided_again <= 1;
 }
 
 static bool is_done(const struct loop *loop)

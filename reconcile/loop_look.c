@@ -64,9 +64,11 @@ static void set_outcome(struct loop *loop, int exit_status, const char *result, 
 	(void)snprintf(loop->outcome.text, sizeof(loop->outcome.text), "%s", text);
 }
 
+/* What runs is dropped: the hosts and the branch are the other one's now. */
 static void stop_leading(struct loop *loop, const struct status *status)
 {
 	loop->leads = false;
+	loop->decide_again = loop->decide_again || loop->rollout || loop_has_facts(loop);
 	(void)snprintf(loop->not_ready, sizeof(loop->not_ready),
 		"instance '%s' leads since epoch %lld; this one, '%s', does nothing",
 		status->leader, (long long)status->epoch, loop->instance);
@@ -87,20 +89,6 @@ static void lead(struct loop *loop, const struct look_result *result)
 	log_info("leading", LOG_STR("instance", loop->instance), LOG_INT("epoch", loop->epoch));
 }
 
-/* @return false: somebody else leads */
-static bool check_leader(struct loop *loop, const struct status *status)
-{
-	bool ours = !strcmp(status->leader, loop->instance);
-	if (loop->leads && (ours || status->epoch <= loop->epoch))
-		return true;
-	/* a new folder may not take what somebody else took while it tried */
-	bool may_take = loop->state_is_new && (!loop->epoch || status->epoch < loop->epoch);
-	if (!loop->leads && (ours || !status->leader[0] || may_take))
-		return true;
-	stop_leading(loop, status);
-	return false;
-}
-
 /* ---- wanting and starting a look
  * ----------------------------------------------------------------- */
 
@@ -116,8 +104,12 @@ void loop_start_look(struct loop *loop)
 		&loop->poked, false, __ATOMIC_RELEASE); /* before the fetch: none is lost */
 	loop->look_running = true;
 	loop->look_wanted = false;
-	git_thread_look(loop->git,
-		(struct look_request){.force = loop->look_forced, .resume = loop->look_resumes});
+	git_thread_look(loop->git, (struct look_request){.force = loop->look_forced,
+					   .resume = loop->look_resumes,
+					   .instance = loop->instance,
+					   .leads = loop->leads,
+					   .state_is_new = loop->state_is_new,
+					   .epoch = loop->epoch});
 	loop->look_forced = false;
 }
 
@@ -229,6 +221,13 @@ static void note_vanished(struct loop *loop, const struct plan *plan)
 	loop->vanished = now;
 }
 
+static void supersede(struct loop *loop, const struct look_result *result)
+{
+	log_info("rollout is superseded", LOG_STR("rollout", loop->rollout->record.id),
+		LOG_STR("commit", result->head.hex));
+	loop_feed(loop, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = result->head.hex});
+}
+
 /* A look that came while a rollout runs. */
 static void consider_newer(struct loop *loop, struct look_result *result)
 {
@@ -240,9 +239,7 @@ static void consider_newer(struct loop *loop, struct look_result *result)
 	}
 	if (!result->plan || !rollout_is_changed_by(loop->rollout, result->plan, loop->status))
 		return;
-	log_info("rollout is superseded", LOG_STR("rollout", loop->rollout->record.id),
-		LOG_STR("commit", result->head.hex));
-	loop_feed(loop, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = result->head.hex});
+	supersede(loop, result);
 }
 
 /* `apply` with nothing to do leaves the branch as it is; a service says that it is here. */
@@ -264,7 +261,10 @@ static void consider(struct loop *loop, struct look_result *result)
 		loop_record(loop, fact_drift(&result->truth->records[i]), false);
 	if (result->resume) {
 		resume_rollout(loop, result);
-		consider_newer(loop, result);
+		if (result->resume_gone)
+			supersede(loop, result);
+		else
+			consider_newer(loop, result);
 	} else if (result->refusals.count)
 		record_refusal(loop, result);
 	else if (result->plan)
@@ -274,12 +274,32 @@ static void consider(struct loop *loop, struct look_result *result)
 			"the newest commit was tried before; push another one");
 }
 
+/* Until somebody else moves the branch, or a restart. */
+static bool stays_halted(struct loop *loop, const struct look_result *result)
+{
+	const struct oid *tip = &result->status->tip;
+	if (!loop->halted[0])
+		return false;
+	if (loop->halted_tip.hex[0] && !oid_equal(&loop->halted_tip, tip)) {
+		loop->halted[0] = '\0';
+		loop->not_ready[0] = '\0';
+		return false;
+	}
+	loop->halted_tip = *tip;
+	memcpy(loop->not_ready, loop->halted, sizeof(loop->not_ready));
+	loop_set_problem(loop, loop->halted);
+	set_outcome(loop, 1, "error", loop->halted);
+	return true;
+}
+
 static void remember_seen(struct loop *loop, struct look_result *result)
 {
 	look_result_free(loop->seen);
 	loop->seen = result;
 	loop->looked = true;
 	loop->looks_failed = 0;
+	if (result->stands_by || loop->halted[0])
+		return; /* said below, and nothing is over */
 	loop->not_ready[0] = '\0';
 	if (!loop->append_failed)
 		loop_set_problem(loop, "");
@@ -301,9 +321,9 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	plan_next_look(loop);
 	if (result->plan)
 		note_vanished(loop, result->plan);
-	/* with --accept-history whoever asks leads from now on */
-	if (loop->decide_again || !result->status ||
-		(!result->truth && !check_leader(loop, result->status)))
+	if (result->stands_by)
+		stop_leading(loop, result->status);
+	if (loop->decide_again || result->stands_by || stays_halted(loop, result))
 		return;
 	if (loop->rollout) {
 		if (!result->nothing_new)

@@ -110,7 +110,8 @@ void loop_on_appended(struct loop *loop, const struct message *message)
 		list_clear(&loop->sent);
 		loop->sent_of_rollout = 0;
 		loop->append_failed = 0;
-		loop_set_problem(loop, "");
+		loop->decided_again = 0;
+		loop_set_problem(loop, loop->halted);
 		if (loop->look_after_push && !loop->queue.count) {
 			loop->look_after_push = false;
 			loop->look_wanted = loop->look_forced = true;

@@ -17,6 +17,7 @@ static struct work *work_for(const struct loop *loop, enum work_kind kind, size_
 	work->stage = mem_dup_str(loop->rollout->stages[client->stage].record->name);
 	work->action = member->action;
 	work->epoch = loop->epoch;
+	work->accept_history = loop->options.git.accept_history;
 	memcpy(work->rollout, loop->rollout->record.id, sizeof(work->rollout));
 	memcpy(work->target.release, member->to, sizeof(work->target.release));
 	memcpy(work->target.release_key, member->to_key, sizeof(work->target.release_key));
@@ -107,21 +108,21 @@ void loop_feed(struct loop *loop, struct rollout_event event)
 
 void loop_begin(struct loop *loop, struct rollout *rollout, struct plan *plan, const char *author)
 {
-	struct error err;
 	loop->rollout = rollout;
 	loop->plan = plan;
 	loop->serial++;
 	(void)snprintf(loop->author, sizeof(loop->author), "%s", author);
 	for (size_t i = 0; i < rollout->client_count; i++)
 		rollout->clients[i].no_checks = !rollout->clients[i].record->checks[0];
-	if (loop->status->digest_keys &&
-		!renderer_set_keys(loop->renderer, loop->status->digest_keys,
-			loop->status->digest_keys_len, &err))
-		log_warn("digest keys do not open", LOG_ERROR_FIELD(&err));
+	if (loop->status->digest_keys)
+		renderer_set_keys(
+			loop->renderer, loop->status->digest_keys, loop->status->digest_keys_len);
 	log_info(rollout->resumed ? "rollout goes on" : "rollout starts",
 		LOG_STR("rollout", rollout->record.id), LOG_STR("commit", rollout->record.commit),
 		LOG_INT("clients", rollout->client_count));
-	workers_prune_output(loop->workers);
+	/* Leadership, holds and the like, said just before, come first: nothing of a rollout that
+	 * goes on is touched before they are accepted. */
+	loop->queued_of_rollout = rollout->unrecorded = loop->queue.count;
 	loop_feed(loop, (struct rollout_event){.kind = EVENT_START});
 }
 
@@ -129,11 +130,24 @@ void loop_drop_rollout(struct loop *loop)
 {
 	rollout_free(loop->rollout);
 	plan_free(loop->plan);
-	renderer_forget(loop->renderer);
+	workers_add(loop->workers, work_new(WORK_TIDY));
 	loop->rollout = NULL;
 	loop->plan = NULL;
 	loop->serial++; /* answers that are still under way are out of date now */
 	loop->changed = true;
+}
+
+void loop_halt(struct loop *loop, const struct error *err)
+{
+	struct error told = *err;
+	if (!told.hint[0])
+		error_hint(&told, "put the status branch back on the remote, or take the truth "
+				  "from the hosts with 'aviary apply --accept-history'");
+	error_line(&told, loop->halted, sizeof(loop->halted));
+	loop->halted_tip = (struct oid){0};
+	loop->decide_again = true;
+	log_err("a host knows more than the status branch: nothing is touched",
+		LOG_ERROR_FIELD(&told));
 }
 
 /* ---- answers ------------------------------------------------------------------------------------
@@ -164,6 +178,10 @@ void loop_on_worked(struct loop *loop, struct message *message)
 	/* We ended it ourselves because we stop: the host is asked after the restart. */
 	if (!message->ok && message->err.code == ERR_STOPPED)
 		return;
+	if (!message->ok && message->err.code == ERR_REFUSED) {
+		loop_halt(loop, &message->err);
+		return;
+	}
 	if (work->kind == WORK_ASK) {
 		event.kind = EVENT_RUNS;
 		event.runs = message->ok ? what_runs(loop, work) : RUNS_UNKNOWN;

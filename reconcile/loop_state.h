@@ -19,7 +19,7 @@ struct loop {
 	struct workers *workers;
 
 	char instance[64];
-	bool state_is_new; /* the state folder was made just now, or led last */
+	bool state_is_new; /* no instance of this state folder led yet: it may take over */
 	bool leads;
 	int64_t epoch;
 
@@ -49,7 +49,10 @@ struct loop {
 	int64_t append_retry_ms; /* 0: no retry is due */
 	unsigned append_failed;  /* in a row */
 
-	bool decide_again; /* somebody else changed our records */
+	bool decide_again;      /* somebody else changed our records */
+	unsigned decided_again; /* in a row, without a push that was accepted */
+	char halted[1400];      /* a host knows more than the branch: nothing is touched. "" none */
+	struct oid halted_tip;  /* of the branch then */
 	bool stopping;
 	int64_t stop_until_ms;
 	bool changed;            /* something that a snapshot shows */
@@ -68,6 +71,8 @@ void loop_begin(struct loop *loop, struct rollout *rollout, struct plan *plan, c
 /** Answers of workers and checks. */
 void loop_on_worked(struct loop *loop, struct message *message);
 void loop_on_round(struct loop *loop, const struct message *message);
+/** Touch nothing more until somebody moved the branch or restarts us: a host refused. */
+void loop_halt(struct loop *loop, const struct error *err);
 /** Forget the running rollout (it ended, or is read anew from the branch). */
 void loop_drop_rollout(struct loop *loop);
 

@@ -20,6 +20,9 @@ struct renderer {
 	struct digest_keys keys;
 	struct rendered_commit commits[RENDERER_COMMITS];
 	uint64_t clock;
+	pthread_mutex_t keys_lock; /* of what follows; taken inside `lock` */
+	char *keys_text;           /* not decrypted yet, or NULL */
+	size_t keys_len;
 };
 
 static void forget(struct rendered_commit *loaded)
@@ -34,6 +37,7 @@ struct renderer *renderer_new(struct repo *repo, const struct keyring *keyring)
 {
 	struct renderer *renderer = mem_zero(1, sizeof(*renderer));
 	pthread_mutex_init(&renderer->lock, NULL);
+	pthread_mutex_init(&renderer->keys_lock, NULL);
 	renderer->repo = repo;
 	renderer->keyring = keyring;
 	return renderer;
@@ -48,6 +52,8 @@ void renderer_free(struct renderer *renderer)
 	digest_keys_wipe(&renderer->keys);
 	repo_free(renderer->repo);
 	pthread_mutex_destroy(&renderer->lock);
+	pthread_mutex_destroy(&renderer->keys_lock);
+	free(renderer->keys_text);
 	free(renderer);
 }
 
@@ -59,15 +65,34 @@ void renderer_forget(struct renderer *renderer)
 	pthread_mutex_unlock(&renderer->lock);
 }
 
-bool renderer_set_keys(struct renderer *renderer, const char *text, size_t len, struct error *err)
+void renderer_set_keys(struct renderer *renderer, const char *text, size_t len)
+{
+	pthread_mutex_lock(&renderer->keys_lock);
+	free(renderer->keys_text);
+	renderer->keys_text = mem_dup(text, len);
+	renderer->keys_len = len;
+	pthread_mutex_unlock(&renderer->keys_lock);
+}
+
+/* Decrypt what renderer_set_keys() brought. Tried again by the next release if it fails. */
+static bool take_keys(struct renderer *renderer, struct error *err)
 {
 	auto_digest_keys struct digest_keys keys = {0};
-	if (!digest_keys_read(text, len, renderer->keyring, &keys, err))
-		return error_wrap(err, "digest-key.sops.yaml");
-	pthread_mutex_lock(&renderer->lock);
-	renderer->keys = keys;
-	pthread_mutex_unlock(&renderer->lock);
-	return true;
+	pthread_mutex_lock(&renderer->keys_lock);
+	auto_free char *text = STEAL(renderer->keys_text);
+	size_t len = renderer->keys_len;
+	pthread_mutex_unlock(&renderer->keys_lock);
+	if (!text)
+		return true;
+	if (digest_keys_read(text, len, renderer->keyring, &keys, err)) {
+		renderer->keys = keys;
+		return true;
+	}
+	pthread_mutex_lock(&renderer->keys_lock);
+	if (!renderer->keys_text)
+		renderer->keys_text = STEAL(text);
+	pthread_mutex_unlock(&renderer->keys_lock);
+	return error_wrap(err, "digest-key.sops.yaml");
 }
 
 static bool load_commit(struct renderer *renderer, const char *commit,
@@ -119,6 +144,8 @@ static bool build_release(struct renderer *renderer, struct rendered_commit *loa
 	auto_problems struct problems problems = {0};
 	const struct digest_key *key = NULL;
 	if (key_id[0]) {
+		if (!take_keys(renderer, err))
+			return false;
 		key = digest_keys_find(&renderer->keys, key_id);
 		if (!key)
 			return error_set(

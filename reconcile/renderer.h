@@ -18,9 +18,9 @@ void renderer_free(struct renderer *renderer);
 DEFINE_CLEANUP(struct renderer, renderer_free)
 #define auto_renderer CLEANUP(renderer_free_at)
 
-/** The digest keys as the status branch has them (text of digest-key.sops.yaml). */
-MUST_USE bool renderer_set_keys(
-	struct renderer *renderer, const char *text, size_t len, struct error *err);
+/** The digest keys as the status branch has them (text of digest-key.sops.yaml). Never waits for a
+ *  rendering: they are decrypted by the next one that needs them. */
+void renderer_set_keys(struct renderer *renderer, const char *text, size_t len);
 
 /** Let go of what was loaded for a rollout that ended: with 10,000 clients 25 MB for each of its
  *  commits. What is asked for later is loaded again; targets live on. */

@@ -30,13 +30,16 @@ static void add_record(struct truth *truth, const struct fleet *fleet, const str
 	replace_text(&record->host, client->host->name);
 	replace_text(&record->root, client->root);
 	replace_text(&record->stage, fleet->policy->stages[client->stage].name);
-	record->current = (struct release_ref){0};
+	bool same = recorded && !strcmp(recorded->current.release, state->release);
+	if (!same)
+		record->current = (struct release_ref){0};
 	(void)snprintf(
 		record->current.release, sizeof(record->current.release), "%s", state->release);
 	(void)snprintf(record->current.commit, sizeof(record->current.commit), "%s", state->commit);
 	(void)snprintf(
 		record->current.rollout, sizeof(record->current.rollout), "%s", state->rollout);
-	record->state = CLIENT_WAITING;
+	if (!same)
+		record->state = CLIENT_WAITING;
 	record->updated_s = clock_wall_s();
 }
 
@@ -65,7 +68,8 @@ bool truth_ask(const struct fleet *fleet, const struct status *status, struct tr
 		if (!state.found)
 			continue;
 		truth->epoch = state.epoch > truth->epoch ? state.epoch : truth->epoch;
-		if (!record || strcmp(record->current.release, state.release) != 0)
+		if (!record || strcmp(record->current.release, state.release) != 0 ||
+			strcmp(record->current.rollout, state.rollout) < 0)
 			add_record(truth, fleet, client, record, &state);
 	}
 	*truth_out = STEAL(truth);

@@ -111,12 +111,31 @@ static void prune(const struct target *target, const struct work *work)
 			LOG_ERROR_FIELD(&err));
 }
 
+/* Ids are ordered by time, and ours is the newest that the branch knows: a host that names another
+ * one as late was touched by a rollout that the branch has lost (design.md section 6). */
+static bool history_is_whole(
+	const struct target *target, const struct work *work, struct error *err)
+{
+	struct driver_state state;
+	struct error later; /* whoever does not answer now does not answer activate() either */
+	if (work->accept_history || !target->driver->ask(&target->host, &state, &later) ||
+		!state.found || !strcmp(state.rollout, work->rollout) ||
+		strncmp(state.rollout, work->rollout, ROLLOUT_TIME) < 0)
+		return true;
+	error_set(err, ERR_REFUSED,
+		"the host of '%s' was last touched by rollout %s, which the status branch does not "
+		"know",
+		work->client, state.rollout);
+	return error_hint(err, "put the branch back on the remote, or take the truth from the "
+			       "hosts with 'aviary apply --accept-history'");
+}
+
 static bool activate(struct workers *workers, struct work *work, struct error *err)
 {
 	auto_target struct target *target = NULL;
 	struct driver_run run = DRIVER_RUN_INIT;
 	struct output output;
-	if (!find_target(workers, work, &target, err))
+	if (!find_target(workers, work, &target, err) || !history_is_whole(target, work, err))
 		return false;
 	const struct driver_release release = {
 		.digest = work->target.release,
@@ -273,6 +292,12 @@ static void *run(void *data)
 			start_round(workers, work);
 			continue;
 		}
+		if (work->kind == WORK_TIDY) {
+			renderer_forget(workers->options.renderer);
+			output_prune(workers->log_dir, STATUS_ROLLOUTS_MAX);
+			work_free(work);
+			continue;
+		}
 		work->ok = work->kind == WORK_ACTIVATE ? activate(workers, work, &work->err)
 						       : ask(workers, work, &work->err);
 		answer_worked(workers, work);
@@ -308,11 +333,6 @@ void workers_add(struct workers *workers, struct work *work)
 		log_warn("fewer workers than wanted", LOG_ERROR_FIELD(&err));
 	pthread_cond_signal(&workers->filled);
 	pthread_mutex_unlock(&workers->lock);
-}
-
-void workers_prune_output(const struct workers *workers)
-{
-	output_prune(workers->log_dir, STATUS_ROLLOUTS_MAX);
 }
 
 bool workers_new(

@@ -10,6 +10,7 @@
 enum work_kind {
 	WORK_ACTIVATE, /* deliver and activate `target` */
 	WORK_ASK,      /* what does the host run? */
+	WORK_TIDY,     /* a rollout ended: let go of its commits and of old output */
 	WORK_ROUND     /* one round of checks as `target`'s commit defines them */
 };
 
@@ -25,6 +26,7 @@ struct work {
 	char rollout[ROLLOUT_TEXT];
 	enum plan_action action;
 	int64_t epoch;
+	bool accept_history; /* the host may name a rollout that the branch does not know */
 	struct strlist keep; /* digests that must stay on the host */
 	/* answer */
 	bool ok;
@@ -51,9 +53,6 @@ MUST_USE bool workers_new(
 void workers_free(struct workers *workers);
 DEFINE_CLEANUP(struct workers, workers_free)
 #define auto_workers CLEANUP(workers_free_at)
-
-/** Delete what activations of all but the newest 500 rollouts printed. */
-void workers_prune_output(const struct workers *workers);
 
 /** Takes the work over. */
 void workers_add(struct workers *workers, struct work *work);

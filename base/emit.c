@@ -25,7 +25,8 @@ static bool reads_as_number(const char *text)
 	return !*end || (one_dot && strspn(text, "0123456789_.") == len) ||
 	       (strchr(text, ':') && strspn(text, "0123456789_:.") == len) ||
 	       (len >= 3 && text[0] == '0' && strchr("xob", text[1])) ||
-	       (len >= 8 && strspn(text, "0123456789-") == len);
+	       (len >= 8 && strspn(text, "0123456789-") == len) ||
+	       (strspn(text, "0123456789") == 4 && text[4] == '-'); /* 2026-11-24T10:15:42Z */
 }
 
 static bool plain_is_safe(const char *text)

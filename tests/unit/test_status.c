@@ -1,0 +1,276 @@
+/* Records of the status branch: what is written reads back, what somebody broke is told. */
+#include "base/clock.h"
+#include "reconcile/status.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define WALL_S 1764000000 /* 2025-11-24T16:00:00Z */
+
+static void put(char *field, size_t size, const char *text)
+{
+	(void)snprintf(field, size, "%s", text); /* fits */
+}
+#define PUT(field, text) put((field), sizeof(field), (text))
+
+static struct release_ref ref_of(const char *release)
+{
+	struct release_ref ref = {0};
+	PUT(ref.release, release);
+	PUT(ref.release_key, "k1");
+	PUT(ref.commit, "1111111111111111111111111111111111111111");
+	PUT(ref.rollout, "20260101-000000-1111111");
+	return ref;
+}
+
+static void fill_client(struct client_record *record)
+{
+	*record = (struct client_record){.client = mem_dup_str("alpha"),
+		.host = mem_dup_str("alpha.example.org"),
+		.root = mem_dup_str("/srv/fleet/alpha"),
+		.state = CLIENT_FAILED,
+		.stage = mem_dup_str("canary"),
+		.rollback_tag = mem_dup_str("rollback/alpha/20260101-000000-1111111"),
+		.going_back = mem_dup_str("check 'web': \"500\"\nand more: yes"),
+		.ended = MEMBER_ROLLED_BACK,
+		.updated_s = WALL_S};
+	record->current = ref_of("sha256:aa");
+	record->known_good = ref_of("sha256:bb");
+	record->previous = ref_of("sha256:cc");
+	record->good = mem_zero(2, sizeof(*record->good));
+	record->good[0] = ref_of("sha256:bb");
+	record->good[1] = ref_of("sha256:dd");
+	record->good_count = 2;
+	record->apps = mem_zero(2, sizeof(*record->apps));
+	record->apps[0] =
+		(struct client_app){.name = mem_dup_str("no"), .version = mem_dup_str("28.10")};
+	record->apps[1] =
+		(struct client_app){.name = mem_dup_str("pretix"), .version = mem_dup_str("")};
+	record->app_count = 2;
+	record->hold = (struct client_hold){
+		.held = true, .by_hand = true, .reason = mem_dup_str("# not a comment")};
+	PUT(record->hold.release, "sha256:ee");
+	PUT(record->hold.checks, "sha256:ff");
+}
+
+static bool parse(
+	struct arena *arena, const char *text, const struct node **node, struct error *err)
+{
+	const struct node_options options = {.rules = NODE_CORE12};
+	*err = (struct error){0};
+	return node_parse_yaml(arena, "record.yaml", text, strlen(text), &options, node, err);
+}
+
+static void a_clients_record_reads_back_as_it_was(void **state)
+{
+	(void)state;
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	auto_buf struct buf first = BUF_INIT(1 << 16);
+	auto_buf struct buf second = BUF_INIT(1 << 16);
+	struct client_record record, again;
+	const struct node *node;
+	struct error err;
+	fill_client(&record);
+	client_record_to_yaml(&record, &first);
+	assert_true(parse(arena, first.text, &node, &err));
+	assert_true(client_record_from_node(node, &again, &err));
+	client_record_to_yaml(&again, &second);
+	assert_string_equal(first.text, second.text);
+	assert_string_equal(again.going_back, record.going_back);
+	assert_string_equal(again.apps[0].version, "28.10");
+	assert_int_equal(again.ended, MEMBER_ROLLED_BACK);
+	assert_true(again.hold.by_hand);
+	client_record_clear(&record);
+	client_record_clear(&again);
+}
+
+static const char rollout_text[] = "id: 20260101-000000-1111111\n"
+				   "commit: \"2222222222222222222222222222222222222222\"\n"
+				   "plan: p-5a30e7c1\n"
+				   "state: running\n"
+				   "reasons:\n"
+				   "  - \"yes\"\n"
+				   "started: 2025-11-24T16:00:00Z\n"
+				   "stages:\n"
+				   "  - name: canary\n"
+				   "    state: baking\n"
+				   "    bake: 10m\n"
+				   "    bake_started: 2025-11-24T16:00:00Z\n"
+				   "    clients:\n"
+				   "      alpha:\n"
+				   "        action: upgrade\n"
+				   "        from: sha256:aa\n"
+				   "        to: sha256:bb\n"
+				   "        to_key: k1\n"
+				   "        checks: sha256:cc\n"
+				   "        state: verifying\n"
+				   "        reasons:\n"
+				   "          - nextcloud 1 -> 2\n"
+				   "        started: 2025-11-24T16:00:00Z\n"
+				   "  - name: production\n"
+				   "    state: pending\n"
+				   "    bake: 0s\n"
+				   "    clients: {}\n";
+
+static void a_rollouts_record_reads_back_as_it_was(void **state)
+{
+	(void)state;
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	auto_buf struct buf first = BUF_INIT(1 << 16);
+	auto_buf struct buf second = BUF_INIT(1 << 16);
+	struct rollout_record record, again;
+	const struct node *node;
+	struct error err;
+	assert_true(parse(arena, rollout_text, &node, &err));
+	assert_true(rollout_record_from_node(node, &record, &err));
+	assert_int_equal(record.stages[0].bake_ms, 600000);
+	rollout_record_to_yaml(&record, &first);
+	assert_true(parse(arena, first.text, &node, &err));
+	assert_true(rollout_record_from_node(node, &again, &err));
+	rollout_record_to_yaml(&again, &second);
+	assert_string_equal(first.text, second.text);
+	assert_string_equal(again.stages[0].members[0].reasons.items[0], "nextcloud 1 -> 2");
+	rollout_record_clear(&record);
+	rollout_record_clear(&again);
+}
+
+static void records_that_somebody_broke_are_refused_with_the_reason(void **state)
+{
+	(void)state;
+	static const struct {
+		bool rollout;
+		const char *text, *said;
+	} cases[] = {
+		{false, "[]", "needs 'client'"},
+		{false, "client: [alpha]\nstate: healthy\n", "needs 'client'"},
+		{false, "client: alpha\n", "'state' is not a known word"},
+		{false, "client: alpha\nstate: sick\n", "'state' is not a known word: 'sick'"},
+		{false, "client: alpha\nstate: healthy\nended: badly\n",
+			"'ended' is not a known word"},
+		{false, "client: alpha\nstate: healthy\nupdated: yesterday\n", "is no time"},
+		{false,
+			"client: alpha\nstate: healthy\nrelease: "
+			"sha256:00000000000000000000000000000000000000000000000000000000000000000000\n",
+			"is longer than"},
+		{true, "state: running\n", "needs 'id'"},
+		{true, "id: ../../etc\nstate: running\n", "is no rollout's id"},
+		{true, "id: 20261324-101542-aaaaaaa\nstate: running\n", "is no rollout's id"},
+		{true, "id: 20260101-000000-1111111\nstate: running\nstages: [{}]\n",
+			"needs 'name'"},
+		{true,
+			"id: 20260101-000000-1111111\nstate: running\n"
+			"stages: [{name: a, state: pending, bake: long}]\n",
+			"is no duration"},
+		{true,
+			"id: 20260101-000000-1111111\nstate: running\n"
+			"stages: [{name: a, state: pending, clients: {b: 3}}]\n",
+			"'action' is not a known word"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+		struct client_record client = {0};
+		struct rollout_record rollout = {0};
+		const struct node *node;
+		struct error err;
+		assert_true(parse(arena, cases[i].text, &node, &err));
+		bool read = cases[i].rollout ? rollout_record_from_node(node, &rollout, &err)
+					     : client_record_from_node(node, &client, &err);
+		if (read || !strstr(err.message, cases[i].said))
+			fail_msg("%s: %s", cases[i].text, read ? "was read" : err.message);
+		assert_int_equal(err.code, ERR_INVALID);
+	}
+}
+
+/* ---- ids, and records that are shared ----------------------------------------------------------
+ */
+
+static void put_rollout(struct status *status, int64_t wall_s, enum rollout_state state)
+{
+	struct rollout_record record = {.state = state};
+	char text[CLOCK_TEXT_SIZE];
+	(void)snprintf(record.id, sizeof(record.id), "%s-abcdef0", clock_format_id(wall_s, text));
+	status_put_rollout(status, &record);
+}
+
+static void an_id_is_later_than_all_others_whatever_the_clock_says(void **state)
+{
+	(void)state;
+	auto_status struct status *status = status_new();
+	char id[ROLLOUT_TEXT];
+	rollout_id_make(status, WALL_S, "123456789", id);
+	assert_string_equal(id, "20251124-160000-1234567");
+	put_rollout(status, WALL_S, ROLLOUT_SUCCEEDED);
+	rollout_id_make(status, WALL_S, "123456789", id);
+	assert_string_equal(id, "20251124-160001-1234567");
+	/* Five years back: no search second by second. */
+	rollout_id_make(status, WALL_S - 5LL * 365 * 86400, "123456789", id);
+	assert_string_equal(id, "20251124-160001-1234567");
+	/* A host told a later one than the tree has a record of. */
+	struct client_record client = {.client = (char[]){"alpha"}};
+	PUT(client.current.rollout, "20251124-235959-abcdef0");
+	status_put_client(status, &client);
+	rollout_id_make(status, WALL_S, "123456789", id);
+	assert_string_equal(id, "20251125-000000-1234567");
+	PUT(client.current.rollout, "never");
+	status_put_client(status, &client);
+	rollout_id_make(status, WALL_S, "123456789", id);
+	assert_string_equal(id, "20251124-160001-1234567");
+}
+
+static void the_running_rollout_is_found_behind_a_refusal(void **state)
+{
+	(void)state;
+	auto_status struct status *status = status_new();
+	assert_null(status_running(status));
+	put_rollout(status, WALL_S, ROLLOUT_SUCCEEDED);
+	put_rollout(status, WALL_S + 1, ROLLOUT_RUNNING);
+	put_rollout(status, WALL_S + 2, ROLLOUT_REFUSED);
+	assert_string_equal(status_running(status)->id, "20251124-160001-abcdef0");
+	put_rollout(status, WALL_S + 1, ROLLOUT_FAILED);
+	assert_null(status_running(status));
+}
+
+static void only_the_newest_records_are_kept_and_one_that_runs(void **state)
+{
+	(void)state;
+	auto_status struct status *status = status_new();
+	put_rollout(status, WALL_S, ROLLOUT_RUNNING);
+	for (int i = 1; i < STATUS_ROLLOUTS_MAX + 20; i++)
+		put_rollout(status, WALL_S + i, ROLLOUT_REFUSED);
+	assert_int_equal(status->rollout_count, STATUS_ROLLOUTS_MAX + 1);
+	assert_non_null(status_running(status));
+	assert_null(status_rollout(status, "20251124-160001-abcdef0"));
+}
+
+static void a_copy_keeps_what_the_original_changes(void **state)
+{
+	(void)state;
+	struct status *status = status_new();
+	struct client_record record = {.client = (char[]){"alpha"}, .state = CLIENT_HEALTHY};
+	status_put_client(status, &record);
+	auto_status struct status *copy = status_copy(status);
+	record.state = CLIENT_FAILED;
+	status_put_client(status, &record);
+	assert_int_equal(status_client(status, "alpha")->state, CLIENT_FAILED);
+	status_free(status);
+	assert_int_equal(status_client(copy, "alpha")->state, CLIENT_HEALTHY);
+	assert_null(status_client(copy, "alph"));
+	assert_null(status_client(copy, "beta"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_clients_record_reads_back_as_it_was),
+		cmocka_unit_test(a_rollouts_record_reads_back_as_it_was),
+		cmocka_unit_test(records_that_somebody_broke_are_refused_with_the_reason),
+		cmocka_unit_test(an_id_is_later_than_all_others_whatever_the_clock_says),
+		cmocka_unit_test(the_running_rollout_is_found_behind_a_refusal),
+		cmocka_unit_test(only_the_newest_records_are_kept_and_one_that_runs),
+		cmocka_unit_test(a_copy_keeps_what_the_original_changes),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

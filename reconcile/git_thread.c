@@ -16,6 +16,7 @@ struct task {
 	struct look_request look;
 	struct fact *const *facts;
 	size_t count; /* of facts, or tags to keep */
+	uint64_t batch;
 };
 
 struct git_thread {
@@ -67,7 +68,8 @@ static void do_look(struct git_thread *thread, const struct task *task)
 static void do_append(struct git_thread *thread, const struct task *task)
 {
 	struct message *answer = message_new(MESSAGE_APPENDED);
-	answer->ok = ledger_append(thread->ledger, task->facts, task->count, &answer->err);
+	answer->ok =
+		ledger_append(thread->ledger, task->batch, task->facts, task->count, &answer->err);
 	inbox_post(thread->inbox, answer);
 }
 
@@ -128,9 +130,11 @@ void git_thread_look(struct git_thread *thread, struct look_request request)
 	add_task(thread, (struct task){.kind = TASK_LOOK, .look = request});
 }
 
-void git_thread_append(struct git_thread *thread, struct fact *const *facts, size_t count)
+void git_thread_append(
+	struct git_thread *thread, uint64_t batch, struct fact *const *facts, size_t count)
 {
-	add_task(thread, (struct task){.kind = TASK_APPEND, .facts = facts, .count = count});
+	add_task(thread,
+		(struct task){.kind = TASK_APPEND, .batch = batch, .facts = facts, .count = count});
 }
 
 void git_thread_prune_tags(struct git_thread *thread, size_t keep)

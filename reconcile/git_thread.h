@@ -66,7 +66,8 @@ DEFINE_CLEANUP(struct git_thread, git_thread_free)
 void git_thread_look(struct git_thread *thread, struct look_request request);
 /** Answered by MESSAGE_APPENDED. The array and its facts stay the caller's and must live until
  * then. */
-void git_thread_append(struct git_thread *thread, struct fact *const *facts, size_t count);
+void git_thread_append(
+	struct git_thread *thread, uint64_t batch, struct fact *const *facts, size_t count);
 /** Prune rollback tags; no answer, failures are logged. */
 void git_thread_prune_tags(struct git_thread *thread, size_t keep);
 /** A handle of the mirror for another thread. */

@@ -271,14 +271,14 @@ static bool look_again(struct ledger *ledger, struct fact *const *facts, size_t 
 	return read_status(ledger, &tip, err) && set_ref(ledger, ledger->seen, &tip, err);
 }
 
-static bool push_batch(
-	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err)
+static bool push_batch(struct ledger *ledger, uint64_t batch, struct fact *const *facts,
+	size_t count, struct error *err)
 {
 	struct oid tip = ledger->status->tip;
 	for (size_t i = 0; i < count; i++)
 		if (!commit_fact(ledger, facts[i], &tip, err))
 			return error_wrap(err, "commit '%s'", facts[i]->subject);
-	ledger->attempt = (struct attempt){.facts = facts, .tip = tip};
+	ledger->attempt = (struct attempt){.batch = batch, .tip = tip};
 	struct remote_update update = {
 		.name = ledger->ref, .id = tip, .expected = ledger->status->tip};
 	if (!remote_push(ledger->remote, ledger->repo, &update, 1, err))
@@ -286,19 +286,19 @@ static bool push_batch(
 	return accept_and_read(ledger, facts, count, &tip, err);
 }
 
-static bool push_branch(
-	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err)
+static bool push_branch(struct ledger *ledger, uint64_t batch, struct fact *const *facts,
+	size_t count, struct error *err)
 {
 	for (int i = 0; i < LEDGER_TRIES; i++) {
 		bool accepted = false;
-		bool unknown = ledger->attempt.facts == facts && ledger->attempt.tip.hex[0];
+		bool unknown = ledger->attempt.batch == batch && ledger->attempt.tip.hex[0];
 		if ((i || unknown) && !look_again(ledger, facts, count, &accepted, err))
 			return false;
 		if (accepted) {
 			ledger->attempt.accepted = true;
 			return true;
 		}
-		if (push_batch(ledger, facts, count, err))
+		if (push_batch(ledger, batch, facts, count, err))
 			return true;
 		if (err->code != ERR_REJECTED)
 			return error_wrap(err, "status branch");
@@ -306,16 +306,29 @@ static bool push_branch(
 	return error_wrap(err, "status branch: lost %d races in a row", LEDGER_TRIES);
 }
 
-bool ledger_append(
-	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err)
+static bool append(struct ledger *ledger, uint64_t batch, struct fact *const *facts, size_t count,
+	struct error *err)
 {
-	if (!ledger->status)
-		return error_set(err, ERR_SYSTEM, "the status branch was not read yet");
-	bool only_tags = ledger->attempt.facts == facts && ledger->attempt.accepted;
-	if (!only_tags && !push_branch(ledger, facts, count, err))
+	bool only_tags = ledger->attempt.batch == batch && ledger->attempt.accepted;
+	if (!only_tags && !push_branch(ledger, batch, facts, count, err))
 		return false;
 	if (!ledger_push_fact_tags(ledger, facts, count, err))
 		return false;
 	ledger->attempt = (struct attempt){0};
 	return true;
+}
+
+bool ledger_append(struct ledger *ledger, uint64_t batch, struct fact *const *facts, size_t count,
+	struct error *err)
+{
+	if (!ledger->status)
+		return error_set(err, ERR_SYSTEM, "the status branch was not read yet");
+	if (batch)
+		return append(ledger, batch, facts, count, err);
+	/* Between two tries of a numbered batch, which must find its own traces afterwards. */
+	struct attempt kept = ledger->attempt;
+	ledger->attempt = (struct attempt){0};
+	bool good = append(ledger, 0, facts, count, err);
+	ledger->attempt = kept;
+	return good;
 }

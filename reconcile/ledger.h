@@ -37,13 +37,14 @@ MUST_USE bool ledger_load(
 /**
  * Commit and push facts in order, then their tags.
  *
- * After a network error the outcome is unknown: call again with the very same array, and the ledger
+ * After a network error the outcome is unknown: call again with the same batch, and the ledger
  * looks at the remote first, so that nothing is committed twice. The same after a tag was declined.
+ * @param batch  number of these facts, never used twice; 0: they are never tried again
  * @return false: ERR_REJECTED (decide again), ERR_REFUSED (declined: the remote's words), network
  *         errors
  */
-MUST_USE bool ledger_append(
-	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err);
+MUST_USE bool ledger_append(struct ledger *ledger, uint64_t batch, struct fact *const *facts,
+	size_t count, struct error *err);
 
 /** What the branch said after the last load or append; the caller frees. */
 struct status *ledger_status(const struct ledger *ledger);

@@ -4,9 +4,9 @@
 
 /* A batch whose outcome is not known to its caller yet. */
 struct attempt {
-	struct fact *const *facts; /* only compared, never followed */
-	struct oid tip;            /* last commit of the batch */
-	bool accepted;             /* the branch has it; tags are missing */
+	uint64_t batch; /* its number; an address may come again */
+	struct oid tip; /* last commit of the batch */
+	bool accepted;  /* the branch has it; tags are missing */
 };
 
 struct ledger {

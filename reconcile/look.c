@@ -156,7 +156,7 @@ static bool make_digest_keys(struct looker *looker, const struct oid *head,
 	auto_fact struct fact *fact = fact_digest_keys(id, text.text, text.len);
 	struct fact *const facts[] = {fact};
 	log_info("digest key made", LOG_STR("key", id));
-	return ledger_append(looker->ledger, facts, 1, err);
+	return ledger_append(looker->ledger, 0, facts, 1, err);
 }
 
 /* Read the digest keys, or make them on first use and when no identity opens them any more. */

@@ -66,13 +66,14 @@ void loop_push(struct loop *loop)
 	if (!loop->sent.count) {
 		if (!loop->queue.count)
 			return;
+		loop->batch++;
 		loop->sent = loop->queue;
 		loop->sent_of_rollout = loop->queued_of_rollout;
 		loop->queue = (struct fact_list){0};
 		loop->queued_of_rollout = 0;
 	}
 	loop->append_running = true;
-	git_thread_append(loop->git, loop->sent.items, loop->sent.count);
+	git_thread_append(loop->git, loop->batch, loop->sent.items, loop->sent.count);
 }
 
 static void retry_later(struct loop *loop, const struct error *err)

@@ -45,6 +45,7 @@ struct loop {
 	struct fact_list sent;  /* of the push under way or to be repeated */
 	size_t sent_of_rollout; /* facts of the machine among them */
 	size_t queued_of_rollout;
+	uint64_t batch; /* number of the facts in `sent` */
 	bool append_running;
 	int64_t append_retry_ms; /* 0: no retry is due */
 	unsigned append_failed;  /* in a row */

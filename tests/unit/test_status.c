@@ -153,7 +153,8 @@ static void records_that_somebody_broke_are_refused_with_the_reason(void **state
 		{false, "client: alpha\nstate: healthy\nupdated: yesterday\n", "is no time"},
 		{false,
 			"client: alpha\nstate: healthy\nrelease: "
-			"sha256:00000000000000000000000000000000000000000000000000000000000000000000\n",
+			"sha256:00000000000000000000000000000000000000"
+			"000000000000000000000000000000\n",
 			"is longer than"},
 		{true, "state: running\n", "needs 'id'"},
 		{true, "id: ../../etc\nstate: running\n", "is no rollout's id"},

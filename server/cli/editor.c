@@ -152,6 +152,7 @@ static void hold_signals(struct editor *editor)
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_LEN(waiting); i++)
 		sigaddset(&set, waiting[i]);
+	signal(SIGXFSZ, SIG_IGN); /* a limit is an error like a full disk, not our end */
 	signal(SIGCHLD, SIG_DFL); /* inherited as ignored it would lose the editor's status */
 	editor->held = !sigprocmask(SIG_BLOCK, &set, &editor->before);
 }
@@ -183,6 +184,7 @@ static int spawn(const struct editor *editor, pid_t *pid_out)
 		mem_abort(0); /* fails only for want of memory */
 	sigemptyset(&defaults);
 	sigaddset(&defaults, SIGPIPE);
+	sigaddset(&defaults, SIGXFSZ);
 	int failed = posix_spawnattr_setsigmask(&attributes, &editor->before) |
 		     posix_spawnattr_setsigdefault(&attributes, &defaults) |
 		     posix_spawnattr_setflags(

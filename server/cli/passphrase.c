@@ -42,8 +42,11 @@ bool passphrase_ask(void *data, const char *source, struct buf *passphrase_out, 
 		return error_set(err, ERR_REFUSED, "there is no terminal to ask for a passphrase");
 	quiet = before;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ICANON | ISIG);
-	dprintf(fd, "Passphrase of '%s': ", source);
-	bool asked = !tcsetattr(fd, TCSAFLUSH, &quiet) && read_line(fd, passphrase_out);
+	bool asked = !tcsetattr(fd, TCSAFLUSH, &quiet);
+	if (asked) { /* now, so that nothing that is typed at the prompt is flushed */
+		dprintf(fd, "Passphrase of '%s': ", source);
+		asked = read_line(fd, passphrase_out);
+	}
 	if (tcsetattr(fd, TCSAFLUSH, &before))
 		return error_errno(err, errno, "cannot set the terminal back");
 	dprintf(fd, "\n");

@@ -96,6 +96,7 @@ static struct fact *fact_rollout(
 	fact_add_trailer(fact, "Source-Commit", record->commit);
 	fact_add_trailer(fact, "Plan", record->plan);
 	fact_add_trailer(fact, "Author", context->author);
+	fact_add_trailer(fact, "Signed-By", context->signed_by);
 	add_rollout_file(fact, record);
 	return fact;
 }

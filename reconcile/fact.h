@@ -36,6 +36,7 @@ struct fact_context {
 		*plan; /* of the rollout; after a restart rebuilt from the rollout's commit */
 	const struct status *status; /* with all earlier facts put in */
 	const char *author;          /* of the source commit, for the Author trailer */
+	const char *signed_by;       /* likewise, for Signed-By; "" without allowed_signers_file */
 	int64_t wall_s;
 };
 

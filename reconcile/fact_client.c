@@ -147,6 +147,7 @@ struct fact *fact_client_started(const struct fact_context *context, size_t inde
 		fact_add_trailer(fact, "Rollback-Tag", fact->tag);
 	}
 	fact_add_trailer(fact, "Author", context->author);
+	fact_add_trailer(fact, "Signed-By", context->signed_by);
 	fact_add_reasons(fact, &about.member->reasons);
 	fact_add_client_file(fact);
 	return fact;
@@ -291,6 +292,7 @@ struct fact *fact_client_ended(const struct fact_context *context, size_t index)
 	fact_add_trailer(fact, "Rollback-Tag", fact->client->rollback_tag);
 	fact_add_duration(fact, about.member->started_s, about.member->finished_s);
 	fact_add_trailer(fact, "Author", context->author);
+	fact_add_trailer(fact, "Signed-By", context->signed_by);
 	if (about.client->failed || about.client->unreachable)
 		fact_add_trailer(fact, "Reason", about.client->failure);
 	else

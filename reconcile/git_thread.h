@@ -6,10 +6,13 @@
  */
 #pragma once
 #include "git/remote.h"
+#include "git/signers.h"
 #include "reconcile/fact.h"
 #include "reconcile/inbox.h"
 #include "reconcile/plan.h"
 #include "reconcile/truth.h"
+
+#define SIGNED_BY_TEXT 400 /* names of signers, in one line */
 
 struct git_options {
 	const char *state_dir;
@@ -21,6 +24,7 @@ struct git_options {
 	const char *author_name, *author_mail;
 	const struct keyring *keyring; /* borrowed */
 	bool accept_history;           /* for the first look only */
+	struct signers_files signers;  /* .allowed NULL: commits need no signature */
 };
 
 /** What a look found. */
@@ -40,6 +44,8 @@ struct look_result {
 		*resume_plan; /* the plan of its commit; may be NULL if it does not load any more */
 	char resume_author[120];
 	bool resume_gone;    /* the repository lacks its commit: it is superseded */
+	char signed_by[SIGNED_BY_TEXT]; /* who signed what is planned, "" without a list */
+	char resume_signed_by[SIGNED_BY_TEXT];
 	struct truth *truth; /* with accept_history: what the hosts run; else NULL */
 };
 void look_result_free(struct look_result *result);

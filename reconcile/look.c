@@ -1,6 +1,7 @@
 #include "reconcile/look.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "reconcile/look_parts.h"
 #include "reconcile/secrets/sops.h"
 
 void look_result_free(struct look_result *result)
@@ -20,9 +21,7 @@ void look_result_free(struct look_result *result)
 DEFINE_CLEANUP(struct look_result, look_result_free)
 #define auto_look_result CLEANUP(look_result_free_at)
 
-/* Does the commit change nothing but our records? Then we made it (status.branch is the tracked
- * one). */
-static bool is_our_own(
+bool look_is_our_own(
 	struct looker *looker, const struct commit_info *info, bool *ours_out, struct error *err)
 {
 	auto_tree struct tree *after = NULL;
@@ -62,7 +61,7 @@ static bool skip_our_own(struct looker *looker, struct oid *head, struct error *
 		if (oid_equal(head, &looker->head))
 			return true; /* found to be a person's by an earlier look */
 		if (!commit_read(looker->repo, head, &info, err) ||
-			!is_our_own(looker, &info, &ours, err))
+			!look_is_our_own(looker, &info, &ours, err))
 			return false;
 		if (!ours)
 			return true;
@@ -212,8 +211,11 @@ static bool plan_commit(struct looker *looker, const struct oid *commit,
 		.keyring = keyring,
 		.cache = looker->cache};
 	if (!tree_open_commit(looker->repo, commit, &tree, err) ||
-		!plan_last_deployed(looker->repo, status, &request.base, err))
+		!plan_last_deployed(looker->repo, status, &request.base, err) ||
+		!look_check_signed(looker, commit, &request.base, refusals, err))
 		return false;
+	if (refusals->count)
+		return true;
 	if (keyring_count(keyring)) {
 		if (!digest_keys_of(looker, commit, status, &keys, err))
 			return false;
@@ -252,6 +254,21 @@ static const char *why_wait(const struct status *status, const char *commit)
 	}
 }
 
+/* For a commit that is used whatever the plan of it says. */
+static bool require_signed(struct looker *looker, const struct oid *commit,
+	const struct status *status, struct error *err)
+{
+	auto_strlist struct strlist refusals = STRLIST_INIT;
+	struct oid base;
+	if (!plan_last_deployed(looker->repo, status, &base, err) ||
+		!look_check_signed(looker, commit, &base, &refusals, err))
+		return false;
+	if (!refusals.count)
+		return true;
+	(void)error_set(err, ERR_REFUSED, "%s", refusals.items[0]);
+	return error_hint(err, "nothing goes on from here until its key is listed");
+}
+
 static bool look_at_running(struct looker *looker, struct look_result *result, struct error *err)
 {
 	const struct rollout_record *running = status_running(result->status);
@@ -268,9 +285,13 @@ static bool look_at_running(struct looker *looker, struct look_result *result, s
 			LOG_STR("rollout", running->id), LOG_STR("commit", running->commit));
 		return true;
 	}
-	return describe(looker, &commit, subject, sizeof(subject), result->resume_author,
-		       sizeof(result->resume_author), err) &&
-	       plan_commit(looker, &commit, result->status, &result->resume_plan, &refusals, err);
+	if (!describe(looker, &commit, subject, sizeof(subject), result->resume_author,
+		    sizeof(result->resume_author), err) ||
+		!require_signed(looker, &commit, result->status, err) ||
+		!plan_commit(looker, &commit, result->status, &result->resume_plan, &refusals, err))
+		return false;
+	memcpy(result->resume_signed_by, looker->signed_by, sizeof(looker->signed_by));
+	return true;
 }
 
 /* The branch lost its history: what the hosts say counts from now on. */
@@ -279,7 +300,8 @@ static bool ask_hosts(struct looker *looker, struct look_result *result, struct 
 	auto_tree struct tree *tree = NULL;
 	auto_fleet struct fleet *fleet = NULL;
 	auto_problems struct problems problems = {0};
-	if (!tree_open_commit(looker->repo, &result->head, &tree, err))
+	if (!require_signed(looker, &result->head, result->status, err) ||
+		!tree_open_commit(looker->repo, &result->head, &tree, err))
 		return false;
 	if (!fleet_load(tree, &result->head, &fleet, &problems))
 		return problems_to_error(&problems, err);
@@ -296,10 +318,20 @@ static bool check_hosts(struct looker *looker, const struct look_result *result,
 	auto_tree struct tree *tree = NULL;
 	auto_fleet struct fleet *fleet = NULL;
 	auto_problems struct problems problems = {0};
-	if (!tree_open_commit(looker->repo, &result->head, &tree, err))
+	auto_strlist struct strlist refusals = STRLIST_INIT;
+	struct oid commit = result->head, base;
+	if (!plan_last_deployed(looker->repo, result->status, &base, err) ||
+		!look_check_signed(looker, &commit, &base, &refusals, err))
+		return false;
+	/* nobody is asked whom an unsigned commit names */
+	if (refusals.count)
+		commit = base;
+	if (!commit.hex[0])
+		return true;
+	if (!tree_open_commit(looker->repo, &commit, &tree, err))
 		return false;
 	/* a commit with mistakes names no hosts, and touches none */
-	return !fleet_load(tree, &result->head, &fleet, &problems) ||
+	return !fleet_load(tree, &commit, &fleet, &problems) ||
 	       truth_check(fleet, result->status, err);
 }
 
@@ -311,6 +343,7 @@ static bool look_at_head(struct looker *looker, struct look_result *result, stru
 	if (!plan_commit(
 		    looker, &result->head, result->status, &result->plan, &result->refusals, err))
 		return false;
+	memcpy(result->signed_by, looker->signed_by, sizeof(looker->signed_by));
 	if (result->plan && result->plan->verdict == PLAN_REFUSED) {
 		strlist_copy(&result->refusals, &result->plan->refusals);
 		memcpy(result->refused_plan, result->plan->digest, sizeof(result->refused_plan));

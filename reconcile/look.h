@@ -15,6 +15,7 @@ struct looker {
 	struct plan_cache *cache;          /* borrowed */
 	struct oid head, tip;              /* of the last look */
 	bool looked;
+	char signed_by[SIGNED_BY_TEXT]; /* who signed the commit that was planned last */
 };
 
 /** @return false: the remote could not be read, or our own machine failed; nothing is concluded. */

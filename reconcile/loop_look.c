@@ -186,6 +186,7 @@ static void start_plan(struct loop *loop, struct look_result *result)
 		return;
 	}
 	result->plan = NULL;
+	memcpy(loop->signed_by, result->signed_by, sizeof(loop->signed_by));
 	loop_begin(
 		loop, rollout_from_plan(plan, loop->status, clock_wall_s()), plan, result->author);
 }
@@ -201,6 +202,7 @@ static void resume_rollout(struct loop *loop, struct look_result *result)
 	 * the defaults of fleet.yaml carry what is under way to its end. */
 	struct rollout *rollout =
 		rollout_from_record(result->resume, plan ? plan : &empty, loop->status);
+	memcpy(loop->signed_by, result->resume_signed_by, sizeof(loop->signed_by));
 	loop_begin(loop, rollout, plan, result->resume_author);
 }
 

@@ -81,6 +81,7 @@ static void record_action(struct loop *loop, const struct rollout_action *action
 		.plan = loop->plan,
 		.status = loop->status,
 		.author = loop->author,
+		.signed_by = loop->signed_by,
 		.wall_s = clock_wall_s()};
 	struct fact *fact = fact_from_action(&context, action);
 	log_info("recording", LOG_STR("fact", fact->subject));

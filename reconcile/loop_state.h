@@ -38,6 +38,7 @@ struct loop {
 	struct rollout *rollout; /* NULL: nothing runs */
 	struct plan *plan;       /* of it; NULL if its commit does not load any more */
 	char author[120];
+	char signed_by[SIGNED_BY_TEXT];
 	uint64_t serial;      /* of the rollout; answers with another one are out of date */
 	size_t steps_running; /* activations and questions under way */
 

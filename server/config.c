@@ -156,6 +156,12 @@ static bool convert_repository(struct converter *self)
 		self, self->raw->repository.known_hosts_file, "repository.known_hosts_file");
 	out->token_file = path_at(self, self->raw->repository.token_file, "repository.token_file");
 	out->ca_file = path_at(self, self->raw->repository.ca_file, "repository.ca_file");
+	out->allowed_signers_file = path_at(self, self->raw->repository.allowed_signers_file,
+		"repository.allowed_signers_file");
+	out->revoked_signers_file = path_at(self, self->raw->repository.revoked_signers_file,
+		"repository.revoked_signers_file");
+	out->forge_keyring_file = path_at(
+		self, self->raw->repository.forge_keyring_file, "repository.forge_keyring_file");
 	if (!out->url)
 		return false;
 	good = check_url(self, out->url, "repository.url");
@@ -167,6 +173,10 @@ static bool convert_repository(struct converter *self)
 		good = config_problem(self->problems, place,
 			"add 'repository.known_hosts_file'; ssh-keyscan prints its lines",
 			"an ssh repository needs the host's known key");
+	if (!out->allowed_signers_file && (out->revoked_signers_file || out->forge_keyring_file))
+		good = config_problem(self->problems, place,
+			"add 'repository.allowed_signers_file'",
+			"keys of signers are named, but not who may sign");
 	return good;
 }
 

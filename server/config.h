@@ -19,6 +19,9 @@ struct config_repository {
 	const char *known_hosts_file; /* always there for a URL over ssh */
 	const char *token_file;
 	const char *ca_file;
+	const char *allowed_signers_file; /* there if one of the next two is */
+	const char *revoked_signers_file;
+	const char *forge_keyring_file;
 	int64_t poll_interval_ms;
 };
 

@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/fs.h"
+#include "git/signers.h"
 #include "reconcile/secrets/keyring.h"
 #include "server/config_file.h"
 #include <errno.h>
@@ -42,6 +43,29 @@ static bool check_public_file(struct checker *checker, const char *path, const c
 	if (!text.len)
 		return config_problem(checker->problems, place, "", "'%s' is empty", path);
 	return true;
+}
+
+static bool check_signers(struct checker *checker)
+{
+	const struct config_repository *repository = &checker->config->repository;
+	const struct signers_files files = {
+		.allowed = repository->allowed_signers_file,
+		.revoked = repository->revoked_signers_file,
+		.keyring = repository->forge_keyring_file,
+	};
+	auto_signers struct signers *signers = NULL;
+	struct error err;
+	const struct node *place =
+		node_path(checker->config->node, "repository.allowed_signers_file");
+	if (!files.allowed)
+		return true;
+	if (!signers_load(&files, &signers, &err)) {
+		/* a mistake inside of the file has its line there */
+		if (err.where[0])
+			error_wrap(&err, "%s", err.where);
+		return report(checker, place, &err);
+	}
+	return check_public_file(checker, files.keyring, "repository.forge_keyring_file");
 }
 
 static bool check_webhook_secret(
@@ -142,6 +166,7 @@ bool config_check(const struct config *config, struct problems *problems)
 		       &checker, repository->known_hosts_file, "repository.known_hosts_file") &&
 	       good;
 	good = check_public_file(&checker, repository->ca_file, "repository.ca_file") && good;
+	good = check_signers(&checker) && good;
 	good = check_webhooks(&checker) && good;
 	for (size_t i = 0; i < config->token_count; i++)
 		good = check_token(&checker, &config->tokens[i]) && good;

@@ -19,6 +19,7 @@ struct config_raw {
 	char *listen, *socket, *state_dir;
 	struct {
 		char *url, *branch, *ssh_key_file, *known_hosts_file, *token_file, *ca_file;
+		char *allowed_signers_file, *revoked_signers_file, *forge_keyring_file;
 		int64_t poll_interval_ms;
 	} repository;
 	struct {

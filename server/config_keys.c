@@ -53,8 +53,21 @@ static const struct key repository_keys[] = {
 		.max = DAY,
 		.env = "AVIARY_POLL_INTERVAL",
 		.doc = "Time between looks at the repository when no webhook comes."},
-	LATER("allowed_signers_file"),
-	LATER("forge_keyring_file"),
+	{.name = "allowed_signers_file",
+		.type = KEY_TEXT,
+		AT(repository.allowed_signers_file),
+		.doc = "Keys that may sign commits, as in ssh-keygen(1), ALLOWED SIGNERS. With it "
+		       "a commit is refused unless it and all since the last deployed one are "
+		       "signed by them. Read again at each look."},
+	{.name = "revoked_signers_file",
+		.type = KEY_TEXT,
+		AT(repository.revoked_signers_file),
+		.doc = "Public keys, one a line, whose signatures do not count any more."},
+	{.name = "forge_keyring_file",
+		.type = KEY_TEXT,
+		AT(repository.forge_keyring_file),
+		.doc = "OpenPGP keys of the forge, as gpgv(1) reads them. Merge commits that one "
+		       "of them signed need no signature by allowed_signers_file."},
 	KEYS_END,
 };
 

@@ -88,6 +88,9 @@ struct loop_options service_loop_options(const struct config *config, const stru
 				.author_name = config->status.author_name,
 				.author_mail = config->status.author_mail,
 				.keyring = keyring,
+				.signers = {.allowed = repository->allowed_signers_file,
+					.revoked = repository->revoked_signers_file,
+					.keyring = repository->forge_keyring_file},
 			},
 	};
 }

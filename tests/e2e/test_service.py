@@ -69,8 +69,6 @@ def test_a_key_that_comes_later_is_refused_by_name(idle_fleet, key, text):
 
 
 @pytest.mark.parametrize("key, old, new", [
-    ("allowed_signers_file", "branch: main,", "branch: main, allowed_signers_file: /x,"),
-    ("forge_keyring_file", "branch: main,", "branch: main, forge_keyring_file: /x,"),
     ("signing_key_file", "branch: deployments,", "branch: deployments, signing_key_file: /x,"),
 ])
 def test_a_nested_key_that_comes_later_is_refused_by_name(idle_fleet, key, old, new):

@@ -83,6 +83,7 @@ static void every_key_is_read(void **state)
 		"listen: \"[::1]:0\"\nsocket: /run/a.sock\nstate_dir: state\n"
 		"repository: {url: 'git@forge:o/n.git', branch: release/1, ssh_key_file: id,"
 		" known_hosts_file: /etc/known, token_file: t, ca_file: ca.pem,"
+		" allowed_signers_file: who, revoked_signers_file: not, forge_keyring_file: /k,"
 		" poll_interval: 30s}\n"
 		"status: {branch: status, author: 'Ada L. <ada@example.org>', url: 'https://x/y'}\n"
 		"webhooks: [{forge: gitea, secret_file: s1},"
@@ -96,6 +97,9 @@ static void every_key_is_read(void **state)
 	assert_string_equal(config->repository.ssh_key_file, "/etc/aviary/id");
 	assert_string_equal(config->repository.known_hosts_file, "/etc/known");
 	assert_string_equal(config->repository.token_file, "/etc/aviary/t");
+	assert_string_equal(config->repository.allowed_signers_file, "/etc/aviary/who");
+	assert_string_equal(config->repository.revoked_signers_file, "/etc/aviary/not");
+	assert_string_equal(config->repository.forge_keyring_file, "/k");
 	assert_int_equal(config->repository.poll_interval_ms, 30000);
 	assert_string_equal(config->status.author_name, "Ada L.");
 	assert_string_equal(config->status.url, "https://x/y");
@@ -182,10 +186,10 @@ static void urls_are_checked_without_repeating_passwords(void **state)
 		for (size_t k = 0; k < fixture->problems.count; k++)
 			assert_null(strstr(fixture->problems.items[k].what, "hunter2"));
 	}
-	assert_false(parse(fixture, "repository: {url: /x, allowed_signers_file: y}"));
-	assert_false(parse(fixture, "repository: {url: /x, forge_keyring_file: y}"));
 	assert_false(parse(fixture, ""));
 	assert_string_equal(fixture->problems.items[0].what, "'repository.url' is missing");
+	assert_false(parse(fixture, "repository: {url: /x, forge_keyring_file: y}"));
+	assert_false(parse(fixture, "repository: {url: /x, revoked_signers_file: y}"));
 	(void)good(fixture, "repository: {url: 'https://u@x/y'}\n");
 }
 
@@ -316,7 +320,7 @@ static void man_pages_have_every_supported_key(void **state)
 		auto_buf struct buf text = BUF_INIT(1 << 20);
 		assert_true(man_write(cases[i].page, commands, 1, &text));
 		assert_non_null(strstr(text.text, cases[i].part));
-		assert_null(strstr(text.text, "allowed_signers"));
+		assert_null(strstr(text.text, "signing_key_file"));
 	}
 	auto_buf struct buf text = BUF_INIT(1 << 20);
 	assert_false(man_write("nothing", commands, 1, &text));

@@ -1,0 +1,21 @@
+/* reconcile/look_parts.h - what the parts of a look share; nobody else includes this */
+#pragma once
+#include "git/commit.h"
+#include "reconcile/look.h"
+
+/** Does the commit change nothing but our records? Then we made it (status.branch is the tracked
+ *  one). */
+MUST_USE bool look_is_our_own(
+	struct looker *looker, const struct commit_info *info, bool *ours_out, struct error *err);
+
+/**
+ * Are the commit and all since the last deployed one signed by listed keys?
+ *
+ * @param base      last deployed commit; empty: only @p commit is judged
+ * @param refusals  gets a sentence for each that is not
+ * @return false: it could not be found out (the list does not read, a tool is missing)
+ *
+ * Who signed stands in looker->signed_by afterwards.
+ */
+MUST_USE bool look_check_signed(struct looker *looker, const struct oid *commit,
+	const struct oid *base, struct strlist *refusals, struct error *err);

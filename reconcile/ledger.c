@@ -1,7 +1,10 @@
 #include "base/clock.h"
 #include "reconcile/ledger_parts.h"
+#include <sodium.h>
+#include <time.h>
 
-#define LEDGER_TRIES 5 /* losing five races in a row means that somebody hammers the branch */
+#define LEDGER_PAUSE_MS 100 /* a push to a near remote takes as long */
+#define LEDGER_TRIES    5   /* losing five races in a row means that somebody hammers the branch */
 
 extern const char embedded_status_readme_md[];
 extern const unsigned long embedded_status_readme_md_len;
@@ -286,12 +289,22 @@ static bool push_batch(struct ledger *ledger, uint64_t batch, struct fact *const
 	return accept_and_read(ledger, facts, count, &tip, err);
 }
 
+/* So that two writers who lost to each other do not meet again at once. */
+static void pause_at_random(int tries)
+{
+	const struct timespec pause = {
+		.tv_nsec = 1000000L * (long)randombytes_uniform(LEDGER_PAUSE_MS * (uint32_t)tries)};
+	(void)nanosleep(&pause, NULL); /* woken early by a signal: only the jitter is lost */
+}
+
 static bool push_branch(struct ledger *ledger, uint64_t batch, struct fact *const *facts,
 	size_t count, struct error *err)
 {
 	for (int i = 0; i < LEDGER_TRIES; i++) {
 		bool accepted = false;
 		bool unknown = ledger->attempt.batch == batch && ledger->attempt.tip.hex[0];
+		if (i)
+			pause_at_random(i);
 		if ((i || unknown) && !look_again(ledger, facts, count, &accepted, err))
 			return false;
 		if (accepted) {
@@ -303,7 +316,11 @@ static bool push_branch(struct ledger *ledger, uint64_t batch, struct fact *cons
 		if (err->code != ERR_REJECTED)
 			return error_wrap(err, "status branch");
 	}
-	return error_wrap(err, "status branch: lost %d races in a row", LEDGER_TRIES);
+	/* Nothing that we say was disputed, so it is tried again later, with the back-off of a
+	 * remote that did not answer. */
+	error_set(err, ERR_TIMEOUT, "status branch: somebody else was faster %d times in a row",
+		LEDGER_TRIES);
+	return false;
 }
 
 static bool append(struct ledger *ledger, uint64_t batch, struct fact *const *facts, size_t count,

@@ -87,6 +87,20 @@ static void stage_end_clients(struct step *step, struct rollout_stage *stage)
 			client_end(step, i, MEMBER_HEALTHY);
 }
 
+static bool has_members_after(const struct rollout *rollout, size_t stage)
+{
+	for (size_t i = stage + 1; i < rollout->stage_count; i++)
+		if (rollout->stages[i].count)
+			return true;
+	return false;
+}
+
+/* A held client of the stage keeps every later stage from starting. */
+static bool stage_blocks(const struct rollout *rollout, size_t index)
+{
+	return rollout->stages[index].blocked && has_members_after(rollout, index);
+}
+
 static void stage_end(struct step *step, struct rollout_stage *stage, enum stage_state state)
 {
 	struct rollout *rollout = step->rollout;
@@ -95,11 +109,8 @@ static void stage_end(struct step *step, struct rollout_stage *stage, enum stage
 	stage->bake_until_ms = 0;
 	stage_end_clients(step, stage);
 	rollout->current = index + 1;
-	bool last = true;
-	for (size_t i = rollout->current; i < rollout->stage_count; i++)
-		last = last && !rollout->stages[i].count;
 	/* The last stage is told by the rollout's own end. */
-	if (state == STAGE_SUCCEEDED && !last && !stage->blocked)
+	if (state == STAGE_SUCCEEDED && has_members_after(rollout, index) && !stage->blocked)
 		step_record(step, FACT_STAGE, 0, index);
 }
 
@@ -110,7 +121,7 @@ static bool stage_advance(struct step *step, struct rollout_stage *stage)
 	bool broken = stage_is_broken(stage, &tally);
 	if (!stage->count) {
 		stage_end(step, stage, STAGE_SKIPPED);
-		return !stage->blocked;
+		return !stage_blocks(step->rollout, step->rollout->current - 1);
 	}
 	if (stage->record->state == STAGE_PENDING)
 		stage->record->state = STAGE_RUNNING;
@@ -131,7 +142,7 @@ static bool stage_advance(struct step *step, struct rollout_stage *stage)
 	if (step->event->now_ms < stage->bake_until_ms)
 		return false;
 	stage_end(step, stage, STAGE_SUCCEEDED);
-	return !stage->blocked;
+	return !stage_blocks(step->rollout, step->rollout->current - 1);
 }
 
 /* ---- the rollout ----------------------------------------------------------------------------- */
@@ -220,11 +231,12 @@ static void advance(struct step *step)
 	stage = current_stage(rollout);
 	struct rollout_stage *before =
 		rollout->current ? &rollout->stages[rollout->current - 1] : NULL;
-	bool stopped = before && (before->record->state == STAGE_FAILED || before->blocked);
+	bool blocked = before && stage_blocks(rollout, rollout->current - 1);
+	bool stopped = blocked || (before && before->record->state == STAGE_FAILED);
 	if (stage && !stopped)
 		return;
 	bool failed = any_failed(rollout) || stopped;
-	if (before && before->blocked)
+	if (blocked)
 		strlist_addf(&rollout->record.reasons,
 			"a client of stage '%s' is held: no later stage starts",
 			before->record->name);

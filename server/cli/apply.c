@@ -181,6 +181,13 @@ static int apply_there(const struct config *config, const struct apply_options *
 	auto_follow struct follow *follow = follow_new(stdout, options->json);
 	const struct online_service service = {.socket = config->socket};
 	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
+	if (options->accept_history) {
+		fprintf(stderr,
+			"aviary: a service runs on '%s': stop it first, --accept-history is for "
+			"a foreground run\n",
+			config->state_dir);
+		return 1;
+	}
 	if (!ask_status(&service, &view, &err))
 		return online_fail(&err);
 	follow_update(follow, view.text);

@@ -87,7 +87,7 @@ static void expand(BF_KEY *state, const uint8_t *salt, const uint8_t *key)
 	for (size_t i = 0; i < BF_ROUNDS + 2; i++)
 		state->P[i] ^= next_word(&keys);
 	for (size_t i = 0; i < TABLE_WORDS; i += 2) {
-		BF_LONG *to = i < BF_ROUNDS + 2 ? state->P + i : state->S + i - BF_ROUNDS - 2;
+		BF_LONG *to = i < BF_ROUNDS + 2 ? state->P + i : state->S + (i - BF_ROUNDS - 2);
 		if (salt) {
 			block[0] ^= next_word(&salts);
 			block[1] ^= next_word(&salts);

@@ -1,6 +1,7 @@
 /* ini as the library that sops uses reads it (ini.v1; specs/sops-age.md 2.14). Comments before a
  * section or key, and behind it, are one comment of it: the first entry of the section, or the
  * entry behind the key. */
+#include "base/strmap.h"
 #include "reconcile/secrets/sops_formats.h"
 
 #define TEXT_MAX ((size_t)16 << 20)
@@ -17,6 +18,7 @@ struct reader {
 	struct node place; /* file and line of the line at hand */
 	struct sops_item *document, *section;
 	struct buf comment; /* lines that were read and belong to what comes */
+	struct strmap keys; /* of the section, by name */
 	unsigned automatic; /* number of the next key that is called `-` */
 	size_t nodes;
 	struct error *err;
@@ -101,7 +103,20 @@ static void start_section(struct reader *reader, const char *name, size_t len)
 	reader->section = sops_item_new(reader->arena, SOPS_ITEM_MAP, place);
 	sops_item_name(reader->arena, reader->section, name, len);
 	sops_item_add(reader->arena, reader->document, reader->section);
+	strmap_clear(&reader->keys);
 	reader->automatic = 1;
+}
+
+/* Keys under a header [DEFAULT] join those before the first header. */
+static void rejoin_default(struct reader *reader)
+{
+	reader->section = reader->document->items[0];
+	strmap_clear(&reader->keys);
+	for (size_t i = 0; i < reader->section->count; i++) {
+		struct sops_item *item = reader->section->items[i];
+		if (item->key)
+			strmap_set(&reader->keys, item->key, item);
+	}
 }
 
 static bool read_section(struct reader *reader, struct text line)
@@ -112,9 +127,8 @@ static bool read_section(struct reader *reader, struct text line)
 	size_t len = (size_t)(close - line.start - 1);
 	if (!len)
 		return fail(reader, "section has no name");
-	/* keys under a header [DEFAULT] join those before the first header */
 	if (len == 7 && memcmp(line.start + 1, "DEFAULT", 7) == 0)
-		reader->section = reader->document->items[0];
+		rejoin_default(reader);
 	else
 		start_section(reader, line.start + 1, len);
 	take_comment(reader, cut(line, len + 2));
@@ -238,16 +252,14 @@ static void add_key(
 	struct node *node = node_new(reader->arena, NODE_STRING, place);
 	node->text = arena_dup(reader->arena, value->text, value->len);
 	node->len = value->len;
-	struct sops_item *item =
-		reader->nodes <= NODE_MAX_NODES / 100
-			? sops_item_get(reader->section, name.start, name.len, NULL)
-			: NULL;
-	if (item) {
-		item->value = node;
+	struct sops_item *item = sops_item_new(reader->arena, SOPS_ITEM_SCALAR, node);
+	sops_item_name(reader->arena, item, name.start, name.len);
+	struct sops_item *before = strmap_get(&reader->keys, item->key);
+	if (before) {
+		before->value = node;
 		return;
 	}
-	item = sops_item_new(reader->arena, SOPS_ITEM_SCALAR, node);
-	sops_item_name(reader->arena, item, name.start, name.len);
+	strmap_set(&reader->keys, item->key, item);
 	sops_item_add(reader->arena, reader->section, item);
 }
 
@@ -308,6 +320,7 @@ bool sops_ini_read(const struct sops_source *source, struct arena *arena,
 	start_section(&reader, "DEFAULT", strlen("DEFAULT"));
 	bool ok = read_lines(&reader);
 	buf_clear(&reader.comment);
+	strmap_clear(&reader.keys);
 	if (ok)
 		*document_out = reader.document;
 	return ok;

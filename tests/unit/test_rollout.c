@@ -1,0 +1,355 @@
+/* The rollout machine, transition by transition, as rollout.h draws it.
+ *
+ * A case is a script of events and the actions that they must lead to, in order. Words of events:
+ * `rec` everything is accepted, `+N` N ms pass, `okN` `badN` a step or round of client N ended,
+ * `goneN` its host was not reached, `runsN:WORD` its host's answer, `newer`, `stop`.
+ */
+#include "reconcile/rollout.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define INTERVAL_MS 100
+#define TIMEOUT_MS  1000
+
+struct setting {
+	size_t canaries, production; /* clients c0, c1, ... stage by stage */
+	int64_t batch, max_failures, bake_ms;
+	bool hold, no_good, unproved, no_checks, blocked, resumed, going_back;
+};
+
+struct machine {
+	struct rollout *rollout;
+	int64_t now_ms;
+	struct buf trace;
+	enum rollout_action_kind last[8]; /* that was asked of a client */
+};
+
+static struct rollout *build(const struct setting *setting)
+{
+	struct rollout_record record = {.state = ROLLOUT_RUNNING};
+	size_t counts[] = {setting->canaries, setting->production}, next = 0;
+	static const char *const names[] = {"canary", "production"};
+	record.stages = mem_zero(2, sizeof(*record.stages));
+	record.stage_count = 2;
+	for (size_t i = 0; i < 2; i++) {
+		record.stages[i].name = mem_dup_str(names[i]);
+		record.stages[i].bake_ms = setting->bake_ms;
+		record.stages[i].members = mem_zero(counts[i], sizeof(*record.stages[i].members));
+		record.stages[i].member_count = counts[i];
+		for (size_t j = 0; j < counts[i]; j++)
+			record.stages[i].members[j].client = mem_printf("c%zu", next++);
+	}
+	struct rollout *rollout = rollout_new(&record);
+	rollout->roll_back = !setting->hold;
+	rollout->verify_interval_ms = INTERVAL_MS;
+	rollout->verify_healthy = 1;
+	rollout->verify_timeout_ms = TIMEOUT_MS;
+	rollout->resumed = setting->resumed;
+	rollout->stages[0].blocked = setting->blocked;
+	for (size_t i = 0; i < 2; i++) {
+		rollout->stages[i].batch = setting->batch ? setting->batch : 1;
+		rollout->stages[i].max_failures = setting->max_failures;
+	}
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		struct rollout_client *client = &rollout->clients[i];
+		client->has_good = !setting->no_good;
+		client->unproved = setting->unproved;
+		client->no_checks = setting->no_checks;
+		if (setting->resumed && client->stage == 0) {
+			client->phase = PHASE_RESUME;
+			client->going_back = setting->going_back;
+			client->record->started_s = 1;
+		}
+	}
+	return rollout;
+}
+
+static void trace_fact(struct machine *machine, const struct rollout_action *action)
+{
+	const struct rollout *rollout = machine->rollout;
+	struct buf *out = &machine->trace;
+	switch (action->fact) {
+	case FACT_ROLLOUT_STARTED:
+		buf_add_str(out, " started");
+		break;
+	case FACT_CLIENT_STARTED:
+		buf_addf(out, " c%zu.started", action->client);
+		break;
+	case FACT_CLIENT_BACK:
+		buf_addf(out, " c%zu.back", action->client);
+		break;
+	case FACT_STAGE:
+		buf_addf(out, " stage%zu.%s", action->stage,
+			stage_state_name(rollout->stages[action->stage].record->state));
+		break;
+	case FACT_CLIENT_ENDED:
+		buf_addf(out, " c%zu.%s", action->client,
+			member_state_name(rollout->clients[action->client].record->state));
+		break;
+	case FACT_CLIENT_HELD:
+		buf_addf(out, " c%zu.held", action->client);
+		break;
+	case FACT_ROLLOUT_ENDED:
+		buf_addf(out, " %s", rollout_state_name(rollout->record.state));
+		break;
+	}
+}
+
+static void feed(struct machine *machine, struct rollout_event event)
+{
+	static const char *const words[] = {"", "deploy", "back", "round", "ask"};
+	struct rollout_actions actions = {0};
+	event.now_ms = machine->now_ms;
+	event.wall_s = 1700000000 + machine->now_ms / 1000;
+	rollout_step(machine->rollout, &event, &actions);
+	for (size_t i = 0; i < actions.count; i++) {
+		const struct rollout_action *action = &actions.items[i];
+		if (action->kind == ACTION_RECORD) {
+			trace_fact(machine, action);
+			continue;
+		}
+		machine->last[action->client] = action->kind;
+		buf_addf(&machine->trace, " %s%zu", words[action->kind], action->client);
+	}
+	rollout_actions_clear(&actions);
+}
+
+/* The answer to whatever was asked of a client last. */
+static void answer(struct machine *machine, size_t client, bool ok)
+{
+	bool round = machine->last[client] == ACTION_ROUND;
+	bool asked = machine->last[client] == ACTION_ASK;
+	feed(machine, (struct rollout_event){.kind = round   ? EVENT_ROUND
+						     : asked ? EVENT_RUNS
+							     : EVENT_DEPLOYED,
+			      .client = client,
+			      .ok = ok,
+			      .text = "because"});
+}
+
+static enum rollout_runs runs_of(const char *word)
+{
+	static const char *const words[] = {
+		"untouched", "target", "target-unsure", "back", "back-unsure", "unknown"};
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (!strcmp(word, words[i]))
+			return (enum rollout_runs)i;
+	fail_msg("no such answer: '%s'", word);
+	return RUNS_UNKNOWN;
+}
+
+static void play(struct machine *machine, const char *word)
+{
+	if (!strcmp(word, "rec"))
+		feed(machine, (struct rollout_event){.kind = EVENT_RECORDED,
+				      .count = machine->rollout->unrecorded});
+	else if (word[0] == '+') {
+		machine->now_ms += strtol(word + 1, NULL, 10);
+		feed(machine, (struct rollout_event){.kind = EVENT_TICK});
+	} else if (!strncmp(word, "ok", 2))
+		answer(machine, (size_t)(word[2] - '0'), true);
+	else if (!strncmp(word, "bad", 3))
+		answer(machine, (size_t)(word[3] - '0'), false);
+	else if (!strncmp(word, "gone", 4))
+		feed(machine, (struct rollout_event){.kind = EVENT_UNREACHABLE,
+				      .client = (size_t)(word[4] - '0'),
+				      .text = "no route"});
+	else if (!strncmp(word, "runs", 4))
+		feed(machine, (struct rollout_event){.kind = EVENT_RUNS,
+				      .client = (size_t)(word[4] - '0'),
+				      .ok = true,
+				      .runs = runs_of(word + 6)});
+	else if (!strcmp(word, "newer"))
+		feed(machine, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = "3333333"});
+	else if (!strcmp(word, "stop"))
+		feed(machine, (struct rollout_event){.kind = EVENT_STOP});
+	else
+		fail_msg("no such event: '%s'", word);
+}
+
+static const struct {
+	const char *name;
+	struct setting setting;
+	const char *script, *actions;
+} cases[] = {
+	{"canary, then production", {1, 1}, "rec ok0 ok0 rec ok1 ok1",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded c1.started deploy1"
+		" round1 c1.healthy succeeded"},
+	{"without clients", {0, 0}, "", " started succeeded"},
+	{"no canary changes", {0, 1}, "rec ok0 ok0",
+		" started c0.started deploy0 round0 c0.healthy succeeded"},
+	{"nothing before the intent is accepted", {1, 0}, "+5000 +5000 rec",
+		" started c0.started deploy0"},
+	{"a bake under watch", {1, 0, .bake_ms = 250}, "rec ok0 ok0 +100 ok0 +100 ok0 +50",
+		" started c0.started deploy0 round0 stage0.baking round0 round0 c0.healthy"
+		" succeeded"},
+	{"a bad round in the bake", {1, 1, .bake_ms = 250}, "rec ok0 ok0 +100 bad0 ok0 ok0",
+		" started c0.started deploy0 round0 stage0.baking round0 back0 c0.back round0"
+		" c0.rolled-back c0.held failed"},
+	{"an activation that fails", {1, 1}, "rec bad0 ok0 ok0",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"going back waits for no remote", {1, 0}, "rec bad0 ok0 +100",
+		" started c0.started deploy0 back0 c0.back round0"},
+	{"a verification that times out", {1, 0}, "rec ok0 bad0 +100 bad0 +900 ok0 ok0",
+		" started c0.started deploy0 round0 round0 back0 c0.back round0 c0.rolled-back"
+		" c0.held failed"},
+	{"a way back that fails", {1, 0}, "rec bad0 bad0",
+		" started c0.started deploy0 back0 c0.back c0.failed c0.held failed"},
+	{"a way back that is not well", {1, 0}, "rec bad0 ok0 bad0 +1000",
+		" started c0.started deploy0 back0 c0.back round0 c0.failed c0.held failed"},
+	{"on_failure: hold", {1, 1, .hold = true}, "rec bad0",
+		" started c0.started deploy0 c0.failed c0.held failed"},
+	{"a first onboarding that fails", {1, 1, .no_good = true}, "rec ok0 bad0 +1000",
+		" started c0.started deploy0 round0 c0.failed c0.held failed"},
+	{"a host that is not reached", {1, 1}, "rec gone0",
+		" started c0.started deploy0 c0.skipped failed"},
+	{"nothing to check", {1, 0, .no_checks = true}, "rec ok0",
+		" started c0.started deploy0 c0.healthy succeeded"},
+	{"it runs already, unproved", {1, 0, .unproved = true}, "rec ok0",
+		" started c0.started round0 c0.healthy succeeded"},
+	{"waves", {0, 3, .batch = 2}, "rec ok0 ok1 ok0 ok1 rec ok2 ok2",
+		" started c0.started c1.started deploy0 deploy1 round0 round1 c2.started deploy2"
+		" round2 c0.healthy c1.healthy c2.healthy succeeded"},
+	{"two failures, one tolerated", {0, 3, .batch = 2, .max_failures = 1},
+		"rec bad0 bad1 ok0 ok1 ok0 ok1",
+		" started c0.started c1.started deploy0 deploy1 back0 c0.back back1 c1.back round0"
+		" round1 c0.rolled-back c0.held c1.rolled-back c1.held failed"},
+	{"one failure, tolerated", {0, 2, .max_failures = 1}, "rec bad0 ok0 ok0 rec ok1 ok1",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held"
+		" c1.started deploy1 round1 c1.healthy failed"},
+	{"a stage whose every client failed", {1, 1, .max_failures = 5}, "rec bad0 ok0 ok0",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"the others in flight end well", {0, 3, .batch = 2}, "rec bad0 ok1 ok1 ok0 ok0",
+		" started c0.started c1.started deploy0 deploy1 back0 c0.back round1 round0"
+		" c0.rolled-back c0.held c1.healthy failed"},
+	{"a held client blocks later stages", {1, 1, .blocked = true}, "rec ok0 ok0",
+		" started c0.started deploy0 round0 c0.healthy failed"},
+	{"superseded before the intent is accepted", {1, 1}, "newer rec",
+		" started c0.started c0.superseded superseded"},
+	{"superseded in a deploy", {1, 1}, "rec newer ok0",
+		" started c0.started deploy0 round0 c0.superseded superseded"},
+	{"superseded in a verification", {1, 1}, "rec ok0 newer ok0",
+		" started c0.started deploy0 round0 c0.superseded superseded"},
+	{"superseded in the bake", {1, 1, .bake_ms = 500}, "rec ok0 ok0 newer",
+		" started c0.started deploy0 round0 stage0.baking c0.superseded superseded"},
+	{"superseded while going back", {1, 1}, "rec bad0 newer ok0 ok0",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"stopping starts nothing and lets nothing time out", {1, 1},
+		"rec ok0 stop bad0 +5000 +5000", " started c0.started deploy0 round0"},
+	{"stopping in a deploy", {1, 1}, "rec stop ok0 +5000", " started c0.started deploy0"},
+	{"resumed untouched", {1, 0, .resumed = true}, "runs0:untouched ok0 ok0",
+		" ask0 deploy0 round0 c0.healthy succeeded"},
+	{"resumed, activated", {1, 0, .resumed = true}, "runs0:target ok0",
+		" ask0 round0 c0.healthy succeeded"},
+	{"resumed in an activation", {1, 0, .resumed = true}, "runs0:target-unsure ok0 ok0",
+		" ask0 deploy0 round0 c0.healthy succeeded"},
+	{"resumed with something else", {1, 0, .resumed = true}, "runs0:unknown", " ask0 deploy0"},
+	{"resumed in the way back", {1, 0, .resumed = true}, "runs0:back-unsure ok0 ok0",
+		" ask0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"resumed after the way back", {1, 0, .resumed = true}, "runs0:back ok0",
+		" ask0 round0 c0.rolled-back c0.held failed"},
+	{"resumed, the way back had been recorded", {1, 0, .resumed = true, .going_back = true},
+		"runs0:target ok0 ok0", " ask0 back0 round0 c0.rolled-back c0.held failed"},
+	{"resumed, the host does not answer", {1, 0, .resumed = true}, "bad0 +100 bad0 +100",
+		" ask0 ask0 ask0"},
+	{"resumed, the host never answers", {1, 0, .resumed = true}, "bad0 +1000 bad0 ok0 ok0",
+		" ask0 ask0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"resumed and superseded", {1, 0, .resumed = true}, "newer runs0:target",
+		" ask0 round0 c0.superseded superseded"},
+};
+
+static void every_transition_leads_to_its_actions(void **state)
+{
+	(void)state;
+	size_t wrong = 0;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct machine machine = {.trace = BUF_INIT(1 << 16), .now_ms = 1000};
+		auto_free char *script = mem_dup_str(cases[i].script);
+		char *rest = script;
+		machine.rollout = build(&cases[i].setting);
+		feed(&machine, (struct rollout_event){.kind = EVENT_START});
+		for (char *word; (word = strsep(&rest, " "));)
+			if (*word)
+				play(&machine, word);
+		if (strcmp(machine.trace.text, cases[i].actions) != 0)
+			print_error("%s:\n%s\ninstead of\n%s\n", cases[i].name, machine.trace.text,
+				cases[i].actions);
+		wrong += strcmp(machine.trace.text, cases[i].actions) != 0;
+		rollout_free(machine.rollout);
+		buf_clear(&machine.trace);
+	}
+	assert_int_equal(wrong, 0);
+}
+
+/* ---- time --------------------------------------------------------------------------------------
+ */
+
+static struct machine start(const struct setting *setting, const char *script)
+{
+	struct machine machine = {.trace = BUF_INIT(1 << 16), .now_ms = 1000};
+	auto_free char *words = mem_dup_str(script);
+	char *rest = words;
+	machine.rollout = build(setting);
+	feed(&machine, (struct rollout_event){.kind = EVENT_START});
+	for (char *word; (word = strsep(&rest, " "));)
+		play(&machine, word);
+	return machine;
+}
+
+/* A tick that changes nothing must not ask for another one at once: the loop would spin. */
+static void no_tick_is_wanted_that_does_nothing(void **state)
+{
+	(void)state;
+	static const struct {
+		struct setting setting;
+		const char *script;
+	} waits[] = {
+		{{1, 0}, "rec"},
+		{{2, 0, .batch = 2, .bake_ms = 150, .max_failures = 1},
+			"rec ok0 ok1 ok0 ok1 +100 ok0 bad1 +100"},
+		{{1, 0, .bake_ms = 100}, "rec ok0 ok0 +50 bad0"},
+		{{1, 0, .bake_ms = 100}, "rec bad0 newer"},
+		{{1, 0, .resumed = true}, "newer"},
+		{{1, 1}, "rec ok0 stop"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
+		struct machine machine = start(&waits[i].setting, waits[i].script);
+		feed(&machine, (struct rollout_event){.kind = EVENT_TICK});
+		if (rollout_next_tick_ms(machine.rollout) <= machine.now_ms)
+			fail_msg("case %zu spins after:%s", i, machine.trace.text);
+		rollout_free(machine.rollout);
+		buf_clear(&machine.trace);
+	}
+}
+
+static void a_wave_is_a_number_or_a_share_and_at_least_one(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t count;
+		bool percent;
+		int64_t batch;
+		size_t size;
+	} waves[] = {{10, true, 25, 2}, {3, true, 25, 1}, {0, true, 100, 1},
+		{10000, true, 100, 10000}, {5, false, 2, 2}, {5, false, 0, 1}, {7, true, 33, 2}};
+	for (size_t i = 0; i < ARRAY_LEN(waves); i++) {
+		const struct rollout_stage stage = {.count = waves[i].count,
+			.batch_is_percent = waves[i].percent,
+			.batch = waves[i].batch};
+		assert_int_equal(rollout_wave_size(&stage), waves[i].size);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_transition_leads_to_its_actions),
+		cmocka_unit_test(no_tick_is_wanted_that_does_nothing),
+		cmocka_unit_test(a_wave_is_a_number_or_a_share_and_at_least_one),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

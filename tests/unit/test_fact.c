@@ -1,0 +1,315 @@
+/* Facts: what each of them says in its subject, trailers, record and tag (design.md section 6). */
+#include "reconcile/fact.h"
+#include "reconcile/rollout_build.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define WALL_S 1764000000
+#define OLD    "sha256:aaaaaaaaaaaaaaaa"
+#define NEW    "sha256:bbbbbbbbbbbbbbbb"
+#define ID     "20251124-160000-2222222"
+
+struct scene {
+	struct status *status;
+	struct plan plan;
+	struct plan_entry entry;
+	struct plan_stage stage;
+	struct client_app app;
+	struct plan_reason reason;
+	struct rollout *rollout;
+};
+
+static void put(char *field, size_t size, const char *text)
+{
+	(void)snprintf(field, size, "%s", text); /* fits */
+}
+#define PUT(field, text) put((field), sizeof(field), (text))
+#define TEXT(text)       ((char *)(uintptr_t)(text))
+
+static void put_record(struct scene *scene)
+{
+	struct client_app app = {TEXT("app"), TEXT("1")};
+	struct client_record record = {.client = TEXT("alpha"),
+		.host = TEXT("old-host"),
+		.root = TEXT("/srv/old"),
+		.stage = TEXT("canary"),
+		.state = CLIENT_HEALTHY,
+		.apps = &app,
+		.app_count = 1};
+	PUT(record.current.release, OLD);
+	PUT(record.current.commit, "1111111111111111111111111111111111111111");
+	PUT(record.current.rollout, "20250101-000000-1111111");
+	record.known_good = record.current;
+	status_put_client(scene->status, &record);
+}
+
+/* One client, alpha, that changes its release and moves to another root. */
+static void begin(struct scene *scene, enum plan_action action)
+{
+	*scene = (struct scene){.status = status_new()};
+	if (action != PLAN_ONBOARD)
+		put_record(scene);
+	scene->app = (struct client_app){TEXT("app"), TEXT("2")};
+	scene->reason = (struct plan_reason){TEXT("app 1 -> 2"), TEXT("docker/apps.yml"), 7};
+	scene->entry = (struct plan_entry){.client = TEXT("alpha"),
+		.host = TEXT("new-host"),
+		.root = TEXT("/srv/new"),
+		.stage_name = TEXT("canary"),
+		.action = action,
+		.apps = &scene->app,
+		.app_count = 1,
+		.reasons = &scene->reason,
+		.reason_count = 1,
+		.summary = TEXT("app 1 -> 2")};
+	PUT(scene->entry.to.release, NEW);
+	PUT(scene->entry.checks, "sha256:cc");
+	scene->stage = (struct plan_stage){.name = TEXT("canary"), .batch = 1};
+	scene->plan = (struct plan){.entries = &scene->entry,
+		.entry_count = 1,
+		.stages = &scene->stage,
+		.stage_count = 1,
+		.roll_back = true};
+	PUT(scene->plan.target, "2222222222222222222222222222222222222222");
+	PUT(scene->plan.digest, "p-5a30e7c1");
+	scene->rollout = rollout_from_plan(&scene->plan, scene->status, WALL_S);
+	scene->rollout->clients[0].record->started_s = WALL_S;
+	scene->rollout->clients[0].record->finished_s = WALL_S + 90;
+}
+
+static void end(struct scene *scene)
+{
+	rollout_free(scene->rollout);
+	status_free(scene->status);
+}
+#define auto_scene CLEANUP(end)
+
+static struct fact *make(struct scene *scene, enum rollout_fact what)
+{
+	const struct fact_context context = {.rollout = scene->rollout,
+		.plan = &scene->plan,
+		.status = scene->status,
+		.author = "Eva",
+		.wall_s = WALL_S};
+	const struct rollout_action action = {.kind = ACTION_RECORD, .fact = what};
+	struct fact *fact = fact_from_action(&context, &action);
+	if (fact->client)
+		status_put_client(scene->status, fact->client);
+	return fact;
+}
+
+/* The client's last word in a state, as the machine would have it. */
+static struct fact *end_as(struct scene *scene, enum member_state state, enum stage_state stage)
+{
+	scene->rollout->clients[0].record->state = state;
+	scene->rollout->stages[0].record->state = stage;
+	return make(scene, FACT_CLIENT_ENDED);
+}
+
+static char *trailers(const struct fact *fact)
+{
+	struct buf out = BUF_INIT(1 << 16);
+	for (size_t i = 0; i < fact->trailer_keys.count; i++)
+		buf_addf(&out, "%s: %s\n", fact->trailer_keys.items[i],
+			fact->trailer_values.items[i]);
+	return buf_steal(&out);
+}
+
+static void assert_trailers(const struct fact *fact, const char *wanted)
+{
+	auto_free char *text = trailers(fact);
+	assert_string_equal(text, wanted);
+}
+
+static void an_intent_has_its_reasons_and_a_rollback_tag(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	auto_fact struct fact *fact = make(&scene, FACT_CLIENT_STARTED);
+	assert_string_equal(fact->subject, "deploy(alpha): app 1 -> 2: started");
+	assert_trailers(fact,
+		"Rollout: " ID "\nClient: alpha\nStage: canary\nAction: upgrade\n"
+		"Result: started\nSource-Commit: 2222222222222222222222222222222222222222\n"
+		"Release: " NEW "\nPlan: p-5a30e7c1\nRollback-Tag: rollback/alpha/" ID "\n"
+		"Author: Eva\nReason: app 1 -> 2 (docker/apps.yml:7)\n");
+	assert_string_equal(fact->tag, "rollback/alpha/" ID);
+	assert_string_equal(fact->tag_commit, "1111111111111111111111111111111111111111");
+	assert_string_equal(fact->files[0].path, "clients/alpha.yaml");
+	assert_int_equal(fact->client->state, CLIENT_DEPLOYING);
+	assert_string_equal(fact->client->current.release, OLD);
+	assert_string_equal(fact->client->current.rollout, ID);
+}
+
+static void a_first_onboarding_has_no_rollback_tag(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_ONBOARD);
+	auto_fact struct fact *fact = make(&scene, FACT_CLIENT_STARTED);
+	assert_string_equal(fact->subject, "onboard(alpha): app 1 -> 2: started");
+	assert_null(fact->tag);
+	assert_int_equal(fact->client->state, CLIENT_ONBOARDING);
+	assert_string_equal(fact->client->root, "/srv/new"); /* taken from now on */
+}
+
+static void success_makes_known_good_what_runs(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	fact_free(make(&scene, FACT_CLIENT_STARTED));
+	auto_fact struct fact *fact = end_as(&scene, MEMBER_HEALTHY, STAGE_SUCCEEDED);
+	assert_string_equal(fact->subject, "deploy(alpha): app 1 -> 2: succeeded");
+	const struct client_record *record = fact->client;
+	assert_int_equal(record->state, CLIENT_HEALTHY);
+	assert_int_equal(record->ended, MEMBER_HEALTHY);
+	assert_string_equal(record->current.release, NEW);
+	assert_string_equal(record->known_good.release, NEW);
+	assert_string_equal(record->previous.release, OLD);
+	assert_string_equal(record->apps[0].version, "2");
+	assert_string_equal(record->root, "/srv/new");
+}
+
+static void healthy_in_a_failed_stage_is_not_known_good(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	fact_free(make(&scene, FACT_CLIENT_STARTED));
+	auto_fact struct fact *fact = end_as(&scene, MEMBER_HEALTHY, STAGE_FAILED);
+	assert_string_equal(fact->client->current.release, NEW);
+	assert_string_equal(fact->client->known_good.release, OLD);
+}
+
+static void a_client_that_was_not_touched_stays_where_it_is(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	fact_free(make(&scene, FACT_CLIENT_STARTED));
+	scene.rollout->clients[0].unreachable = true;
+	PUT(scene.rollout->clients[0].failure, "no route");
+	auto_fact struct fact *fact = end_as(&scene, MEMBER_SKIPPED, STAGE_FAILED);
+	assert_string_equal(fact->subject, "deploy(alpha): app 1 -> 2: skipped");
+	assert_string_equal(fact->client->root, "/srv/old");
+	assert_string_equal(fact->client->host, "old-host");
+	assert_string_equal(fact->client->current.release, OLD);
+	assert_int_equal(fact->client->state, CLIENT_HEALTHY);
+	assert_int_equal(fact->client->ended, MEMBER_SKIPPED);
+}
+
+static void superseded_after_its_activation_runs_the_new_release_unproved(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	fact_free(make(&scene, FACT_CLIENT_STARTED));
+	scene.rollout->clients[0].activated = true;
+	auto_fact struct fact *fact = end_as(&scene, MEMBER_SUPERSEDED, STAGE_SUPERSEDED);
+	assert_string_equal(fact->client->current.release, NEW);
+	assert_string_equal(fact->client->known_good.release, OLD);
+	assert_int_equal(fact->client->state, CLIENT_WAITING);
+	assert_string_equal(fact->client->root, "/srv/new");
+}
+
+static void going_back_is_told_from_its_beginning_to_its_end(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	fact_free(make(&scene, FACT_CLIENT_STARTED));
+	scene.rollout->clients[0].failed = true;
+	PUT(scene.rollout->clients[0].failure, "status 500");
+	auto_fact struct fact *back = make(&scene, FACT_CLIENT_BACK);
+	assert_string_equal(back->subject, "rollback(alpha): app 2 -> 1: going back");
+	auto_free char *told = trailers(back);
+	assert_null(strstr(told, "Result:"));
+	assert_string_equal(back->client->going_back, "status 500");
+	auto_fact struct fact *ended = end_as(&scene, MEMBER_ROLLED_BACK, STAGE_FAILED);
+	assert_string_equal(ended->subject, "rollback(alpha): app 2 -> 1");
+	assert_trailers(ended,
+		"Rollout: " ID "\nClient: alpha\nStage: canary\nAction: upgrade\n"
+		"Result: rolled-back\nSource-Commit: 2222222222222222222222222222222222222222\n"
+		"Release: " OLD "\nPlan: p-5a30e7c1\nRollback-Tag: rollback/alpha/" ID "\n"
+		"Duration: 1m30s\nAuthor: Eva\nReason: status 500\n");
+	assert_null(ended->client->going_back);
+	assert_int_equal(ended->client->state, CLIENT_ROLLED_BACK);
+	assert_string_equal(ended->client->root, "/srv/old");
+	auto_fact struct fact *held = make(&scene, FACT_CLIENT_HELD);
+	assert_string_equal(
+		held->subject, "hold(alpha): release bbbbbbbb is not tried again by itself");
+	assert_string_equal(held->client->hold.release, NEW);
+	assert_string_equal(held->client->hold.reason, "status 500");
+	assert_int_equal(held->client->state, CLIENT_ROLLED_BACK);
+}
+
+static void the_end_of_a_hold_heals_only_who_was_brought_back(void **state)
+{
+	(void)state;
+	static const struct {
+		enum client_state before, after;
+	} cases[] = {{CLIENT_ROLLED_BACK, CLIENT_HEALTHY}, {CLIENT_FAILED, CLIENT_FAILED}};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct client_record record = {.client = TEXT("alpha"), .state = cases[i].before};
+		record.hold.held = true;
+		PUT(record.current.release, OLD);
+		record.known_good = record.current;
+		auto_fact struct fact *fact = fact_hold_ended(&record, "another", WALL_S);
+		assert_string_equal(fact->subject, "hold(alpha): ended");
+		assert_int_equal(fact->client->state, cases[i].after);
+		assert_false(fact->client->hold.held);
+	}
+}
+
+static void a_rollout_that_succeeded_gets_a_tag_others_none(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	scene.rollout->record.state = ROLLOUT_SUCCEEDED;
+	auto_fact struct fact *good = make(&scene, FACT_ROLLOUT_ENDED);
+	assert_string_equal(good->subject, "rollout(" ID "): succeeded");
+	assert_string_equal(good->tag, "deploy/" ID);
+	assert_string_equal(good->files[0].path, "rollouts/" ID ".yaml");
+	scene.rollout->record.state = ROLLOUT_FAILED;
+	auto_fact struct fact *bad = make(&scene, FACT_ROLLOUT_ENDED);
+	assert_null(bad->tag);
+}
+
+static void a_refusal_names_all_reasons_and_takes_a_later_id(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	auto_strlist struct strlist reasons = STRLIST_INIT;
+	begin(&scene, PLAN_UPGRADE);
+	strlist_add(&reasons, "fleet.yaml:3: unknown key");
+	strlist_add(&reasons, "fleet.yaml:4: another");
+	status_put_rollout(scene.status, &scene.rollout->record);
+	auto_fact struct fact *fact = fact_refused(
+		scene.status, "3333333333333333333333333333333333333333", "", &reasons, WALL_S);
+	assert_string_equal(fact->subject, "rollout(20251124-160001-3333333): refused");
+	assert_trailers(fact, "Rollout: 20251124-160001-3333333\nResult: refused\n"
+			      "Source-Commit: 3333333333333333333333333333333333333333\n"
+			      "Reason: fleet.yaml:3: unknown key\nReason: fleet.yaml:4: another\n");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_intent_has_its_reasons_and_a_rollback_tag),
+		cmocka_unit_test(a_first_onboarding_has_no_rollback_tag),
+		cmocka_unit_test(success_makes_known_good_what_runs),
+		cmocka_unit_test(healthy_in_a_failed_stage_is_not_known_good),
+		cmocka_unit_test(a_client_that_was_not_touched_stays_where_it_is),
+		cmocka_unit_test(superseded_after_its_activation_runs_the_new_release_unproved),
+		cmocka_unit_test(going_back_is_told_from_its_beginning_to_its_end),
+		cmocka_unit_test(the_end_of_a_hold_heals_only_who_was_brought_back),
+		cmocka_unit_test(a_rollout_that_succeeded_gets_a_tag_others_none),
+		cmocka_unit_test(a_refusal_names_all_reasons_and_takes_a_later_id),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -150,6 +150,7 @@ man: $(BUILD)/aviary
 install: all man
 	install -D -m 0755 $(BUILD)/aviary $(DESTDIR)$(PREFIX)/bin/aviary
 	install -D -m 0644 $(BUILD)/man/aviary.1 $(DESTDIR)$(PREFIX)/share/man/man1/aviary.1
+	install -D -m 0644 $(BUILD)/man/aviary-secrets.1 $(DESTDIR)$(PREFIX)/share/man/man1/aviary-secrets.1
 	install -D -m 0644 $(BUILD)/man/aviary.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/aviary.yaml.5
 	install -D -m 0644 $(BUILD)/man/fleet.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/fleet.yaml.5
 	install -D -m 0644 templates/aviary.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/aviary.conf

@@ -1,11 +1,12 @@
 #include "server/man.h"
 #include "reconcile/policy.h"
 #include "server/config.h"
+#include "server/man_parts.h"
 
 static const char durations[] =
 	"Durations are numbers with units d h m s ms in falling order, such as 1h30m or 500ms.";
 
-static void add_title(struct buf *out, const char *name, int section, const char *what)
+void man_add_title(struct buf *out, const char *name, int section, const char *what)
 {
 	buf_add_str(out, ".Dd November 24, 2026\n.Dt ");
 	for (const char *p = name; *p; p++)
@@ -14,7 +15,7 @@ static void add_title(struct buf *out, const char *name, int section, const char
 }
 
 /* Text as it stands, between `.Bd -literal` and `.Ed`. */
-static void add_literal(struct buf *out, const char *text)
+void man_add_literal(struct buf *out, const char *text)
 {
 	buf_add_str(out, ".Bd -literal\n");
 	for (const char *p = text; *p; p++) {
@@ -37,15 +38,11 @@ static void add_commands(struct buf *out, const struct command *const *commands,
 	for (size_t i = 0; i < count; i++) {
 		buf_addf(out, ".Ss aviary %s\n", commands[i]->name);
 		keys_man_prose(commands[i]->summary, out);
-		add_literal(out, commands[i]->usage);
+		man_add_literal(out, commands[i]->usage);
 	}
 }
 
-struct item {
-	const char *name, *text;
-};
-
-static void add_items(struct buf *out, const char *macro, const struct item *items, size_t count)
+void man_add_items(struct buf *out, const char *macro, const struct man_item *items, size_t count)
 {
 	buf_add_str(out, ".Bl -tag -width Ds\n");
 	for (size_t i = 0; i < count; i++) {
@@ -55,7 +52,7 @@ static void add_items(struct buf *out, const char *macro, const struct item *ite
 	buf_add_str(out, ".El\n");
 }
 
-static const struct item files[] = {
+static const struct man_item files[] = {
 	{"/etc/aviary/aviary.yaml", "Configuration of the service, see aviary.yaml(5)."},
 	{"fleet.yaml", "Policy at the root of the infra repository, see fleet.yaml(5)."},
 	{"/var/lib/aviary",
@@ -69,7 +66,7 @@ static const struct item files[] = {
 	{"ROOT/.aviary/state", "What Aviary activated there last, and for which rollout."},
 };
 
-static const struct item exit_states[] = {
+static const struct man_item exit_states[] = {
 	{"0", "Fine, also when there was nothing to do."},
 	{"1", "Refused, failed or held. What is wrong stands on standard error or in the output."},
 	{"2", "Wrong usage."},
@@ -77,7 +74,7 @@ static const struct item exit_states[] = {
 	{"4", "Waiting."},
 };
 
-static const struct item signals[] = {
+static const struct man_item signals[] = {
 	{"SIGTERM", "The service answers no more webhooks, finishes or records what runs, and ends "
 		    "with status 0 within 25 seconds. What it could not finish goes on after the "
 		    "next start. SIGINT does the same."},
@@ -87,7 +84,7 @@ static const struct item signals[] = {
 		"the start only."},
 };
 
-static const struct item variables[] = {
+static const struct man_item variables[] = {
 	{"SOPS_AGE_KEY_FILE", "File with age identities, besides age_key_file."},
 	{"SOPS_AGE_KEY", "The identities themselves. Overwritten in the process at its start."},
 	{"NOTIFY_SOCKET", "Set by systemd; the service says there when it is ready, alive, and "
@@ -109,7 +106,7 @@ static void add_overrides(struct buf *out, const struct key *keys, const char *p
 	}
 }
 
-static const struct item activation[] = {
+static const struct man_item activation[] = {
 	{"AVIARY_CLIENT", "Name of the client."},
 	{"AVIARY_RELEASE", "Digest of the release that is activated."},
 	{"AVIARY_COMMIT", "Commit of the infra repository that it was made of."},
@@ -124,18 +121,18 @@ static void add_environment(struct buf *out)
 			 "file.\n.Bl -tag -width Ds\n");
 	add_overrides(out, config_keys, "");
 	buf_add_str(out, ".El\n");
-	add_items(out, "Ev", variables, ARRAY_LEN(variables));
+	man_add_items(out, "Ev", variables, ARRAY_LEN(variables));
 	buf_add_str(out, ".Pp\n");
 	keys_man_prose(
 		"The command driver.activate of fleet.yaml runs in the folder of the new release, "
 		"without a shell, with PATH, HOME and LANG of the service and these:",
 		out);
-	add_items(out, "Ev", activation, ARRAY_LEN(activation));
+	man_add_items(out, "Ev", activation, ARRAY_LEN(activation));
 }
 
 static void write_program(struct buf *out, const struct command *const *commands, size_t count)
 {
-	add_title(
+	man_add_title(
 		out, "aviary", 1, "keep a fleet of servers equal to an infrastructure repository");
 	buf_add_str(out, ".Sh SYNOPSIS\n.Nm aviary\n.Ar command\n.Op Ar argument ...\n.Nm aviary\n"
 			 ".Fl Fl version\n"
@@ -149,18 +146,19 @@ static void write_program(struct buf *out, const struct command *const *commands
 	buf_add_str(out, ".Sh COMMANDS\n");
 	add_commands(out, commands, count);
 	buf_add_str(out, ".Sh SIGNALS\n");
-	add_items(out, "Dv", signals, ARRAY_LEN(signals));
+	man_add_items(out, "Dv", signals, ARRAY_LEN(signals));
 	add_environment(out);
 	buf_add_str(out, ".Sh FILES\n");
-	add_items(out, "Pa", files, ARRAY_LEN(files));
+	man_add_items(out, "Pa", files, ARRAY_LEN(files));
 	buf_add_str(out, ".Sh EXIT STATUS\n");
-	add_items(out, "", exit_states, ARRAY_LEN(exit_states));
+	man_add_items(out, "", exit_states, ARRAY_LEN(exit_states));
 	buf_add_str(out, ".Sh EXAMPLES\nCheck a configuration, then what a commit would do:\n");
-	add_literal(out, "$ aviary serve -c aviary.yaml --check\n"
-			 "$ aviary plan --from origin/main --to HEAD\n");
+	man_add_literal(out, "$ aviary serve -c aviary.yaml --check\n"
+			     "$ aviary plan --from origin/main --to HEAD\n");
 	buf_add_str(out, "Who runs what, and how it came to that:\n");
-	add_literal(out, "$ aviary status\n$ aviary history alpha\n");
-	buf_add_str(out, ".Sh SEE ALSO\n.Xr aviary.yaml 5 ,\n.Xr fleet.yaml 5\n");
+	man_add_literal(out, "$ aviary status\n$ aviary history alpha\n");
+	buf_add_str(out, ".Sh SEE ALSO\n.Xr aviary-secrets 1 ,\n.Xr aviary.yaml 5 ,\n"
+			 ".Xr fleet.yaml 5\n");
 }
 
 static void add_keys_start(struct buf *out)
@@ -171,7 +169,7 @@ static void add_keys_start(struct buf *out)
 
 static void write_config(struct buf *out)
 {
-	add_title(out, "aviary.yaml", 5, "configuration of the Aviary service");
+	man_add_title(out, "aviary.yaml", 5, "configuration of the Aviary service");
 	buf_add_str(out, ".Sh DESCRIPTION\n");
 	keys_man_prose(
 		"The file is YAML 1.2. Unknown and repeated keys are errors. Secrets never "
@@ -201,7 +199,7 @@ static void write_config(struct buf *out)
 
 static void write_policy(struct buf *out)
 {
-	add_title(out, "fleet.yaml", 5, "policy of a fleet, in its infrastructure repository");
+	man_add_title(out, "fleet.yaml", 5, "policy of a fleet, in its infrastructure repository");
 	buf_add_str(out, ".Sh DESCRIPTION\n");
 	keys_man_prose(
 		"The file stands at the root of the repository and says what releases are "
@@ -238,6 +236,8 @@ bool man_write(
 {
 	if (!strcmp(page, "aviary"))
 		write_program(out, commands, count);
+	else if (!strcmp(page, "aviary-secrets"))
+		man_write_secrets(out);
 	else if (!strcmp(page, "aviary.yaml"))
 		write_config(out);
 	else if (!strcmp(page, "fleet.yaml"))

@@ -7,7 +7,7 @@
 #include "server/cli/command.h"
 
 /**
- * Append a whole page: "aviary", "aviary.yaml" or "fleet.yaml".
+ * Append a whole page: "aviary", "aviary-secrets", "aviary.yaml" or "fleet.yaml".
  *
  * @param commands  subcommands for aviary(1)
  * @return false if there is no such page

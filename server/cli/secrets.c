@@ -110,14 +110,27 @@ static const char usage[] =
 	"mismatch, 128 no key opens it, 200 nothing changed (edit), 203 encrypted already.\n"
 	"`aviary secrets COMMAND --help` tells more, aviary-secrets(1) all.\n";
 
+void secrets_usage(const struct secrets_command *command, struct buf *out)
+{
+	buf_addf(out, "usage: aviary secrets %s %s\n\n%s", command->name, command->arguments,
+		command->text);
+	const char *blank = "\n";
+	for (size_t i = 0; i < ARRAY_LEN(option_texts); i++) {
+		char letter = option_texts[i].letter;
+		/* -y of keygen is told in its text */
+		if (!strchr(command->options, letter) ||
+			(letter == 'y' && command == &secrets_keygen))
+			continue;
+		buf_addf(out, "%s  %s\n", blank, option_texts[i].text);
+		blank = "";
+	}
+}
+
 static void print_command_usage(const struct secrets_command *command, FILE *out)
 {
-	fprintf(out, "usage: aviary secrets %s %s\n\n%s\n", command->name, command->arguments,
-		command->text);
-	for (size_t i = 0; i < ARRAY_LEN(option_texts); i++)
-		if (strchr(command->options, option_texts[i].letter) &&
-			!(option_texts[i].letter == 'y' && command == &secrets_keygen))
-			fprintf(out, "  %s\n", option_texts[i].text);
+	auto_buf struct buf text = BUF_INIT(16384);
+	secrets_usage(command, &text);
+	fputs(text.text, out);
 }
 
 static bool takes(const struct secrets_command *command, int letter)

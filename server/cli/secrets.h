@@ -41,6 +41,8 @@ extern const struct secrets_command secrets_decrypt, secrets_encrypt, secrets_ed
 	secrets_check, secrets_isolation;
 /** All of them in the order of the usage; ends with NULL. */
 extern const struct secrets_command *const secrets_commands[];
+/** What `--help` of a subcommand prints. */
+void secrets_usage(const struct secrets_command *command, struct buf *out);
 
 /* ---- secrets_io.c ---- */
 /** "aviary: <error>" on stderr, with known secrets masked. @return the failure's exit status, 1 for

@@ -5,7 +5,7 @@ set -eu
 
 build=$1
 mkdir -p "$build/man"
-for page in aviary.1 aviary.yaml.5 fleet.yaml.5; do
+for page in aviary.1 aviary-secrets.1 aviary.yaml.5 fleet.yaml.5; do
 	"$build/aviary" man "${page%.*}" >"$build/man/$page"
 	if command -v mandoc >/dev/null; then
 		# Ours refer to each other and are not installed yet.

@@ -1,13 +1,12 @@
 /* Searching many values at once: a table keyed by the first six bytes of every spelling, so that a
- * text is walked once with one multiplication and one look into the table per byte.
+ * text is walked once with one multiplication and one look into the table per byte. Where a start
+ * is met, each length that spellings with it have is looked up whole in a second table: many values
+ * with one start (URLs, common prefixes) cost no more than their different lengths.
  *
  *   text      ....hunter2-and-more....
  *   matches       [------)               all of them, also overlapping ones
  *                     [---------)
  *   masked    ....********....           their union, one mask for each
- *
- * A second table is keyed by whole spellings, so that many values with one start (URLs, common
- * prefixes) do not make adding the next one slow.
  *
  * A stream holds back from the first place at which a spelling could start and go on in the next
  * bytes. What was already masked but may be the start of another one is kept as `covered`.
@@ -27,8 +26,14 @@
 struct pattern {
 	const char *text; /* in the arena */
 	size_t len;
-	uint32_t next;       /* in the chain of its start, index + 1 */
 	uint32_t next_whole; /* in the chain of its whole text, index + 1 */
+};
+
+/* All patterns of one start and one length. */
+struct group {
+	const char *text; /* of one of them */
+	size_t len;
+	uint32_t next; /* in the chain of the start, index + 1 */
 };
 
 static struct {
@@ -36,8 +41,10 @@ static struct {
 	struct arena *arena;
 	struct pattern *patterns;
 	size_t count, capacity;
-	uint32_t *table; /* by start: 1 << bits heads of chains, index + 1 */
-	uint32_t *whole; /* by whole text, the same size */
+	struct group *groups;
+	size_t group_count, group_capacity;
+	uint32_t *table; /* groups by start: 1 << bits heads of chains, index + 1 */
+	uint32_t *whole; /* patterns by whole text, the same size */
 	unsigned bits;
 	size_t longest;
 	uint64_t key; /* random and odd */
@@ -96,11 +103,29 @@ static uint32_t *whole_chain_of(const char *text, size_t len)
 static void link_pattern(size_t index)
 {
 	struct pattern *pattern = &registry.patterns[index];
-	uint32_t *head = chain_of(pattern->text);
-	uint32_t *whole_head = whole_chain_of(pattern->text, pattern->len);
-	pattern->next = *head;
-	pattern->next_whole = *whole_head;
-	*head = *whole_head = (uint32_t)index + 1;
+	uint32_t *head = whole_chain_of(pattern->text, pattern->len);
+	pattern->next_whole = *head;
+	*head = (uint32_t)index + 1;
+}
+
+static void link_group(size_t index)
+{
+	struct group *group = &registry.groups[index];
+	uint32_t *head = chain_of(group->text);
+	group->next = *head;
+	*head = (uint32_t)index + 1;
+}
+
+static void add_group(const char *text, size_t len)
+{
+	for (uint32_t i = *chain_of(text); i; i = registry.groups[i - 1].next) {
+		const struct group *group = &registry.groups[i - 1];
+		if (group->len == len && memcmp(group->text, text, SECRET_MIN) == 0)
+			return;
+	}
+	mem_grow(registry.groups, registry.group_count, registry.group_capacity);
+	registry.groups[registry.group_count++] = (struct group){.text = text, .len = len};
+	link_group(registry.group_count - 1);
 }
 
 static void grow_table(void)
@@ -112,6 +137,8 @@ static void grow_table(void)
 	registry.whole = mem_zero((size_t)1 << registry.bits, sizeof(*registry.whole));
 	for (size_t i = 0; i < registry.count; i++)
 		link_pattern(i);
+	for (size_t i = 0; i < registry.group_count; i++)
+		link_group(i);
 }
 
 static bool is_known(const char *text, size_t len)
@@ -151,6 +178,7 @@ static void add_pattern(void *data, const char *text, size_t len)
 		grow_table();
 	else
 		link_pattern(registry.count - 1);
+	add_group(registry.patterns[registry.count - 1].text, len);
 	if (len > registry.longest)
 		registry.longest = len;
 	for (size_t i = 1; i < SECRET_MIN; i++) {
@@ -205,10 +233,13 @@ void secret_mask_clear(void)
 	lock_for_writing();
 	arena_free(registry.arena);
 	free(registry.patterns);
+	free(registry.groups);
 	free(registry.table);
 	free(registry.whole);
 	registry.arena = NULL;
 	registry.patterns = NULL;
+	registry.groups = NULL;
+	registry.group_count = registry.group_capacity = 0;
 	registry.table = registry.whole = NULL;
 	registry.count = registry.capacity = registry.longest = 0;
 	registry.bits = 0;
@@ -218,7 +249,7 @@ void secret_mask_clear(void)
 	unlock();
 }
 
-/* Length of the longest spelling that starts at `at`; *open_out: one starts here and goes on
+/* Length of the longest spelling that starts at `at`; *open_out: one may start here and go on
  * behind the end of the text. */
 static size_t match_at(const char *text, size_t len, size_t at, bool *open_out)
 {
@@ -229,15 +260,14 @@ static size_t match_at(const char *text, size_t len, size_t at, bool *open_out)
 		*open_out = registry.prefixes[bit / 8] >> bit % 8 & 1;
 		return 0;
 	}
-	for (uint32_t i = *chain_of(text + at); i; i = registry.patterns[i - 1].next) {
-		const struct pattern *pattern = &registry.patterns[i - 1];
-		size_t size = pattern->len < left ? pattern->len : left;
-		if (memcmp(pattern->text, text + at, size) != 0)
+	for (uint32_t i = *chain_of(text + at); i; i = registry.groups[i - 1].next) {
+		const struct group *group = &registry.groups[i - 1];
+		if (memcmp(group->text, text + at, SECRET_MIN) != 0)
 			continue;
-		if (pattern->len > left)
+		if (group->len > left)
 			*open_out = true;
-		else if (size > longest)
-			longest = size;
+		else if (group->len > longest && is_known(text + at, group->len))
+			longest = group->len;
 	}
 	return longest;
 }

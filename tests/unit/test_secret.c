@@ -243,9 +243,28 @@ static void random_streams_equal_the_masked_whole(void **state)
 	}
 }
 
+/* Without timing it only says that it ends: each place used to walk through all values. */
+static void many_values_with_one_start_are_told_apart(void **state)
+{
+	(void)state;
+	auto_buf struct buf text = BUF_INIT(1 << 24);
+	for (int i = 0; i < 20000; i++) {
+		auto_free char *value = mem_printf("postgres://client%d:%d@db", i, i * 7919);
+		secret_mask_add(value, strlen(value));
+	}
+	for (int i = 0; i < 20000; i++)
+		buf_add_str(&text, "postgres://client and ");
+	size_t len = text.len;
+	buf_add_str(&text, "postgres://client123:974037@db, postgres://client123:974038@db");
+	secret_mask(&text);
+	assert_string_equal(text.text + len, "********, postgres://client123:974038@db");
+	secret_mask_clear();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(many_values_with_one_start_are_told_apart, clear),
 		cmocka_unit_test_teardown(nothing_registered_changes_nothing, clear),
 		cmocka_unit_test_teardown(a_value_is_masked_wherever_it_stands, clear),
 		cmocka_unit_test_teardown(values_shorter_than_six_bytes_are_left, clear),

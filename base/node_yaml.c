@@ -8,6 +8,7 @@
 #include "base/node_anchor.h"
 #include "base/node_build.h"
 #include "base/node_yaml_error.h"
+#include "base/yaml_wipe.h"
 
 #define BYTES_MAX ((size_t)16 * 1024 * 1024)
 
@@ -403,6 +404,8 @@ static bool read_events(struct reader *reader, struct error *err)
 					reader->build.file, reader->bytes, reader->len},
 				err);
 		bool good = on_event(reader, &event, err);
+		if (reader->options->rules == NODE_SOPS)
+			wipe_event(&event);
 		yaml_event_delete(&event);
 		if (!good)
 			return false;
@@ -448,6 +451,8 @@ bool node_parse_yaml(struct arena *arena, const char *file, const char *bytes, s
 	bool good = read_events(reader, err);
 	if (good)
 		*node_out = result(reader);
+	if (options->rules == NODE_SOPS)
+		wipe_parser(&reader->parser);
 	yaml_parser_delete(&reader->parser);
 	anchors_clear(&reader->anchors);
 	build_clear(&reader->build);

@@ -1,6 +1,7 @@
 /* The scanner: comments stand in the gaps between libyaml's tokens. A comment in a line of its own
  * waits for the next key or list item, whose column decides to what it belongs. */
 #include "base/buf.h"
+#include "base/yaml_wipe.h"
 #include "reconcile/secrets/sops_comments_parts.h"
 #include <yaml.h>
 
@@ -341,6 +342,7 @@ static bool scan(struct scanner *scanner, yaml_parser_t *parser, struct error *e
 			return error_set(err, ERR_INVALID, "comments cannot be read");
 		done = token.type == YAML_STREAM_END_TOKEN;
 		take_token(scanner, &token);
+		wipe_token(&token);
 		yaml_token_delete(&token);
 	}
 	end_document(scanner);
@@ -365,6 +367,7 @@ bool sops_comments_read(
 	yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&parser, (const unsigned char *)bytes + bom, len - bom);
 	bool ok = scan(&scanner, &parser, err);
+	wipe_parser(&parser);
 	yaml_parser_delete(&parser);
 	free(scanner.frames);
 	free(scanner.columns);

@@ -119,8 +119,9 @@ enum sops_yaml_style sops_yaml_style(const char *text, size_t len, bool key)
 	if (!look.utf8)
 		return SOPS_YAML_BINARY;
 	if (look.line_breaks)
-		return key || look.special || look.space_break ? SOPS_YAML_DOUBLE
-							       : SOPS_YAML_LITERAL;
+		return key || look.special || look.space_break || text[len - 1] == ' '
+			       ? SOPS_YAML_DOUBLE
+			       : SOPS_YAML_LITERAL;
 	if (look.special || look.tabs)
 		return SOPS_YAML_DOUBLE;
 	if (look.indicators || (len && (text[0] == ' ' || text[len - 1] == ' ')))

@@ -212,6 +212,100 @@ static void sops_and_we_open_each_other_and_print_the_same(void **state)
 	assert_true(compared >= ROUNDS * 3);
 }
 
+static void must_run(const struct world *world, const char *const *argv)
+{
+	auto_buf struct buf out = BUF_INIT(1 << 20);
+	int status;
+	if (!run(world, argv, &out, &status) || status != 0)
+		fail_msg("%s %s: %s", argv[0], argv[1], out.text);
+}
+
+/* Three groups of which two are needed; sops and we have the first two keys. */
+static void shares_of_key_groups_open_on_both_sides(void **state)
+{
+	struct world *world = *state;
+	auto_keyring struct keyring *second = keyring_generate(), *third = keyring_generate();
+	auto_sops_creation struct sops_creation groups = SOPS_CREATION_INIT;
+	auto_buf struct buf key = BUF_INIT_SECRET(4096), written = BUF_INIT(1 << 20);
+	auto_buf struct buf printed = BUF_INIT(1 << 20);
+	auto_sops_file struct sops_file *file = NULL;
+	const char *const rotate[] = {"sops", "rotate", "-i", "g.yaml", NULL};
+	const struct sops_source plain = {SOPS_YAML, "g.yaml", "a: 1\nb: x\n", 10};
+	const struct keyring *const all[] = {world->keyring, second, third};
+	enum sops_failure failure;
+	struct error err;
+	if (!have(world, "sops"))
+		skip();
+	world->random.format = SOPS_YAML;
+	const struct sops_printing printing = printing_of(world);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		keyring_recipients(all[i], sops_creation_add_group(&groups));
+	groups.shamir_threshold = 2;
+	keyring_write(world->keyring, &key);
+	write_file(world, "one.txt", &key);
+	keyring_write(second, &key);
+	write_file(world, "key.txt", &key);
+	must(sops_file_new(&plain, &groups, &file, &failure, &err), &err);
+	must(sops_file_write(file, &printing, &written, &err), &err);
+	write_file(world, "g.yaml", &written);
+	run_sops(world, "--decrypt", "g.yaml", "d.g.yaml");
+	must_run(world, rotate);
+	auto_free char *path = inside(world, "g.yaml"), *out_path = inside(world, "d.g.yaml");
+	auto_buf struct buf rotated = fixture_read(path), decrypted = fixture_read(out_path);
+	assert_string_equal(decrypted.text, "a: 1\nb: x\n");
+	auto_keyring struct keyring *two = NULL;
+	must(keyring_read("two", key.text, key.len, &two, &err), &err);
+	struct sops_source source = {SOPS_YAML, "g.yaml", rotated.text, rotated.len};
+	auto_sops_file struct sops_file *opened = NULL, *none = NULL;
+	must(sops_file_open(&source, two, &opened, &failure, &err), &err);
+	must(sops_file_print(opened, &printing, &printed, &err), &err);
+	assert_string_equal(printed.text, decrypted.text);
+	assert_false(sops_file_open(&source, world->keyring, &none, &failure, &err));
+	assert_int_equal(failure, SOPS_NO_KEY);
+}
+
+/* The same changes, by sops and here, give the same plain text. */
+static void changes_by_sops_and_here_are_the_same(void **state)
+{
+	struct world *world = *state;
+	static const char *const changes[][2] = {{"[\"new\"]", "\"v\""}, {"[\"n\"]", "42"},
+		{"[\"f\"]", "1.5"}, {"[\"m\"]", "{\"x\": 1, \"y\": [true, null, 2.5]}"},
+		{"[\"a\"][\"b\"]", "\"deep\""}, {"[\"l\"][0]", "\"first\""},
+		{"[\"l\"][9]", "\"last\""}, {"[\"t\"]", "true"}};
+	static const char text[] = "a: {c: 1}\nl: [x, y]\ngone: 1\n";
+	const struct sops_source plain = {SOPS_YAML, "c.yaml", text, sizeof(text) - 1};
+	auto_buf struct buf written = BUF_INIT(1 << 20), printed = BUF_INIT(1 << 20);
+	auto_sops_file struct sops_file *file = NULL;
+	enum sops_failure failure;
+	struct error err;
+	bool changed;
+	if (!have(world, "sops"))
+		skip();
+	world->random.format = SOPS_YAML;
+	const struct sops_printing printing = printing_of(world);
+	must(sops_file_new(&plain, &world->creation, &file, &failure, &err), &err);
+	must(sops_file_write(file, &printing, &written, &err), &err);
+	write_file(world, "c.yaml", &written);
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+		const char *const argv[] = {
+			"sops", "set", "c.yaml", changes[i][0], changes[i][1], NULL};
+		const struct sops_text json = {changes[i][1], strlen(changes[i][1])};
+		must_run(world, argv);
+		must(sops_file_set(file, changes[i][0], json, &changed, &err), &err);
+	}
+	const char *const unset[] = {"sops", "unset", "c.yaml", "[\"gone\"]", NULL};
+	must_run(world, unset);
+	must(sops_file_unset(file, "[\"gone\"]", &err), &err);
+	run_sops(world, "--decrypt", "c.yaml", "d.c.yaml");
+	auto_free char *path = inside(world, "c.yaml"), *out_path = inside(world, "d.c.yaml");
+	auto_buf struct buf theirs = fixture_read(path), decrypted = fixture_read(out_path);
+	auto_buf struct buf ours = BUF_INIT(1 << 20);
+	print_ours(world, &theirs, &ours);
+	must(sops_file_print(file, &printing, &printed, &err), &err);
+	assert_same(&decrypted, &ours);
+	assert_same(&decrypted, &printed);
+}
+
 static void age_opens_what_is_written_here(void **state)
 {
 	struct world *world = *state;
@@ -258,8 +352,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sops_and_we_open_each_other_and_print_the_same),
+		cmocka_unit_test(changes_by_sops_and_here_are_the_same),
 		cmocka_unit_test(age_opens_what_is_written_here),
 		cmocka_unit_test(what_age_writes_opens_here),
+		cmocka_unit_test(shares_of_key_groups_open_on_both_sides), /* adds a key */
 	};
 	if (sodium_init() < 0)
 		return 1;

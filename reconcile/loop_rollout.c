@@ -179,7 +179,7 @@ void loop_on_worked(struct loop *loop, struct message *message)
 	/* We ended it ourselves because we stop: the host is asked after the restart. */
 	if (!message->ok && message->err.code == ERR_STOPPED)
 		return;
-	if (!message->ok && message->err.code == ERR_REFUSED) {
+	if (work->refused) {
 		loop_halt(loop, &message->err);
 		return;
 	}

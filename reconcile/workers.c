@@ -135,8 +135,12 @@ static bool activate(struct workers *workers, struct work *work, struct error *e
 	auto_target struct target *target = NULL;
 	struct driver_run run = DRIVER_RUN_INIT;
 	struct output output;
-	if (!find_target(workers, work, &target, err) || !history_is_whole(target, work, err))
+	if (!find_target(workers, work, &target, err))
 		return false;
+	if (!history_is_whole(target, work, err)) {
+		work->refused = true;
+		return false;
+	}
 	const struct driver_release release = {
 		.digest = work->target.release,
 		.files = target->release ? driver_files(target->arena, target->release) : NULL,
@@ -153,11 +157,11 @@ static bool activate(struct workers *workers, struct work *work, struct error *e
 	run.output_data = &output;
 	bool ok = target->driver->activate(&target->host, &release, &run, err);
 	output_end(&output, ok, err);
+	bool untouched = run.touched == DRIVER_TOUCHED_NOTHING;
 	if (ok)
 		prune(target, work);
-	else
-		work->unreachable =
-			err->code == ERR_UNREACHABLE && run.touched == DRIVER_TOUCHED_NOTHING;
+	work->unreachable = !ok && untouched && err->code == ERR_UNREACHABLE;
+	work->refused = !ok && untouched && err->code == ERR_REFUSED;
 	return ok;
 }
 

@@ -31,6 +31,7 @@ struct work {
 	/* answer */
 	bool ok;
 	bool unreachable;          /* nothing was touched */
+	bool refused;              /* the host follows a newer leader, or knows more than we do */
 	struct driver_state state; /* WORK_ASK */
 	struct error err;
 };

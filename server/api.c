@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <sodium.h>
 
-#define API_ANSWER_MAX ((size_t)256 << 20) /* 10,000 clients with 500 rollouts stay below */
+#define API_ANSWER_MAX ((size_t)256 << 20) /* 10,000 clients, or 80 rollouts of all of them */
 
 struct api {
 	struct api_options options;
@@ -104,7 +104,11 @@ static void respond_view(struct api *api, const struct http_request *request,
 		return;
 	auto_snapshot struct snapshot *snapshot = board_read(api->options.board);
 	show(snapshot, &body);
-	http_respond_buf(response, 200, "application/json", &body);
+	if (buf_overflowed(&body))
+		http_respond_error(response, 500, "the answer is over %zu MiB: ask for one record",
+			API_ANSWER_MAX >> 20);
+	else
+		http_respond_buf(response, 200, "application/json", &body);
 }
 
 static void respond_one(struct api *api, const struct http_request *request,

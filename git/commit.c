@@ -1,6 +1,7 @@
 #include "git/commit.h"
 #include "base/utf8.h"
 #include "git/repo_priv.h"
+#include "git/signing_key.h"
 
 #define MESSAGE_MAX ((size_t)1 << 20) /* of a message that is read; people write less */
 
@@ -164,6 +165,46 @@ static bool make_signature(
 	       repo_fail(err, rc, "author '%s <%s>' is not usable", author->name, author->email);
 }
 
+struct commit_parts {
+	const git_signature *who;
+	const git_tree *tree;
+	const git_commit *parent; /* or NULL */
+	const char *message;
+	const char *key_file; /* or NULL */
+};
+
+static bool write_signed(
+	struct repo *repo, const struct commit_parts *parts, git_oid *id_out, struct error *err)
+{
+	git_buf text = {0};
+	auto_buf struct buf armor = BUF_INIT(SSHSIG_MAX);
+	const git_commit *parents[] = {parts->parent};
+	int rc = git_commit_create_buffer(&text, repo->git, parts->who, parts->who, NULL,
+		parts->message, parts->tree, parts->parent != NULL, (void *)parents);
+	if (rc < 0)
+		return repo_fail(err, rc, "commit could not be made");
+	const struct span bytes = {(const unsigned char *)text.ptr, text.size};
+	bool good = signing_key_sign(parts->key_file, &bytes, &armor, err);
+	if (good) {
+		rc = git_commit_create_with_signature(
+			id_out, repo->git, text.ptr, armor.text, "gpgsig");
+		good = rc >= 0 || repo_fail(err, rc, "commit could not be written");
+	}
+	git_buf_dispose(&text);
+	return good;
+}
+
+static bool write_commit(
+	struct repo *repo, const struct commit_parts *parts, git_oid *id_out, struct error *err)
+{
+	const git_commit *parents[] = {parts->parent};
+	if (parts->key_file)
+		return write_signed(repo, parts, id_out, err);
+	int rc = git_commit_create(id_out, repo->git, NULL, parts->who, parts->who, NULL,
+		parts->message, parts->tree, parts->parent != NULL, (void *)parents);
+	return rc >= 0 || repo_fail(err, rc, "commit could not be written");
+}
+
 bool commit_create(struct repo *repo, const struct oid *parent, const struct commit_change *changes,
 	size_t count, const char *message, const struct commit_author *author, struct oid *id_out,
 	struct error *err)
@@ -184,11 +225,9 @@ bool commit_create(struct repo *repo, const struct oid *parent, const struct com
 		if (rc < 0)
 			return repo_fail(err, rc, "commit '%s' could not be read", parent->hex);
 	}
-	const git_commit *parents[] = {before};
-	int rc = git_commit_create(&id, repo->git, NULL, who, who, NULL, message, tree,
-		before != NULL, (void *)parents);
-	if (rc < 0)
-		return repo_fail(err, rc, "commit could not be written");
+	const struct commit_parts parts = {who, tree, before, message, author->signing_key_file};
+	if (!write_commit(repo, &parts, &id, err))
+		return false;
 	oid_from_git(&id, id_out);
 	return true;
 }
@@ -208,18 +247,36 @@ static bool tag_is_on(
 	return error_set(err, ERR_REJECTED, "tag '%s' is on commit %s already", name, there.hex);
 }
 
+/* git-mktag(1): the signature stands behind the message. @param text  ends with a line break */
+static bool sign_tag(const char *key_file, struct buf *text, struct error *err)
+{
+	auto_buf struct buf armor = BUF_INIT(SSHSIG_MAX);
+	const struct span bytes = {(const unsigned char *)text->text, text->len};
+	if (!signing_key_sign(key_file, &bytes, &armor, err))
+		return false;
+	buf_addf(text, "%s\n", armor.text);
+	return true;
+}
+
 bool commit_tag(struct repo *repo, const char *name, const struct oid *commit, const char *message,
 	const struct commit_author *tagger, struct error *err)
 {
 	auto_git(git_signature) *who = NULL;
 	auto_git(git_object) *target = NULL;
+	auto_buf struct buf text = BUF_INIT(MESSAGE_MAX);
 	git_oid id;
 
 	if (!make_signature(tagger, &who, err))
 		return false;
 	oid_to_git(commit, &id);
+	buf_addf(&text, "object %s\ntype commit\ntag %s\ntagger %s <%s> %lld +0000\n\n%s\n",
+		commit->hex, name, tagger->name, tagger->email, (long long)tagger->wall_s, message);
+	if (tagger->signing_key_file && !sign_tag(tagger->signing_key_file, &text, err))
+		return false;
 	int rc = git_object_lookup(&target, repo->git, &id, GIT_OBJECT_COMMIT);
-	if (rc == 0)
+	if (rc == 0 && tagger->signing_key_file)
+		rc = git_tag_create_from_buffer(&id, repo->git, text.text, 0);
+	else if (rc == 0)
 		rc = git_tag_create(&id, repo->git, name, target, who, message, 0);
 	if (rc == GIT_EEXISTS)
 		return tag_is_on(repo, name, commit, err);

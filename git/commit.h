@@ -18,6 +18,7 @@ struct commit_author {
 	const char *name;
 	const char *email;
 	int64_t wall_s;
+	const char *signing_key_file; /* signs commits and tags, or NULL; see git/signing_key.h */
 };
 
 /** Append "subject, empty line, body, trailers" to @p out. Line breaks and control characters in

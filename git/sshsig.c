@@ -118,7 +118,7 @@ void sshsig_clear(struct sshsig *signature)
 /* ---- verifying ---------------------------------------------------------------------------------
  */
 
-static void add_string(struct buf *out, const void *bytes, size_t len)
+void span_add(struct buf *out, const void *bytes, size_t len)
 {
 	const unsigned char size[4] = {(unsigned char)(len >> 24), (unsigned char)(len >> 16),
 		(unsigned char)(len >> 8), (unsigned char)len};
@@ -136,10 +136,10 @@ void sshsig_covered(const struct sshsig *signature, const void *bytes, size_t le
 	else
 		(void)crypto_hash_sha256(digest, bytes, len);
 	buf_add_str(out, MAGIC);
-	add_string(out, signature->purpose.at, signature->purpose.len);
-	add_string(out, "", 0);
-	add_string(out, signature->hash.at, signature->hash.len);
-	add_string(out, digest, is_long ? sizeof(digest) : crypto_hash_sha256_BYTES);
+	span_add(out, signature->purpose.at, signature->purpose.len);
+	span_add(out, "", 0);
+	span_add(out, signature->hash.at, signature->hash.len);
+	span_add(out, digest, is_long ? sizeof(digest) : crypto_hash_sha256_BYTES);
 }
 
 static bool bad_signature(struct error *err)

@@ -17,6 +17,8 @@ struct span {
 /** Take a string of SSH's wire format (uint32 length, bytes) off the front. */
 MUST_USE bool span_take(struct span *from, struct span *string_out);
 bool span_is(const struct span *span, const char *text);
+/** Append a string of that format. */
+void span_add(struct buf *out, const void *bytes, size_t len);
 
 struct sshsig {
 	unsigned char *packed; /* owned; the spans point into it */

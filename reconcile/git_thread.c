@@ -179,6 +179,7 @@ static bool open_all(struct git_thread *thread, struct error *err)
 		.folder = thread->options.status_inside ? "status/" : "",
 		.author_name = thread->options.author_name,
 		.author_mail = thread->options.author_mail,
+		.signing_key_file = thread->options.signing_key_file,
 	};
 	thread->ledger = ledger_new(&ledger);
 	thread->cache = plan_cache_new();

@@ -22,6 +22,7 @@ struct git_options {
 	const char *status_branch;
 	bool status_inside; /* the status branch is the tracked one: records under status/ */
 	const char *author_name, *author_mail;
+	const char *signing_key_file;  /* of the status branch, or NULL */
 	const struct keyring *keyring; /* borrowed */
 	bool accept_history;           /* for the first look only */
 	struct signers_files signers;  /* .allowed NULL: commits need no signature */

@@ -22,6 +22,7 @@ struct ledger *ledger_new(const struct ledger_options *options)
 	ledger->folder = mem_dup_str(options->folder);
 	ledger->author_name = mem_dup_str(options->author_name);
 	ledger->author_mail = mem_dup_str(options->author_mail);
+	ledger->signing_key_file = mem_dup_str(options->signing_key_file);
 	return ledger;
 }
 
@@ -35,6 +36,7 @@ void ledger_free(struct ledger *ledger)
 	free(ledger->folder);
 	free(ledger->author_name);
 	free(ledger->author_mail);
+	free(ledger->signing_key_file);
 	status_free(ledger->status);
 	free(ledger);
 }
@@ -168,7 +170,7 @@ static bool commit_fact(
 	auto_strlist struct strlist paths = STRLIST_INIT;
 	auto_buf struct buf message = BUF_INIT(1 << 20);
 	const struct commit_author author = {
-		ledger->author_name, ledger->author_mail, clock_wall_s()};
+		ledger->author_name, ledger->author_mail, clock_wall_s(), ledger->signing_key_file};
 	struct oid made;
 	size_t used = 0;
 	if (is_first(ledger, tip))

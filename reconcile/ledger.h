@@ -16,6 +16,7 @@ struct ledger_options {
 	const char *folder;    /* "", or "status/" when the branch is the tracked one */
 	const char *author_name;
 	const char *author_mail;
+	const char *signing_key_file; /* or NULL: commits and tags are not signed */
 };
 
 struct ledger;

@@ -18,7 +18,8 @@ struct ledger {
 		     */
 	char *folder; /* of the records in the tree */
 	char *author_name, *author_mail;
-	struct status *status; /* as of the remote's last known tip */
+	char *signing_key_file; /* or NULL */
+	struct status *status;  /* as of the remote's last known tip */
 	struct attempt attempt;
 };
 

@@ -11,7 +11,7 @@ static bool make_tag(struct ledger *ledger, const struct tag_wish *wish,
 	struct remote_update *update, char **ref_out, struct error *err)
 {
 	const struct commit_author tagger = {
-		ledger->author_name, ledger->author_mail, clock_wall_s()};
+		ledger->author_name, ledger->author_mail, clock_wall_s(), ledger->signing_key_file};
 	struct oid commit = {0};
 	auto_free char *ref = mem_printf("refs/tags/%s", wish->name);
 	(void)snprintf(commit.hex, sizeof(commit.hex), "%s", wish->commit);

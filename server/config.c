@@ -204,6 +204,8 @@ static bool convert_status(struct converter *self)
 	struct config_status *out = &self->config->status;
 	bool good = check_branch(self, raw->status.branch, "status.branch");
 	out->branch = raw->status.branch;
+	out->signing_key_file =
+		path_at(self, raw->status.signing_key_file, "status.signing_key_file");
 	out->url = raw->status.url ? raw->status.url : raw->repository.url;
 	if (raw->status.author)
 		good = convert_author(self, raw->status.author) && good;

@@ -32,6 +32,7 @@ struct config_status {
 		      */
 	const char *author_name;
 	const char *author_mail;
+	const char *signing_key_file; /* or NULL */
 };
 
 struct config_webhook {

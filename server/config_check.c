@@ -1,6 +1,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "git/signers.h"
+#include "git/signing_key.h"
 #include "reconcile/secrets/keyring.h"
 #include "server/config_file.h"
 #include <errno.h>
@@ -66,6 +67,15 @@ static bool check_signers(struct checker *checker)
 		return report(checker, place, &err);
 	}
 	return check_public_file(checker, files.keyring, "repository.forge_keyring_file");
+}
+
+static bool check_signing_key(struct checker *checker)
+{
+	const char *path = checker->config->status.signing_key_file;
+	struct error err;
+	if (!path || signing_key_check(path, &err))
+		return true;
+	return report(checker, node_path(checker->config->node, "status.signing_key_file"), &err);
 }
 
 static bool check_webhook_secret(
@@ -167,6 +177,7 @@ bool config_check(const struct config *config, struct problems *problems)
 	       good;
 	good = check_public_file(&checker, repository->ca_file, "repository.ca_file") && good;
 	good = check_signers(&checker) && good;
+	good = check_signing_key(&checker) && good;
 	good = check_webhooks(&checker) && good;
 	for (size_t i = 0; i < config->token_count; i++)
 		good = check_token(&checker, &config->tokens[i]) && good;

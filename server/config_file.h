@@ -23,7 +23,7 @@ struct config_raw {
 		int64_t poll_interval_ms;
 	} repository;
 	struct {
-		char *branch, *author, *url;
+		char *branch, *author, *url, *signing_key_file;
 	} status;
 	struct key_list webhooks; /* struct webhook_file */
 	int64_t webhook_max_body;

@@ -87,7 +87,11 @@ static const struct key status_keys[] = {
 		.type = KEY_TEXT,
 		AT(status.url),
 		.doc = "Another repository for the status branch. Default: repository.url."},
-	LATER("signing_key_file"),
+	{.name = "signing_key_file",
+		.type = KEY_TEXT,
+		AT(status.signing_key_file),
+		.doc = "Private ed25519 key in OpenSSH's format, without a passphrase, that signs "
+		       "these commits and their tags as git does with gpg.format ssh."},
 	KEYS_END,
 };
 

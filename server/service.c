@@ -87,6 +87,7 @@ struct loop_options service_loop_options(const struct config *config, const stru
 				.status_inside = config->status.inside,
 				.author_name = config->status.author_name,
 				.author_mail = config->status.author_mail,
+				.signing_key_file = config->status.signing_key_file,
 				.keyring = keyring,
 				.signers = {.allowed = repository->allowed_signers_file,
 					.revoked = repository->revoked_signers_file,

@@ -68,16 +68,6 @@ def test_a_key_that_comes_later_is_refused_by_name(idle_fleet, key, text):
     assert re.search(rf"aviary\.yaml:\d+: .*'{key}'.*not supported yet", done.stderr), done.stderr
 
 
-@pytest.mark.parametrize("key, old, new", [
-    ("signing_key_file", "branch: deployments,", "branch: deployments, signing_key_file: /x,"),
-])
-def test_a_nested_key_that_comes_later_is_refused_by_name(idle_fleet, key, old, new):
-    idle_fleet.configure(**{old: new})
-    done = check(idle_fleet)
-    assert done.returncode == 1
-    assert re.search(rf"{key}.*not supported yet", done.stderr), done.stderr
-
-
 def test_all_mistakes_of_a_configuration_are_told_at_once(idle_fleet):
     append(idle_fleet, "lisen: x\nnotify: []\nlog_level: loud\n")
     lines = check(idle_fleet).stderr.splitlines()

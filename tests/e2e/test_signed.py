@@ -342,6 +342,28 @@ def test_a_merge_signed_by_another_openpgp_key_is_refused(signed, forge):
     refused(signed, forge("Other <other@example.org>"), "its second parent .* not signed")
 
 
+def test_facts_and_tags_carry_the_services_own_signature(signed):
+    key = make_key(signed, "ours")
+    text = signed.service.config.read_text()
+    signed.service.config.write_text(text.replace(
+        "branch: deployments,", f'branch: deployments, signing_key_file: "{key}",'))
+    tip = signed.tip()
+    serve(signed)
+    deployed(signed, signed.upgrade("1.0.1"), EVA)
+    (signed.folder / "keys/trusted").write_text(line(key, "aviary@example.org"))
+    trust = ("-c", f"gpg.ssh.allowedSignersFile={signed.folder}/keys/trusted")
+    facts = git(signed.bare, "rev-list", f"{tip}..deployments").split()
+    assert len(facts) > 5
+    git(signed.bare, *trust, "verify-commit", *facts, stderr=subprocess.DEVNULL)
+    fresh = [name for name, (_, commit) in signed.tags().items() if name.startswith("rollback/")]
+    assert fresh
+    git(signed.bare, *trust, "verify-tag", *fresh, stderr=subprocess.DEVNULL)
+    signed.service.stop()
+    key.chmod(0o644)
+    done = signed.command("serve", "--check")
+    assert done.returncode == 1 and "chmod" in done.stderr, done.stderr
+
+
 def test_records_on_the_tracked_branch_need_no_signature(fresh_fleet):
     signed = ask_for_eva(fresh_fleet)
     text = signed.service.config.read_text()

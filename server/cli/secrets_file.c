@@ -90,6 +90,8 @@ static bool read_value(const struct secrets_options *options, struct buf *value,
 	if (options->value_file)
 		return fs_read(options->files[2], SECRETS_FILE_MAX, value, err);
 	buf_add_str(value, options->files[2]);
+	/* other processes see arguments; what they have not seen yet they need not see */
+	explicit_bzero(options->files[2], strlen(options->files[2]));
 	return true;
 }
 

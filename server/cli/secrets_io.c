@@ -45,17 +45,15 @@ bool secrets_read_stdin(struct buf *out, struct error *err)
 {
 	char bytes[16384];
 	ssize_t got;
-	while ((got = read(STDIN_FILENO, bytes, sizeof(bytes))) != 0) {
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return error_errno(err, errno, "cannot read standard input");
-		buf_add(out, bytes, (size_t)got);
-		if (buf_overflowed(out))
-			return error_set(err, ERR_INVALID, "standard input is too large");
+	while ((got = read(STDIN_FILENO, bytes, sizeof(bytes))) != 0 && !buf_overflowed(out)) {
+		if (got < 0 && errno != EINTR)
+			break;
+		buf_add(out, bytes, got > 0 ? (size_t)got : 0);
 	}
 	explicit_bzero(bytes, sizeof(bytes));
-	return true;
+	if (got < 0)
+		return error_errno(err, errno, "cannot read standard input");
+	return !buf_overflowed(out) || error_set(err, ERR_INVALID, "standard input is too large");
 }
 
 void secrets_input_clear(struct secrets_input *input)

@@ -223,7 +223,7 @@ static bool duplicate_error(
 bool build_map(
 	struct node_build *build, struct node *map, size_t first, bool last_wins, struct error *err)
 {
-	struct node_entry *entries = build->pending + first;
+	struct node_entry *entries = first ? build->pending + first : build->pending;
 	size_t count = build->pending_count - first, kept = 0;
 	struct map_index *index = count >= INDEX_FROM ? index_new(build->arena, count) : NULL;
 	for (size_t i = 0; i < count; i++) {

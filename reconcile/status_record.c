@@ -245,9 +245,11 @@ static bool read_good(const struct node *list, struct client_record *record, str
 		return true;
 	record->good = mem_zero(list->count, sizeof(*record->good));
 	for (size_t i = 0; i < list->count; i++) {
-		if (!read_ref(list->items[i], &record->good[i], err))
+		struct release_ref *ref = &record->good[record->good_count];
+		*ref = (struct release_ref){0};
+		if (!read_ref(list->items[i], ref, err))
 			return false;
-		record->good_count++;
+		record->good_count += ref->release[0] != '\0';
 	}
 	return true;
 }

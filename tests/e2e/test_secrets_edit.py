@@ -134,7 +134,7 @@ def test_the_text_lies_in_memory_for_its_owner_alone(eva):
                     "me, up = path.stat(), path.parent.stat()\n"
                     "lines = pathlib.Path(f'/proc/{os.getppid()}/limits').read_text().splitlines()\n"
                     "core = next(l for l in lines if l.startswith('Max core'))\n"
-                    "owner = os.stat(f'/proc/{os.getppid()}').st_uid\n"
+                    "owner = os.stat(f'/proc/{os.getppid()}/environ').st_uid\n"
                     "argv = pathlib.Path(f'/proc/{os.getppid()}/cmdline').read_bytes().decode()\n"
                     "log.write_text(log.read_text() + json.dumps([stat.S_IMODE(me.st_mode),\n"
                     "    stat.S_IMODE(up.st_mode), core.split()[4:6], owner, argv]))\n")

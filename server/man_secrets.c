@@ -18,7 +18,7 @@ static const struct man_item exit_states[] = {
 };
 
 static const struct man_item variables[] = {
-	{"SOPS_AGE_KEY_FILE", "File with age identities, which nobody else may be able to read."},
+	{"SOPS_AGE_KEY_FILE", "File with age identities; a warning says when others can read it."},
 	{"SOPS_AGE_KEY", "The identities themselves, parted by line ends or blanks."},
 	{"SOPS_AGE_SSH_PRIVATE_KEY_FILE", "Private SSH key, ed25519 or RSA."},
 	{"SOPS_AGE_RECIPIENTS", "Recipients for encrypt and new files of edit, instead of those "

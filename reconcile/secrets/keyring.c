@@ -26,13 +26,15 @@ void keyring_free(struct keyring *keyring)
 	free(keyring);
 }
 
-static bool add_file(
-	struct keyring *keyring, const char *path, const struct age_ask *ask, struct error *err)
+static bool add_file(struct keyring *keyring, const struct keyring_sources *sources,
+	const char *path, struct error *err)
 {
 	auto_buf struct buf text = BUF_INIT_SECRET(AGE_MAX_KEY_FILE);
-	if (!fs_read_secret(path, AGE_MAX_KEY_FILE, &text, err))
+	bool read = sources->others_may_read ? fs_read(path, AGE_MAX_KEY_FILE, &text, err)
+					     : fs_read_secret(path, AGE_MAX_KEY_FILE, &text, err);
+	if (!read)
 		return error_wrap(err, "age key file");
-	const struct age_source source = {path, text.text, text.len, ask};
+	const struct age_source source = {path, text.text, text.len, sources->ask};
 	return age_identities_add(&keyring->identities, &source, err);
 }
 
@@ -56,10 +58,10 @@ static bool add_named(
 	struct keyring *keyring, const struct keyring_sources *sources, struct error *err)
 {
 	const char *file = sources->age_key_file, *named = getenv("SOPS_AGE_KEY_FILE");
-	if (file && *file && !add_file(keyring, file, sources->ask, err))
+	if (file && *file && !add_file(keyring, sources, file, err))
 		return false;
 	if (named && *named && (!file || strcmp(named, file) != 0) &&
-		!add_file(keyring, named, sources->ask, err))
+		!add_file(keyring, sources, named, err))
 		return error_wrap(err, "SOPS_AGE_KEY_FILE");
 	return add_text(keyring, KEY_VARIABLE,
 		sources->age_keys ? sources->age_keys : getenv(KEY_VARIABLE), err);
@@ -85,7 +87,7 @@ static void add_default(struct keyring *keyring, const struct keyring_sources *s
 	const char *path, struct strlist *notes)
 {
 	struct error err;
-	if (access(path, F_OK) != 0 || add_file(keyring, path, sources->ask, &err))
+	if (access(path, F_OK) != 0 || add_file(keyring, sources, path, &err))
 		return;
 	if (notes)
 		strlist_addf(notes, "'%s' is passed over: %s", path, err.message);
@@ -97,7 +99,7 @@ static bool add_personal(struct keyring *keyring, const struct keyring_sources *
 	static const char *const keys[] = {"id_ed25519", "id_rsa"};
 	const char *ssh = getenv("SOPS_AGE_SSH_PRIVATE_KEY_FILE");
 	const char *home = getenv("HOME"), *config = getenv("XDG_CONFIG_HOME");
-	if (ssh && *ssh && !add_file(keyring, ssh, sources->ask, err))
+	if (ssh && *ssh && !add_file(keyring, sources, ssh, err))
 		return error_wrap(err, "SOPS_AGE_SSH_PRIVATE_KEY_FILE");
 	if ((config && *config) || (home && *home)) {
 		bool xdg = config && *config;

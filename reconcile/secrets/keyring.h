@@ -22,6 +22,7 @@ struct keyring_sources {
 	bool personal;             /* the user's own: SOPS_AGE_SSH_PRIVATE_KEY_FILE,
 				    * $XDG_CONFIG_HOME/sops/age/keys.txt or ~/.config/...,
 				    * ~/.ssh/id_ed25519 and id_rsa, where they exist */
+	bool others_may_read;      /* take key files that others can read, as age and sops do */
 	const struct age_ask *ask; /* for passphrases, see age.h; NULL: such keys are refused */
 };
 /** As keyring_load(), from these sources, SOPS_AGE_KEY_FILE and SOPS_AGE_KEY. A broken key in one

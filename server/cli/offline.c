@@ -215,7 +215,9 @@ static int validate(const struct arguments *arguments)
 	auto_problems struct problems problems = {0};
 	struct error err = {0};
 
-	if (!keyring_load(arguments->key_file, &keyring, &err) ||
+	const struct keyring_sources sources = {
+		.age_key_file = arguments->key_file, .others_may_read = true};
+	if (!keyring_load_sources(&sources, &keyring, NULL, &err) ||
 		!tree_open_folder(arguments->folder, &tree, &err))
 		return offline_fail(&err);
 	struct plan_request request = {.tree = tree};

@@ -5,6 +5,7 @@
 #include "server/cli/passphrase.h"
 #include "server/cli/secrets.h"
 #include <errno.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- messages ------------------------------------------------------------------------------- */
@@ -89,6 +90,14 @@ struct sops_source secrets_source(const struct secrets_input *input)
 
 /* ---- keys ----------------------------------------------------------------------------------- */
 
+/* As age and sops we take such a file; unlike them we say so. */
+static void warn_about(const char *path)
+{
+	struct stat info;
+	if (path && *path && !stat(path, &info) && (info.st_mode & 077))
+		secrets_note("key file '%s' can be read by others: chmod 600 it", path);
+}
+
 static bool load_keys(const struct secrets_options *options, struct keyring **keyring_out,
 	struct strlist *notes, struct error *err)
 {
@@ -96,8 +105,12 @@ static bool load_keys(const struct secrets_options *options, struct keyring **ke
 	const struct keyring_sources sources = {
 		.age_key_file = options->age_key_file,
 		.personal = true,
+		.others_may_read = true,
 		.ask = passphrase_possible() ? &ask : NULL,
 	};
+	warn_about(options->age_key_file);
+	warn_about(getenv("SOPS_AGE_KEY_FILE"));
+	warn_about(getenv("SOPS_AGE_SSH_PRIVATE_KEY_FILE"));
 	return keyring_load_sources(&sources, keyring_out, notes, err);
 }
 

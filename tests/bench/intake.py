@@ -125,7 +125,7 @@ def measure_both(folder, fleet, runs):
     body = push_body()
     (folder / "body.json").write_bytes(body)
     signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-    rates, memory, costs = ({name: [] for name in NAMES} for _ in range(3))
+    rates, memory, own, costs = ({name: [] for name in NAMES} for _ in range(4))
     with Webhook(folder) as other:
         wait_until_up(other.url, body, signature)
         ours = f"{fleet.service.url}/webhook/github"
@@ -141,7 +141,8 @@ def measure_both(folder, fleet, runs):
                 rates[name].append(rate)
                 costs[name].append((figures.cpu_s(pid) - before) * 1e6 / max(requests, 1))
                 memory[name].append(figures.memory_kib(pid) / 1024)
-    return rates, costs, memory
+                own[name].append(figures.memory_kib(pid, "RssAnon") / 1024)
+    return rates, costs, memory, own
 
 
 def measure(_, folder, runs):
@@ -155,12 +156,14 @@ def measure(_, folder, runs):
         fleet.service.start("--log-format", "text")
         try:
             fleet.settle()
-            rates, costs, memory = measure_both(folder, fleet, runs)
+            rates, costs, memory, own = measure_both(folder, fleet, runs)
         finally:
             fleet.service.kill()
     shown = {name: (figures.row(name, rates[name], "requests/s"),
                     figures.row(f"{name}, processor time of one", costs[name], "us"),
-                    figures.row(f"{name}, resident", memory[name], "MB")) for name in NAMES}
+                    figures.row(f"{name}, resident", memory[name], "MB"),
+                    figures.row(f"{name}, of that not files (libraries)", own[name], "MB"))
+             for name in NAMES}
     ours, theirs = (shown[name] for name in NAMES)
     figures.goal("requests, ratio of the medians", ours[0].middle / theirs[0].middle, 5, False)
     print(f"  processor time, ratio: {figures.number(theirs[1].middle / ours[1].middle)}")

@@ -157,10 +157,10 @@ static void record_refusal(struct loop *loop, struct look_result *result)
 	log_warn("commit refused", LOG_STR("commit", result->head.hex),
 		LOG_STR("reason", result->refusals.items[0]),
 		LOG_INT("reasons", result->refusals.count));
-	loop_record(loop,
-		fact_refused(loop->status, result->head.hex, result->refused_plan,
-			&result->refusals, clock_wall_s()),
-		false);
+	struct fact *fact = fact_refused(loop->status, result->head.hex, result->refused_plan,
+		&result->refusals, clock_wall_s());
+	memcpy(loop->outcome.rollout, fact->rollout->id, sizeof(fact->rollout->id));
+	loop_record(loop, fact, false);
 	set_outcome(loop, 1, "refused", result->refusals.items[0]);
 }
 

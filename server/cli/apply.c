@@ -112,6 +112,7 @@ static void follow_own(struct own_loop *own, struct board *board, struct follow 
 	}
 	snapshot_unref(seen);
 	auto_snapshot struct snapshot *last = board_read(board);
+	follow_expect(follow, own->outcome.rollout);
 	show(follow, last);
 }
 
@@ -173,6 +174,23 @@ static bool ask_status(const struct online_service *service, struct buf *view, s
 	return online_request(service, "GET", "/api/v1/status", view, err);
 }
 
+static char *newest_rollout(const char *status_json)
+{
+	cJSON *status = cJSON_Parse(status_json);
+	const cJSON *rollout = cJSON_GetObjectItemCaseSensitive(status, "rollout");
+	const char *id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(rollout, "id"));
+	char *copy = mem_dup_str(id ? id : "");
+	cJSON_Delete(status);
+	return copy;
+}
+
+static void expect_new_rollout(struct follow *follow, const char *old, const char *status_json)
+{
+	auto_free char *id = newest_rollout(status_json);
+	if (strcmp(id, old) != 0)
+		follow_expect(follow, id);
+}
+
 static int apply_there(const struct config *config, const struct apply_options *options)
 {
 	struct error err;
@@ -190,6 +208,7 @@ static int apply_there(const struct config *config, const struct apply_options *
 	}
 	if (!ask_status(&service, &view, &err))
 		return online_fail(&err);
+	auto_free char *old = newest_rollout(view.text);
 	follow_update(follow, view.text);
 	if (!online_request(&service, "POST", "/api/v1/reconcile", &answer, &err))
 		return online_fail(&err);
@@ -198,6 +217,7 @@ static int apply_there(const struct config *config, const struct apply_options *
 	for (;;) {
 		if (!ask_status(&service, &view, &err))
 			return online_fail(&err);
+		expect_new_rollout(follow, old, view.text);
 		follow_update(follow, view.text);
 		bool looked = number_of(view.text, "looks") > looks;
 		if (looked && is_true(view.text, "idle"))

@@ -8,9 +8,9 @@
 struct follow {
 	FILE *out;
 	bool json;
-	char *rollout;   /* id that is followed, NULL none yet */
-	cJSON *seen;     /* client or "stage/<name>" -> state that was printed */
-	int64_t since_s; /* what ended before is old */
+	char *rollout;  /* id that is followed, NULL none yet */
+	cJSON *seen;    /* client or "stage/<name>" -> state that was printed */
+	char *expected; /* id that is ours even if it was never seen running */
 };
 
 struct follow *follow_new(FILE *out, bool json)
@@ -19,7 +19,6 @@ struct follow *follow_new(FILE *out, bool json)
 	follow->out = out;
 	follow->json = json;
 	follow->seen = cJSON_CreateObject();
-	follow->since_s = clock_wall_s();
 	return follow;
 }
 
@@ -29,6 +28,7 @@ void follow_free(struct follow *follow)
 		return;
 	cJSON_Delete(follow->seen);
 	free(follow->rollout);
+	free(follow->expected);
 	free(follow);
 }
 
@@ -136,17 +136,21 @@ static void take_rollout(struct follow *follow, const cJSON *status, const cJSON
 	fputc('\n', follow->out);
 }
 
-/* Runs while we look, or began since. */
+/* Runs while we look, or is expected. */
 static bool is_ours(const struct follow *follow, const cJSON *rollout)
 {
-	int64_t started;
 	const char *id = text_of(rollout, "id");
 	if (!*id)
 		return false;
-	if (!is_final(text_of(rollout, "state")))
-		return true;
-	return (follow->rollout && !strcmp(follow->rollout, id)) ||
-	       (clock_parse(text_of(rollout, "started"), &started) && started >= follow->since_s);
+	return !is_final(text_of(rollout, "state")) ||
+	       (follow->rollout && !strcmp(follow->rollout, id)) ||
+	       (follow->expected && !strcmp(follow->expected, id));
+}
+
+void follow_expect(struct follow *follow, const char *rollout)
+{
+	free(follow->expected);
+	follow->expected = *rollout ? mem_dup_str(rollout) : NULL;
 }
 
 void follow_update(struct follow *follow, const char *status_json)

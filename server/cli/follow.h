@@ -17,6 +17,10 @@ DEFINE_CLEANUP(struct follow, follow_free)
  *  its rollout still runs. */
 void follow_update(struct follow *follow, const char *status_json);
 
+/** This rollout belongs to what is followed, though it may have ended before a status showed it
+ *  running. "" is no rollout. */
+void follow_expect(struct follow *follow, const char *rollout);
+
 /** How the newest rollout of the status ended: exit status of design.md section 8, and the last
  * line: "failed after 17m20s: 1 upgraded, 1 rolled back, 1 not touched. ...". */
 int follow_end(struct follow *follow, const char *status_json);

@@ -41,12 +41,13 @@ static const struct man_item files[] = {
 };
 
 static const char description[] =
-	"Opens, writes and checks SOPS files with age keys: YAML, JSON, dotenv, INI and binary ones. "
-	"They are those of sops 3.13: either program opens what the other wrote. All is done in "
-	"the process, no other program is run but the editor. "
-	"Post-quantum keys, plugins and keys of cloud services are not supported and refused by "
-	"name. Files are written beside the old ones, read back, decrypted, compared and renamed. "
-	"The service reads fewer keys than this command, see aviary.yaml(5).";
+	"Opens, writes and checks SOPS files with age keys: YAML, JSON, dotenv, INI "
+	"and binary ones. They are those of sops 3.13: either program opens what the "
+	"other wrote. All is done in the process, no other program is run but the "
+	"editor. Post-quantum keys, plugins and keys of cloud services are not "
+	"supported and refused by name. Files are written beside the old ones, read "
+	"back, decrypted, compared and renamed. The service reads fewer keys than "
+	"this command, see aviary.yaml(5).";
 
 void man_write_secrets(struct buf *out)
 {

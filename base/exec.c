@@ -20,8 +20,10 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#define BUSY_TRIES          10 /* pauses of 1, 2, 4 ... ms, a second in all; an exec takes far less */
 #define STANDARD_TIMEOUT_MS (10 * 60 * 1000)
 #define STANDARD_GRACE_MS   5000
 #define STANDARD_OUTPUT     ((size_t)1 << 20)
@@ -170,6 +172,14 @@ static bool spawn_failed(const struct exec_request *request, int errnum, struct 
 	return false;
 }
 
+/* A program that was just written can be "busy" for a moment: a child that another thread starts
+ * holds a copy of our descriptor for writing until its own exec. */
+static void wait_while_busy(int tries)
+{
+	const struct timespec pause = {.tv_nsec = 1000000L << tries};
+	(void)nanosleep(&pause, NULL); /* woken early: it is only tried sooner */
+}
+
 static bool spawn(const struct exec_request *request, int input, int output, pid_t *pid_out,
 	struct error *err)
 {
@@ -188,10 +198,15 @@ static bool spawn(const struct exec_request *request, int input, int output, pid
 	rc = rc ? rc : add_descriptors(&actions, input, output, request->keep_fd);
 	if (!rc && request->folder)
 		rc = posix_spawn_file_actions_addchdir_np(&actions, request->folder);
-	if (!rc)
+	for (int tries = 0; !rc; tries++) {
 		rc = posix_spawn(pid_out, program, &actions, &attributes,
 			(char *const *)request->argv,
 			(char *const *)(request->environ_ ? request->environ_ : nothing));
+		if (rc != ETXTBSY || tries == BUSY_TRIES)
+			break;
+		rc = 0;
+		wait_while_busy(tries);
+	}
 	(void)posix_spawnattr_destroy(&attributes);       /* cannot fail */
 	(void)posix_spawn_file_actions_destroy(&actions); /* cannot fail */
 	return rc ? spawn_failed(request, rc, err) : true;

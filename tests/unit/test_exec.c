@@ -3,9 +3,12 @@
 #include "base/fs.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -216,6 +219,31 @@ static void cancelling_ends_the_child(void **state)
 	assert_int_equal(close(ends[0]) | close(ends[1]), 0);
 }
 
+/* What another thread's new child does between its fork and its exec. */
+static void *hold_for_a_moment(void *data)
+{
+	const struct timespec moment = {.tv_nsec = 20000000};
+	(void)nanosleep(&moment, NULL);
+	(void)close(*(int *)data);
+	return NULL;
+}
+
+static void a_program_that_was_just_written_is_waited_for(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/aviary-exec-XXXXXX";
+	const char script[] = "#!/bin/sh\necho ran\n";
+	pthread_t holder;
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, script, sizeof(script) - 1), sizeof(script) - 1);
+	assert_int_equal(fchmod(fd, 0700), 0);
+	assert_int_equal(pthread_create(&holder, NULL, hold_for_a_moment, &fd), 0);
+	assert_output(request_of((const char *const[]){path, NULL}), 0, "ran\n");
+	assert_int_equal(pthread_join(holder, NULL), 0);
+	assert_int_equal(unlink(path), 0);
+}
+
 struct heard {
 	char text[64];
 	size_t len;
@@ -267,6 +295,7 @@ int main(void)
 		cmocka_unit_test(a_child_that_only_writes_still_times_out),
 		cmocka_unit_test(a_background_child_that_holds_the_pipe_does_not_hang_us),
 		cmocka_unit_test(cancelling_ends_the_child),
+		cmocka_unit_test(a_program_that_was_just_written_is_waited_for),
 		cmocka_unit_test(output_and_pid_are_told_as_they_come),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

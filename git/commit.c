@@ -258,6 +258,21 @@ static bool sign_tag(const char *key_file, struct buf *text, struct error *err)
 	return true;
 }
 
+/* git_tag_create_from_buffer() of libgit2 1.5 leaks where the tag exists. */
+static int write_tag(struct repo *repo, const char *name, const struct buf *text)
+{
+	auto_git(git_odb) *odb = NULL;
+	auto_git(git_reference) *reference = NULL;
+	auto_free char *full = mem_printf("refs/tags/%s", name);
+	git_oid id;
+	int rc = git_repository_odb(&odb, repo->git);
+	if (rc == 0)
+		rc = git_odb_write(&id, odb, text->text, text->len, GIT_OBJECT_TAG);
+	if (rc == 0)
+		rc = git_reference_create(&reference, repo->git, full, &id, 0, NULL);
+	return rc;
+}
+
 bool commit_tag(struct repo *repo, const char *name, const struct oid *commit, const char *message,
 	const struct commit_author *tagger, struct error *err)
 {
@@ -275,7 +290,7 @@ bool commit_tag(struct repo *repo, const char *name, const struct oid *commit, c
 		return false;
 	int rc = git_object_lookup(&target, repo->git, &id, GIT_OBJECT_COMMIT);
 	if (rc == 0 && tagger->signing_key_file)
-		rc = git_tag_create_from_buffer(&id, repo->git, text.text, 0);
+		rc = write_tag(repo, name, &text);
 	else if (rc == 0)
 		rc = git_tag_create(&id, repo->git, name, target, who, message, 0);
 	if (rc == GIT_EEXISTS)

@@ -344,7 +344,8 @@ bool mustache_parse(struct arena *arena, struct mustache_template *template, str
 	if (!parse_tokens(&parser, err))
 		return false;
 	template->count = parser.count;
-	template->tokens = (struct mustache_token *)(void *)arena_dup(
-		arena, parser.tokens, parser.count * sizeof(*parser.tokens));
+	template->tokens = arena_array(arena, parser.count, sizeof(*parser.tokens));
+	if (parser.count)
+		memcpy(template->tokens, parser.tokens, parser.count * sizeof(*parser.tokens));
 	return true;
 }

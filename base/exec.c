@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUSY_TRIES          10 /* pauses of 1, 2, 4 ... ms, a second in all; an exec takes far less */
+#define BUSY_TRIES          10 /* pauses of 1, 2, 4 ... ms, a second in all */
 #define STANDARD_TIMEOUT_MS (10 * 60 * 1000)
 #define STANDARD_GRACE_MS   5000
 #define STANDARD_OUTPUT     ((size_t)1 << 20)

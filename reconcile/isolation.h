@@ -51,7 +51,8 @@ bool isolation_has(const struct isolation *isolation, size_t client, size_t secr
 
 /** Whose is a file of secrets, by its name: the longest name of a client that stands in the last
  *  part of it that has any, between other characters than letters and digits, as in
- *  `clients/alpha.sops.yaml` or `alpha-mail.sops.yaml`. NULL: no client's. */
+ *  `clients/alpha.sops.yaml` or `alpha-mail.sops.yaml`; of equally long ones that of the only
+ *  client that reads it. NULL: no client's. */
 const struct client *isolation_file_owner(const struct fleet *fleet, const char *path);
 /** Whose is a secret of this file and name, see above. */
 const char *isolation_owner(const struct fleet *fleet, const char *file, const char *name);

@@ -41,20 +41,21 @@ static const struct client *client_of(const struct fleet *fleet, const char *fro
 	return fleet_client(fleet, name);
 }
 
-/* The longest name that is made of whole words. */
-static const struct client *client_in(const struct fleet *fleet, struct span text)
+/* The longest name that is made of whole words; of equally long ones @p likely, else the first. */
+static const struct client *client_in(
+	const struct fleet *fleet, struct span text, const struct client *likely)
 {
 	struct span words[NAME_MAX_PARTS];
 	size_t count = split_words(text, words);
-	for (size_t length = count; length; length--)
+	const struct client *found = NULL;
+	for (size_t length = count; length && !found; length--)
 		for (size_t i = 0; i + length <= count; i++) {
 			const struct span *last = &words[i + length - 1];
 			const struct client *client =
 				client_of(fleet, words[i].start, last->start + last->len);
-			if (client)
-				return client;
+			found = client && (!found || client == likely) ? client : found;
 		}
-	return NULL;
+	return found;
 }
 
 /* What the pattern spells out names nobody, even if a client is called `clients` or `app`. */
@@ -69,7 +70,8 @@ static bool is_of_pattern(const struct fleet *fleet, struct span part)
 	return false;
 }
 
-const struct client *isolation_file_owner(const struct fleet *fleet, const char *path)
+static const struct client *owner_of_file(
+	const struct fleet *fleet, const char *path, const struct client *likely)
 {
 	const char *end = path + strlen(path);
 	while (end > path) {
@@ -77,12 +79,31 @@ const struct client *isolation_file_owner(const struct fleet *fleet, const char 
 		while (start > path && start[-1] != '/')
 			start--;
 		const struct span part = {start, (size_t)(end - start)};
-		const struct client *client = client_in(fleet, part);
+		const struct client *client = client_in(fleet, part, likely);
 		if (client && !is_of_pattern(fleet, part))
 			return client;
 		end = start > path ? start - 1 : path;
 	}
 	return NULL;
+}
+
+/* The only client that reads a file, or NULL. */
+static const struct client *only_reader(const struct fleet *fleet, const char *file)
+{
+	const struct client *found = NULL;
+	for (size_t i = 0; i < fleet->client_count; i++) {
+		if (strcmp(fleet->clients[i].secrets_file, file) != 0)
+			continue;
+		if (found)
+			return NULL;
+		found = &fleet->clients[i];
+	}
+	return found;
+}
+
+const struct client *isolation_file_owner(const struct fleet *fleet, const char *path)
+{
+	return owner_of_file(fleet, path, only_reader(fleet, path));
 }
 
 static bool is_app(const struct fleet *fleet, const char *name)
@@ -110,20 +131,6 @@ static const struct client *named_client(const struct fleet *fleet, const char *
 static bool is_path(const char *path, const char *file)
 {
 	return path && !strcmp(path, file);
-}
-
-/* The only client that reads a file, or NULL. */
-static const struct client *only_reader(const struct fleet *fleet, const char *file)
-{
-	const struct client *found = NULL;
-	for (size_t i = 0; i < fleet->client_count; i++) {
-		if (strcmp(fleet->clients[i].secrets_file, file) != 0)
-			continue;
-		if (found)
-			return NULL;
-		found = &fleet->clients[i];
-	}
-	return found;
 }
 
 const char *isolation_owner(const struct fleet *fleet, const char *file, const char *name)
@@ -184,7 +191,7 @@ static int by_file(const void *a, const void *b)
 static void check_client(
 	const struct fleet *fleet, const struct client *client, struct problems *problems)
 {
-	const struct client *owner = isolation_file_owner(fleet, client->secrets_file);
+	const struct client *owner = owner_of_file(fleet, client->secrets_file, client);
 	unsigned line = line_of(fleet, "secrets.client");
 	if (is_path(fleet->policy->secrets_service, client->secrets_file))
 		problems_add(problems, POLICY_FILE, line, "name a file of that client alone",

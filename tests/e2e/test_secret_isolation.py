@@ -330,6 +330,19 @@ def test_names_that_look_like_other_clients_are_no_leaks(infra):
     assert status == 0, answer["errors"]
 
 
+def test_what_the_pattern_spells_out_is_no_name_of_a_client(infra):
+    infra.client = "secrets/beta-{{client_name}}.sops.yaml"
+    for name in "alpha", "beta", "gamma":
+        infra.encrypt(f"secrets/beta-{name}.sops.yaml", f"admin: of-{name}\n")
+    status, answer = infra.isolation()
+    assert status == 0, answer["errors"]
+    infra.client = "secrets/{{client_name}}/beta.sops.yaml"
+    for name in "alpha", "beta", "gamma":
+        infra.encrypt(f"secrets/{name}/beta.sops.yaml", f"admin: of-{name}\n")
+    status, answer = infra.isolation()
+    assert status == 0, answer["errors"]
+
+
 def test_a_folder_that_is_no_infra_repo_is_told(tmp_path):
     done = run("secrets", "isolation", tmp_path)
     assert done.returncode == 1 and "fleet.yaml" in done.stdout

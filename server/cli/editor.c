@@ -22,13 +22,13 @@ extern char **environ;
 /* Take one character of a command. Returns how many bytes, 0 for a quote that does not end. */
 static size_t take(const char *at, char quote, struct buf *word)
 {
-	bool escapes = quote ? quote == '"' && strchr("\"\\$`\n", at[1]) : true;
+	if (!*at)
+		return 0;
+	bool escapes = quote != '"' || (at[1] && strchr("\"\\$`\n", at[1]));
 	if (*at == '\\' && quote != '\'' && escapes && at[1]) {
 		buf_add_char(word, at[1]);
 		return 2;
 	}
-	if (!*at)
-		return 0;
 	buf_add_char(word, *at);
 	return 1;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define TEXT_MAX ((size_t)64 << 20)
+#define GRACE_S  2 /* for an editor to keep what it likes to keep */
 
 extern char **environ;
 
@@ -198,23 +199,24 @@ static int spawn(const struct editor *editor, pid_t *pid_out)
 	return failed;
 }
 
-/* The terminal's ^C is for the editor; being told to end is for both. */
+/* The terminal's ^C is for the editor; being told to end is for both, and one that does not listen
+ * (as below nohup) keeps no text open. */
 static int wait_for(struct editor *editor, pid_t pid)
 {
+	static const int waited[] = {SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT};
+	const struct timespec grace = {.tv_sec = GRACE_S};
 	sigset_t set;
 	int status = 0;
 	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGQUIT);
+	for (size_t i = 0; i < ARRAY_LEN(waited); i++)
+		sigaddset(&set, waited[i]);
 	while (waitpid(pid, &status, WNOHANG) == 0) {
-		int number = sigwaitinfo(&set, NULL);
-		if (number == SIGTERM || number == SIGHUP) {
+		int number = sigtimedwait(&set, NULL, editor->ended ? &grace : NULL);
+		bool late = number < 0 && errno == EAGAIN;
+		if (number == SIGTERM || number == SIGHUP)
 			editor->ended = true;
-			(void)kill(pid, number); /* it may have ended by itself just now */
-		}
+		if (number == SIGTERM || number == SIGHUP || late)
+			(void)kill(pid, late ? SIGKILL : number); /* it may have just ended */
 	}
 	return status;
 }

@@ -53,8 +53,11 @@ def make_eva(tmp_path):
     eva.write("a.yaml", PLAIN)
     eva.good("encrypt", "-i", "a.yaml")
     yield eva
-    left = [path for path in MEMORY.glob("aviary-edit*") if path.stat().st_uid == os.geteuid()]
-    assert not left and not list((tmp_path / "tmp").iterdir())
+    log = eva.path("editor-log")
+    lines = log.read_text().splitlines() if log.exists() else []
+    folders = [Path(line[4:]).parent for line in lines if line.startswith(f"run {MEMORY}/")]
+    assert not [folder for folder in folders if folder.exists()]
+    assert not list((tmp_path / "tmp").iterdir())
     holds = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".py"
              and b"correct-horse" in path.read_bytes() and path.name != "wanted"]
     assert not holds
@@ -160,13 +163,16 @@ def test_what_the_editor_leaves_beside_it_is_removed(eva):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_being_told_to_end_removes_the_text(eva, number):
+@pytest.mark.parametrize("code", ["", "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+                                  "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"],
+                         ids=["listens", "deaf"])
+def test_being_told_to_end_removes_the_text(eva, number, code):
     before = eva.read("a.yaml")
-    editor = Editor(eva, "signal.pause()\n")
+    editor = Editor(eva, code + "log.write_text(log.read_text() + 'ready\\n')\nsignal.pause()\n")
     with subprocess.Popen([AVIARY, "secrets", "edit", "a.yaml"], env=eva.env, cwd=eva.folder,
                           stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        wait_for("the editor", editor.log.exists)
-        path = Path(wait_for("its path", editor.paths)[0])
+        wait_for("the editor", lambda: editor.log.exists() and "ready" in editor.log.read_text())
+        path = Path(editor.paths()[0])
         assert path.exists()
         process.send_signal(number)
         process.wait(30)

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "reconcile/secrets/secret.h"
 #include "server/api.h"
+#include "server/footprint.h"
 #include "server/intake.h"
 #include "server/systemd.h"
 #include <errno.h>
@@ -327,10 +328,22 @@ static bool reload(struct service *service, struct error *err)
 	return service->loop != NULL;
 }
 
+/* Once after the work of a look is done: what it needed is not needed while waiting for the next.
+ */
+static void trim_when_idle(struct service *service, uint64_t *looks)
+{
+	auto_snapshot struct snapshot *snapshot = board_read(service->board);
+	if (!snapshot->idle || snapshot->looks == *looks)
+		return;
+	*looks = snapshot->looks;
+	footprint_trim();
+}
+
 static bool wait_for_end(struct service *service, struct error *err)
 {
 	sigset_t signals;
 	siginfo_t info;
+	uint64_t looks = 0;
 	const struct timespec beat = {.tv_sec = 5}; /* well inside the unit's WatchdogSec */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
@@ -343,6 +356,7 @@ static bool wait_for_end(struct service *service, struct error *err)
 		if (number == SIGTERM || number == SIGINT)
 			return true;
 		systemd_notify("WATCHDOG=1");
+		trim_when_idle(service, &looks);
 	}
 }
 

@@ -155,6 +155,16 @@ def descendants(pid):
     return found
 
 
+@contextlib.contextmanager
+def folder_name(folder):
+    """A short name of a folder: a socket's path has at most 107 bytes."""
+    fd = os.open(folder, os.O_PATH)
+    try:
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
 class Service:
     """`aviary serve` as a process. Its log is site.log."""
 
@@ -190,10 +200,10 @@ class Service:
     def request(self, method, path):
         """(status, body) over the unix socket; None while nobody listens."""
         assert self.process.poll() is None, "the service ended:\n" + self.site.log_text()
-        with socket.socket(socket.AF_UNIX) as peer:
+        with socket.socket(socket.AF_UNIX) as peer, folder_name(self.site.folder) as folder:
             peer.settimeout(PATIENCE_S)
             try:
-                peer.connect(os.path.relpath(self.site.folder / "s", os.getcwd()))
+                peer.connect(f"{folder}/s")
             except OSError:
                 return None
             peer.sendall(f"{method} {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n".encode())

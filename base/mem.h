@@ -78,6 +78,14 @@ static inline char *mem_dup_str(const char *text)
 	return memcpy(mem_alloc(len), text, len);
 }
 
+/** Put a copy of @p text into an owned field in place of what it held; they may be the same. */
+static inline void mem_replace_str(char **field, const char *text)
+{
+	char *copy = mem_dup_str(text);
+	free(*field);
+	*field = copy;
+}
+
 /** Copy of @p len bytes with a NUL behind them. */
 static inline char *mem_dup(const void *bytes, size_t len)
 {

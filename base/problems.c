@@ -1,4 +1,5 @@
 #include "base/problems.h"
+#include "base/buf.h"
 #include <stdarg.h>
 
 static void problem_clear(struct problem *problem)
@@ -61,6 +62,14 @@ void problems_warn(struct problems *problems, const char *file, unsigned line, c
 	va_start(args, format);
 	add(problems, true, file, line, fix, format, args);
 	va_end(args);
+}
+
+char *problems_quote(const char *format, va_list args)
+{
+	auto_buf struct buf text = BUF_INIT(1024), clean = BUF_INIT(1024);
+	buf_addv(&text, format, args);
+	buf_add_clean(&clean, text.text, text.len);
+	return buf_steal(&clean);
 }
 
 void problems_add_error(struct problems *problems, const struct error *err)

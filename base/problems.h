@@ -30,6 +30,9 @@ void problems_add(struct problems *problems, const char *file, unsigned line, co
 PRINTF(5, 6)
 void problems_warn(struct problems *problems, const char *file, unsigned line, const char *fix,
 	const char *format, ...);
+/** The `what` of a problem that quotes its file: harmless for a terminal, at most 1 KiB. The caller
+ *  frees. */
+char *problems_quote(const char *format, va_list args);
 /** Add an error (its where is split into file and line again). */
 void problems_add_error(struct problems *problems, const struct error *err);
 /** Sort by file, line, text, and drop what is said twice. */

@@ -93,21 +93,14 @@ static struct fact *fact_client(const struct client_fact *about, char *subject, 
 	return fact;
 }
 
-static void replace_text(char **field, const char *text)
-{
-	char *copy = mem_dup_str(text);
-	free(*field);
-	*field = copy;
-}
-
 /* Where the wanted release goes: the client's place once that runs there, or if it has none. A
  * client that moves and is not reached still runs at its old place. */
 static void take_place(struct client_record *record, const struct client_fact *about)
 {
 	if (!about->entry)
 		return;
-	replace_text(&record->host, about->entry->host);
-	replace_text(&record->root, about->entry->root);
+	mem_replace_str(&record->host, about->entry->host);
+	mem_replace_str(&record->root, about->entry->root);
 }
 
 static struct release_ref wanted_ref(const struct client_fact *about)
@@ -130,10 +123,10 @@ struct fact *fact_client_started(const struct fact_context *context, size_t inde
 			summary_of(&about)),
 		"started");
 	struct client_record *record = fact->client;
-	replace_text(&record->stage, about.stage->name);
+	mem_replace_str(&record->stage, about.stage->name);
 	if (!record->root)
 		take_place(record, &about);
-	replace_text(&record->going_back, NULL);
+	mem_replace_str(&record->going_back, NULL);
 	record->ended = MEMBER_PENDING;
 	record->state = about.member->action == PLAN_ONBOARD ? CLIENT_ONBOARDING : CLIENT_DEPLOYING;
 	fact_add_trailer(fact, "Release", about.member->to);
@@ -143,7 +136,7 @@ struct fact *fact_client_started(const struct fact_context *context, size_t inde
 		memcpy(fact->tag_commit, record->known_good.commit, sizeof(fact->tag_commit));
 		fact->tag_message = mem_printf("known good release of %s before rollout %s\n\n%s",
 			client, context->rollout->record.id, record->known_good.release);
-		replace_text(&record->rollback_tag, fact->tag);
+		mem_replace_str(&record->rollback_tag, fact->tag);
 		fact_add_trailer(fact, "Rollback-Tag", fact->tag);
 	}
 	fact_add_trailer(fact, "Author", context->author);
@@ -161,7 +154,7 @@ struct fact *fact_client_back(const struct fact_context *context, size_t index)
 	struct fact *fact = fact_client(&about,
 		mem_printf("rollback(%s): %s: going back", about.member->client, summary), NULL);
 	fact->client->state = CLIENT_DEPLOYING;
-	replace_text(&fact->client->going_back, about.client->failure);
+	mem_replace_str(&fact->client->going_back, about.client->failure);
 	fact_add_trailer(fact, "Release", fact->client->known_good.release);
 	fact_add_trailer(fact, "Rollback-Tag", fact->client->rollback_tag);
 	fact_add_trailer(fact, "Reason", about.client->failure);
@@ -283,8 +276,8 @@ struct fact *fact_client_ended(const struct fact_context *context, size_t index)
 			summary_of(&about), result);
 	}
 	struct fact *fact = fact_client(&about, subject, result);
-	replace_text(&fact->client->stage, about.stage->name);
-	replace_text(&fact->client->going_back, NULL);
+	mem_replace_str(&fact->client->stage, about.stage->name);
+	mem_replace_str(&fact->client->going_back, NULL);
 	fact->client->ended = (int)state;
 	end_record(fact->client, &about);
 	fact_add_trailer(fact, "Release", fact->client->current.release);
@@ -316,7 +309,7 @@ struct fact *fact_client_held(const struct fact_context *context, size_t index)
 	memcpy(hold->release, member->to, sizeof(hold->release));
 	memcpy(hold->release_key, member->to_key, sizeof(hold->release_key));
 	memcpy(hold->checks, member->checks, sizeof(hold->checks));
-	replace_text(&hold->reason, about.client->failure);
+	mem_replace_str(&hold->reason, about.client->failure);
 	fact_add_trailer(fact, "Release", member->to);
 	fact_add_trailer(fact, "Reason", about.client->failure);
 	fact_add_client_file(fact);

@@ -16,13 +16,11 @@ struct converter {
 bool policy_problem(struct problems *problems, const struct node *node, const char *fix,
 	const char *format, ...)
 {
-	auto_buf struct buf text = BUF_INIT(1024), clean = BUF_INIT(1024);
 	va_list args;
 	va_start(args, format);
-	buf_addv(&text, format, args);
+	auto_free char *what = problems_quote(format, args);
 	va_end(args);
-	buf_add_clean(&clean, text.text, text.len); /* it quotes the file */
-	problems_add(problems, POLICY_FILE, node ? node->line : 0, fix, "%s", clean.text);
+	problems_add(problems, POLICY_FILE, node ? node->line : 0, fix, "%s", what);
 	return false;
 }
 

@@ -12,12 +12,6 @@ void truth_free(struct truth *truth)
 	free(truth);
 }
 
-static void replace_text(char **field, const char *text)
-{
-	free(*field);
-	*field = mem_dup_str(text);
-}
-
 /* The host's word against the record: what it runs is current; nothing of it is known good. */
 static void add_record(struct truth *truth, const struct fleet *fleet, const struct client *client,
 	const struct client_record *recorded, const struct driver_state *state)
@@ -27,9 +21,9 @@ static void add_record(struct truth *truth, const struct fleet *fleet, const str
 		client_record_copy(record, recorded);
 	else
 		record->client = mem_dup_str(client->name);
-	replace_text(&record->host, client->host->name);
-	replace_text(&record->root, client->root);
-	replace_text(&record->stage, fleet->policy->stages[client->stage].name);
+	mem_replace_str(&record->host, client->host->name);
+	mem_replace_str(&record->root, client->root);
+	mem_replace_str(&record->stage, fleet->policy->stages[client->stage].name);
 	bool same = recorded && !strcmp(recorded->current.release, state->release);
 	if (!same)
 		record->current = (struct release_ref){0};

@@ -21,14 +21,12 @@ struct converter {
 bool config_problem(struct problems *problems, const struct node *node, const char *fix,
 	const char *format, ...)
 {
-	auto_buf struct buf text = BUF_INIT(1024), clean = BUF_INIT(1024);
+	const char *file = node && node->file ? node->file : "";
 	va_list args;
 	va_start(args, format);
-	buf_addv(&text, format, args);
+	auto_free char *what = problems_quote(format, args);
 	va_end(args);
-	buf_add_clean(&clean, text.text, text.len); /* it quotes the file */
-	problems_add(problems, node && node->file ? node->file : "", node ? node->line : 0, fix,
-		"%s", clean.text);
+	problems_add(problems, file, node ? node->line : 0, fix, "%s", what);
 	return false;
 }
 

@@ -1,9 +1,7 @@
 #include "server/cli/follow.h"
-#include "base/buf.h"
 #include "base/clock.h"
+#include "server/cli/online.h"
 #include <cjson/cJSON.h>
-
-#define FOLLOW_KEYS_MAX ((size_t)64 << 20)
 
 struct follow {
 	FILE *out;
@@ -32,16 +30,10 @@ void follow_free(struct follow *follow)
 	free(follow);
 }
 
-static const char *text_of(const cJSON *object, const char *key)
-{
-	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
-	return text ? text : "";
-}
-
 /* Was this state of that thing printed before? Notes it. */
 static bool is_news(struct follow *follow, const char *thing, const char *state)
 {
-	if (!strcmp(text_of(follow->seen, thing), state))
+	if (!strcmp(online_text(follow->seen, thing), state))
 		return false;
 	cJSON_DeleteItemFromObjectCaseSensitive(follow->seen, thing);
 	cJSON_AddStringToObject(follow->seen, thing, state);
@@ -52,20 +44,20 @@ static void print_took(FILE *out, const cJSON *item)
 {
 	int64_t from, to;
 	char text[CLOCK_TEXT_SIZE];
-	if (clock_parse(text_of(item, "started"), &from) &&
-		clock_parse(text_of(item, "finished"), &to) && to > from)
+	if (clock_parse(online_text(item, "started"), &from) &&
+		clock_parse(online_text(item, "finished"), &to) && to > from)
 		fprintf(out, "  %s", duration_human((to - from) * 1000, text));
 }
 
 static void print_member(
 	struct follow *follow, const cJSON *rollout, const char *stage, const cJSON *member)
 {
-	const char *client = member->string, *state = text_of(member, "state");
+	const char *client = member->string, *state = online_text(member, "state");
 	const cJSON *progress = cJSON_GetObjectItemCaseSensitive(
 		cJSON_GetObjectItemCaseSensitive(rollout, "progress"), client);
 	const cJSON *reason =
 		cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(member, "reasons"), 0);
-	const char *detail = text_of(progress, "detail");
+	const char *detail = online_text(progress, "detail");
 	bool waits = !strcmp(state, "pending") || !strcmp(state, "skipped");
 	/* On the way back the record says `deploying` and `verifying` once more. */
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(progress, "going_back")))
@@ -76,7 +68,7 @@ static void print_member(
 		fprintf(follow->out,
 			"{\"rollout\":\"%s\",\"stage\":\"%s\",\"client\":\"%s\","
 			"\"state\":\"%s\"}\n",
-			text_of(rollout, "id"), stage, client, state);
+			online_text(rollout, "id"), stage, client, state);
 		return;
 	}
 	fprintf(follow->out, "  %-12s %-12s", client, state);
@@ -91,7 +83,7 @@ static void print_member(
 
 static void print_stage(struct follow *follow, const cJSON *rollout, const cJSON *stage)
 {
-	const char *name = text_of(stage, "name"), *state = text_of(stage, "state");
+	const char *name = online_text(stage, "name"), *state = online_text(stage, "state");
 	const cJSON *clients = cJSON_GetObjectItemCaseSensitive(stage, "clients"), *member;
 	auto_free char *thing = mem_printf("stage/%s", name);
 	bool quiet = !strcmp(state, "pending") || !cJSON_GetArraySize(clients);
@@ -108,9 +100,9 @@ static void print_stage(struct follow *follow, const cJSON *rollout, const cJSON
 		return;
 	if (follow->json)
 		fprintf(follow->out, "{\"rollout\":\"%s\",\"stage\":\"%s\",\"state\":\"%s\"}\n",
-			text_of(rollout, "id"), name, state);
+			online_text(rollout, "id"), name, state);
 	else if (baking)
-		fprintf(follow->out, "  baking %s\n", text_of(stage, "bake"));
+		fprintf(follow->out, "  baking %s\n", online_text(stage, "bake"));
 	else if (strcmp(state, "running") != 0)
 		fprintf(follow->out, "  %s\n", state);
 }
@@ -124,25 +116,25 @@ static bool is_final(const char *state)
 static void take_rollout(struct follow *follow, const cJSON *status, const cJSON *rollout)
 {
 	free(follow->rollout);
-	follow->rollout = mem_dup_str(text_of(rollout, "id"));
+	follow->rollout = mem_dup_str(online_text(rollout, "id"));
 	cJSON_Delete(follow->seen);
 	follow->seen = cJSON_CreateObject();
 	if (follow->json)
 		return;
-	fprintf(follow->out, "%s  commit %.7s", follow->rollout, text_of(rollout, "commit"));
-	if (!strcmp(text_of(rollout, "commit"), text_of(status, "commit")))
-		fprintf(follow->out, " '%s' by %s", text_of(status, "subject"),
-			text_of(status, "author"));
+	fprintf(follow->out, "%s  commit %.7s", follow->rollout, online_text(rollout, "commit"));
+	if (!strcmp(online_text(rollout, "commit"), online_text(status, "commit")))
+		fprintf(follow->out, " '%s' by %s", online_text(status, "subject"),
+			online_text(status, "author"));
 	fputc('\n', follow->out);
 }
 
 /* Runs while we look, or is expected. */
 static bool is_ours(const struct follow *follow, const cJSON *rollout)
 {
-	const char *id = text_of(rollout, "id");
+	const char *id = online_text(rollout, "id");
 	if (!*id)
 		return false;
-	return !is_final(text_of(rollout, "state")) ||
+	return !is_final(online_text(rollout, "state")) ||
 	       (follow->rollout && !strcmp(follow->rollout, id)) ||
 	       (follow->expected && !strcmp(follow->expected, id));
 }
@@ -157,7 +149,7 @@ void follow_update(struct follow *follow, const char *status_json)
 {
 	cJSON *status = cJSON_Parse(status_json);
 	const cJSON *rollout = cJSON_GetObjectItemCaseSensitive(status, "rollout"), *stage;
-	const char *id = text_of(rollout, "id");
+	const char *id = online_text(rollout, "id");
 	if (is_ours(follow, rollout)) {
 		if (!follow->rollout || strcmp(follow->rollout, id) != 0)
 			take_rollout(follow, status, rollout);
@@ -178,7 +170,7 @@ static void count_states(const cJSON *rollout, const char *state, int *count)
 	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(rollout, "stages"))
 		cJSON_ArrayForEach(
 			member, cJSON_GetObjectItemCaseSensitive(stage, "clients")) *count +=
-		!strcmp(text_of(member, "state"), state);
+		!strcmp(online_text(member, "state"), state);
 }
 
 static void print_counts(FILE *out, const cJSON *rollout)
@@ -208,12 +200,12 @@ static void print_reasons(FILE *out, const cJSON *rollout)
 
 static void print_end(struct follow *follow, const cJSON *rollout)
 {
-	const char *state = text_of(rollout, "state");
+	const char *state = online_text(rollout, "state");
 	int64_t from, to;
 	char took[CLOCK_TEXT_SIZE];
 	fprintf(follow->out, "%s", state);
-	if (clock_parse(text_of(rollout, "started"), &from) &&
-		clock_parse(text_of(rollout, "finished"), &to) && to > from)
+	if (clock_parse(online_text(rollout, "started"), &from) &&
+		clock_parse(online_text(rollout, "finished"), &to) && to > from)
 		fprintf(follow->out, " after %s", duration_human((to - from) * 1000, took));
 	print_counts(follow->out, rollout);
 	fputc('\n', follow->out);
@@ -221,7 +213,7 @@ static void print_end(struct follow *follow, const cJSON *rollout)
 	if (!strcmp(state, "failed"))
 		fprintf(follow->out,
 			"Commit %.7s is held: push a fix, or go back with 'git revert %.7s'.\n",
-			text_of(rollout, "commit"), text_of(rollout, "commit"));
+			online_text(rollout, "commit"), online_text(rollout, "commit"));
 }
 
 static int exit_status_of(const char *state)
@@ -235,9 +227,9 @@ int follow_end(struct follow *follow, const char *status_json)
 {
 	cJSON *status = cJSON_Parse(status_json);
 	const cJSON *rollout = cJSON_GetObjectItemCaseSensitive(status, "rollout");
-	const char *id = text_of(rollout, "id"), *state = text_of(rollout, "state");
+	const char *id = online_text(rollout, "id"), *state = online_text(rollout, "state");
 	bool ours = is_ours(follow, rollout);
-	bool same_commit = !strcmp(text_of(rollout, "commit"), text_of(status, "commit"));
+	bool same_commit = !strcmp(online_text(rollout, "commit"), online_text(status, "commit"));
 	int exit_status = ours || same_commit ? exit_status_of(state) : 0;
 	const char *result = ours || exit_status ? state : "unchanged";
 	if (follow->json)
@@ -249,10 +241,10 @@ int follow_end(struct follow *follow, const char *status_json)
 		fprintf(follow->out,
 			"nothing was tried: commit %.7s ended %s in rollout %s and is "
 			"not tried again by itself\n",
-			text_of(rollout, "commit"), state, id);
+			online_text(rollout, "commit"), state, id);
 	else
 		fprintf(follow->out, "nothing to do: every client runs what commit %.7s wants\n",
-			text_of(status, "commit"));
+			online_text(status, "commit"));
 	cJSON_Delete(status);
 	return exit_status;
 }

@@ -98,3 +98,9 @@ bool online_request(const struct online_service *service, const char *method, co
 	http_answer_clear(&answer);
 	return good;
 }
+
+const char *online_text(const struct cJSON *object, const char *key)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
+	return text ? text : "";
+}

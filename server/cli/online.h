@@ -25,3 +25,7 @@ MUST_USE bool online_request(const struct online_service *service, const char *m
 
 /** "aviary: <error>" on stderr. @return the exit status of the error */
 int online_fail(const struct error *err);
+
+struct cJSON;
+/** Text of an object's member; "" if it is absent or no text. Borrowed from the object. */
+const char *online_text(const struct cJSON *object, const char *key);

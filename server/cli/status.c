@@ -43,12 +43,6 @@ static bool parse(int argc, char **argv, struct status_options *options)
 	return optind == argc;
 }
 
-static const char *text_of(const cJSON *object, const char *key)
-{
-	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
-	return text ? text : "";
-}
-
 static void print_ago(const char *time_text)
 {
 	int64_t then;
@@ -62,9 +56,9 @@ static void print_members(const cJSON *rollout, const cJSON *stage)
 	const cJSON *member, *progress = cJSON_GetObjectItemCaseSensitive(rollout, "progress");
 	cJSON_ArrayForEach(member, cJSON_GetObjectItemCaseSensitive(stage, "clients"))
 	{
-		const char *detail = text_of(
+		const char *detail = online_text(
 			cJSON_GetObjectItemCaseSensitive(progress, member->string), "detail");
-		printf("  %-12s %-12s", member->string, text_of(member, "state"));
+		printf("  %-12s %-12s", member->string, online_text(member, "state"));
 		if (*detail)
 			printf(" %s", detail);
 		putchar('\n');
@@ -78,17 +72,18 @@ static void print_rollout(const cJSON *status, const cJSON *rollout)
 		printf("Rollout none yet\n");
 		return;
 	}
-	printf("Rollout %s   %s   commit %.7s", text_of(rollout, "id"), text_of(rollout, "state"),
-		text_of(rollout, "commit"));
-	if (!strcmp(text_of(rollout, "commit"), text_of(status, "commit")))
-		printf(" '%s' by %s", text_of(status, "subject"), text_of(status, "author"));
-	print_ago(text_of(rollout, "started"));
+	printf("Rollout %s   %s   commit %.7s", online_text(rollout, "id"),
+		online_text(rollout, "state"), online_text(rollout, "commit"));
+	if (!strcmp(online_text(rollout, "commit"), online_text(status, "commit")))
+		printf(" '%s' by %s", online_text(status, "subject"),
+			online_text(status, "author"));
+	print_ago(online_text(rollout, "started"));
 	putchar('\n');
 	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(rollout, "stages"))
 	{
-		printf("%-14s %s\n", text_of(stage, "name"), text_of(stage, "state"));
-		if (!strcmp(text_of(rollout, "state"), "running") ||
-			!strcmp(text_of(rollout, "state"), "failed"))
+		printf("%-14s %s\n", online_text(stage, "name"), online_text(stage, "state"));
+		if (!strcmp(online_text(rollout, "state"), "running") ||
+			!strcmp(online_text(rollout, "state"), "failed"))
 			print_members(rollout, stage);
 	}
 }
@@ -107,9 +102,9 @@ static void print_clients(const cJSON *status)
 	printf("\n%-12s %-12s %-12s %-8s apps\n", "client", "stage", "state", "commit");
 	cJSON_ArrayForEach(client, cJSON_GetObjectItemCaseSensitive(status, "clients"))
 	{
-		printf("%-12s %-12s %-12s %-7.7s ", text_of(client, "client"),
-			text_of(client, "stage"), text_of(client, "state"),
-			text_of(client, "commit"));
+		printf("%-12s %-12s %-12s %-7.7s ", online_text(client, "client"),
+			online_text(client, "stage"), online_text(client, "state"),
+			online_text(client, "commit"));
 		print_apps(client);
 		putchar('\n');
 	}
@@ -118,8 +113,8 @@ static void print_clients(const cJSON *status)
 static void print_held(const cJSON *status)
 {
 	const cJSON *held;
-	cJSON_ArrayForEach(held, cJSON_GetObjectItemCaseSensitive(status, "held"))
-		printf("Held    %s: %s\n", text_of(held, "client"), text_of(held, "reason"));
+	cJSON_ArrayForEach(held, cJSON_GetObjectItemCaseSensitive(status, "held")) printf(
+		"Held    %s: %s\n", online_text(held, "client"), online_text(held, "reason"));
 }
 
 static void print_vanished(const cJSON *status)
@@ -137,10 +132,10 @@ static void print_status(const cJSON *status)
 	print_rollout(status, cJSON_GetObjectItemCaseSensitive(status, "rollout"));
 	print_held(status);
 	print_vanished(status);
-	if (*text_of(status, "problem"))
-		printf("Trouble %s\n", text_of(status, "problem"));
-	if (*text_of(leader, "instance"))
-		printf("Leader  %s, epoch %d\n", text_of(leader, "instance"),
+	if (*online_text(status, "problem"))
+		printf("Trouble %s\n", online_text(status, "problem"));
+	if (*online_text(leader, "instance"))
+		printf("Leader  %s, epoch %d\n", online_text(leader, "instance"),
 			cJSON_IsNumber(epoch) ? epoch->valueint : 0);
 	print_clients(status);
 }

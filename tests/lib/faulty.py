@@ -24,11 +24,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.lib.fleet import PATIENCE_S
 from tests.lib.gitserver import ENVIRONMENT, commit_file, git, make_bare, set_hook
 
 ROOT = Path(__file__).resolve().parents[2]
 AVIARY = os.environ.get("AVIARY", str(ROOT / "build/aviary"))
-PATIENCE_S = int(os.environ.get("AVIARY_TEST_PATIENCE", "60"))  # for any fact; sanitizers are slow
 FINAL = ("succeeded", "failed", "rolled-back", "skipped", "superseded")
 ENDS = r"rollout\(([^)]*)\): (succeeded|failed|refused|superseded|aborted)"
 

@@ -41,7 +41,7 @@ APPS = "docker/apps.yml"
 POLICY = "fleet.yaml"
 INVENTORY = "ansible/inventory/clients.yml"
 VARIABLES = "ansible/group_vars/all.yml"
-PATIENCE_S = 60  # for any fact; what takes longer never comes. Sanitizers are slow
+PATIENCE_S = 180  # for any fact; what takes longer never comes. Sanitizers on a busy machine are slow
 FINAL = ("succeeded", "failed", "rolled-back", "skipped", "superseded")
 
 POLICY_TEXT = """\

@@ -189,6 +189,8 @@ static void flatten(struct flattening *flattening, const char *key, const struct
 	}
 	for (size_t i = 0; i < node->count; i++) {
 		bool list = node->kind == NODE_LIST;
+		if (!list && node->map[i].value->kind == NODE_NULL)
+			continue; /* as an empty list; its text would be read as something */
 		auto_free char *next = list ? mem_printf("%s" LIST_MARK "%zu", key, i)
 					    : mem_printf("%s" MAP_MARK "%s", key, node->map[i].key);
 		flatten(flattening, next, list ? node->items[i] : node->map[i].value);
@@ -200,6 +202,8 @@ void sops_flatten(struct arena *arena, const struct node *map, const char *prefi
 {
 	struct flattening flattening = {arena, to, escaped};
 	for (size_t i = 0; i < map->count; i++) {
+		if (map->map[i].value->kind == NODE_NULL)
+			continue;
 		auto_free char *key = mem_printf("%s%s", prefix, map->map[i].key);
 		flatten(&flattening, key, map->map[i].value);
 	}

@@ -1,7 +1,7 @@
 #include "tests/lib/sops_cases.h"
 #include "reconcile/secrets/sops.h"
 #include "reconcile/secrets/sops_config.h"
-#include "reconcile/secrets/sops_file.h"
+#include "reconcile/secrets/sops_file_parts.h"
 #include <unistd.h>
 
 struct run {
@@ -58,6 +58,28 @@ static struct sops_source source_of(const struct run *run, const struct buf *fil
 	return (struct sops_source){sops_format_of(name), name, file->text, file->len};
 }
 
+/* "" if the data key, and the hash that the file's MAC holds, are those that the case names. */
+static const char *compare_keys(const struct run *run, const struct sops_file *file)
+{
+	const char *want_mac = fixture_text(run->item, "mac");
+	const char *want_key = fixture_text(run->item, "data_key_sha256");
+	const char *modified = file->metadata.last_modified;
+	auto_sops_cipher struct sops_cipher *cipher = sops_cipher_new(file->key);
+	struct sops_plain mac = {.text = BUF_INIT_SECRET(SOPS_MAC_TEXT_SIZE)};
+	struct sops_aad aad = {modified, strlen(modified)};
+	struct error err;
+	char hash[65];
+	bool same =
+		!*want_mac || (sops_value_decrypt(cipher, file->metadata.mac, aad, &mac, &err) &&
+				      strcmp(mac.text.text, want_mac) == 0);
+	buf_clear(&mac.text);
+	if (!same)
+		return "another MAC";
+	if (*want_key && strcmp(fixture_sha256(file->key, SOPS_KEY_SIZE, hash), want_key) != 0)
+		return "another data key";
+	return "";
+}
+
 /* The plain file is byte for byte what sops printed, and the file can be written back. */
 static void check_printed(
 	const struct run *run, const struct buf *file, const struct keyring *keyring)
@@ -71,6 +93,8 @@ static void check_printed(
 	struct error err = {.message = ""};
 	bool ok = sops_file_open(&source, keyring, &opened, &failure, &err) &&
 		  sops_file_print(opened, &printing, &out, &err);
+	if (ok && *compare_keys(run, opened))
+		ok = error_set(&err, ERR_INVALID, "%s", compare_keys(run, opened));
 	if (!*fixture_text(run->item, "plain")) {
 		tally_add(run->tally, run->name, ok, "is not printed (%s)", err.message);
 		return;

@@ -218,6 +218,56 @@ static void a_key_file_with_a_passphrase_opens_when_it_may_ask(void **state)
 	assert_int_equal(age_identities_count(&identities), 1);
 }
 
+/* Text before the key is passed over, as by ssh itself: here it makes the file as large as it may
+ * be, and one byte larger. */
+static void a_key_file_has_a_greatest_size(void **state)
+{
+	(void)state; /* no fixture of its own */
+	static const char *const files[] = {"ssh-ed25519", "ssh-rsa", "rsa-pkcs1", "ed25519-pkcs8"};
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		auto_free char *path = mem_printf("tests/fuzz/corpus/age_ssh/%s", files[i]);
+		auto_buf struct buf key = fixture_read(path);
+		for (size_t over = 0; over < 2; over++) {
+			auto_age_identities struct age_identities identities = AGE_IDENTITIES_INIT;
+			auto_buf struct buf text = BUF_INIT(AGE_SSH_MAX_FILE + 1);
+			struct error err = {.message = ""};
+			while (text.len + key.len + 1 < AGE_SSH_MAX_FILE + over)
+				buf_add_char(&text, text.len % 64 == 63 ? '\n' : 'x');
+			buf_add_char(&text, '\n');
+			buf_add(&text, key.text, key.len);
+			const struct age_source source = {"id", text.text, text.len, NULL};
+			assert_int_equal(text.len, AGE_SSH_MAX_FILE + over);
+			if (age_identities_add(&identities, &source, &err) != !over)
+				fail_msg("%s +%zu: %s", files[i], over, err.message);
+			if (over)
+				assert_string_equal(err.message,
+					"SSH key 'id' is larger than the limit of 64 KiB");
+		}
+	}
+}
+
+/* A line of comment makes the file as large as it may be, and one byte larger. */
+static void an_identity_file_has_a_greatest_size(void **state)
+{
+	(void)state; /* no fixture of its own */
+	auto_keyring struct keyring *keyring = keyring_generate();
+	auto_buf struct buf key = BUF_INIT_SECRET(1024);
+	keyring_write(keyring, &key);
+	auto_free char *filler = mem_alloc(AGE_MAX_KEY_FILE + 1);
+	memset(filler, '#', AGE_MAX_KEY_FILE + 1);
+	for (size_t over = 0; over < 2; over++) {
+		auto_age_identities struct age_identities identities = AGE_IDENTITIES_INIT;
+		auto_buf struct buf text = BUF_INIT(AGE_MAX_KEY_FILE + 1);
+		struct error err = {.message = ""};
+		buf_add(&text, key.text, key.len);
+		buf_add(&text, filler, AGE_MAX_KEY_FILE + over - key.len);
+		const struct age_source source = {"keys", text.text, text.len, NULL};
+		assert_int_equal(age_identities_add(&identities, &source, &err), !over);
+		if (over)
+			assert_non_null(strstr(err.message, "limit of 16 MiB"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +277,8 @@ int main(void)
 		cmocka_unit_test(ssh_recipients_that_cannot_be_used_are_refused_by_name),
 		cmocka_unit_test(private_keys_that_do_not_parse_are_refused),
 		cmocka_unit_test(a_key_file_with_a_passphrase_opens_when_it_may_ask),
+		cmocka_unit_test(a_key_file_has_a_greatest_size),
+		cmocka_unit_test(an_identity_file_has_a_greatest_size),
 	};
 	if (sodium_init() < 0)
 		return 1;

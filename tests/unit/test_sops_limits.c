@@ -61,6 +61,7 @@ static void documents_have_a_greatest_number_of_values(void **state)
 	} cases[] = {
 		{"f.json", "{\"a\": [", "1,", "1]}", 3},
 		{"f.yaml", "a: [", "1,", "]", 3},
+		{"f.yaml", "x: &x 1\na: [", "*x,", "]", 5}, /* counted where it is repeated */
 		{"f.env", "", "A=1\n", "", 0},
 		{"f.ini", "", "[s]\na=1\n", "", 0},
 	};

@@ -67,6 +67,16 @@ static bool add_named(
 		sources->age_keys ? sources->age_keys : getenv(KEY_VARIABLE), err);
 }
 
+static bool add_more(
+	struct keyring *keyring, const struct keyring_sources *sources, struct error *err)
+{
+	for (size_t i = 0; i < sources->more_count; i++) {
+		if (!age_identities_add(&keyring->identities, &sources->more[i], err))
+			return false;
+	}
+	return true;
+}
+
 void keyring_take_environment(struct buf *out)
 {
 	char *text = getenv(KEY_VARIABLE);
@@ -118,7 +128,7 @@ bool keyring_load_sources(const struct keyring_sources *sources, struct keyring 
 	struct strlist *notes, struct error *err)
 {
 	auto_keyring struct keyring *keyring = keyring_new();
-	if (!add_named(keyring, sources, err) ||
+	if (!add_named(keyring, sources, err) || !add_more(keyring, sources, err) ||
 		(sources->personal && !add_personal(keyring, sources, notes, err)))
 		return false;
 	*keyring_out = STEAL(keyring);

@@ -5,6 +5,7 @@
 
 struct age_identities;
 struct age_ask;
+struct age_source;
 struct keyring;
 
 /**
@@ -17,12 +18,14 @@ MUST_USE bool keyring_load(
 	const char *age_key_file, struct keyring **keyring_out, struct error *err);
 /** Where the command takes identities from; the service uses keyring_load(). */
 struct keyring_sources {
-	const char *age_key_file;  /* NULL: none */
-	const char *age_keys;      /* instead of SOPS_AGE_KEY, see keyring_take_environment() */
-	bool personal;             /* the user's own: SOPS_AGE_SSH_PRIVATE_KEY_FILE,
-				    * $XDG_CONFIG_HOME/sops/age/keys.txt or ~/.config/...,
-				    * ~/.ssh/id_ed25519 and id_rsa, where they exist */
-	bool others_may_read;      /* take key files that others can read, as age and sops do */
+	const char *age_key_file;      /* NULL: none */
+	const char *age_keys;          /* instead of SOPS_AGE_KEY, see keyring_take_environment() */
+	bool personal;                 /* the user's own: SOPS_AGE_SSH_PRIVATE_KEY_FILE,
+					* $XDG_CONFIG_HOME/sops/age/keys.txt or ~/.config/...,
+					* ~/.ssh/id_ed25519 and id_rsa, where they exist */
+	bool others_may_read;          /* take key files that others can read, as age and sops do */
+	const struct age_source *more; /* texts that hold identities, as those of key files */
+	size_t more_count;
 	const struct age_ask *ask; /* for passphrases, see age.h; NULL: such keys are refused */
 };
 /** As keyring_load(), from these sources, SOPS_AGE_KEY_FILE and SOPS_AGE_KEY. A broken key in one

@@ -104,6 +104,7 @@ static const char usage[] =
 	"\n"
 	"SOPS files with age keys, as `sops` reads and writes them. Keys: --age-key-file,\n"
 	"SOPS_AGE_KEY_FILE, SOPS_AGE_KEY, SOPS_AGE_SSH_PRIVATE_KEY_FILE,\n"
+	"what SOPS_AGE_KEY_CMD and SOPS_AGE_SSH_PRIVATE_KEY_CMD print,\n"
 	"~/.config/sops/age/keys.txt, ~/.ssh/id_ed25519 and ~/.ssh/id_rsa.\n"
 	"\n"
 	"Exit status: 0 fine, 1 failed, 2 usage, 25 a value does not decrypt, 51 MAC\n"

@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "reconcile/secrets/age.h"
 #include "reconcile/secrets/secret.h"
+#include "server/cli/key_command.h"
 #include "server/cli/passphrase.h"
 #include "server/cli/secrets.h"
 #include <errno.h>
@@ -98,19 +99,36 @@ static void warn_about(const char *path)
 		secrets_note("key file '%s' can be read by others: chmod 600 it", path);
 }
 
+/* Programs that print keys, and what they printed. */
+#define KEY_COMMANDS 2
+static const char *const key_commands[KEY_COMMANDS] = {
+	"SOPS_AGE_KEY_CMD", "SOPS_AGE_SSH_PRIVATE_KEY_CMD"};
+
 static bool load_keys(const struct secrets_options *options, struct keyring **keyring_out,
 	struct strlist *notes, struct error *err)
 {
 	const struct age_ask ask = {.ask = passphrase_ask};
-	const struct keyring_sources sources = {
+	auto_buf struct buf key = BUF_INIT_SECRET(AGE_MAX_KEY_FILE);
+	auto_buf struct buf ssh = BUF_INIT_SECRET(AGE_MAX_KEY_FILE);
+	struct buf *const printed[KEY_COMMANDS] = {&key, &ssh};
+	struct age_source more[KEY_COMMANDS];
+	struct keyring_sources sources = {
 		.age_key_file = options->age_key_file,
 		.personal = true,
 		.others_may_read = true,
+		.more = more,
 		.ask = passphrase_possible() ? &ask : NULL,
 	};
 	warn_about(options->age_key_file);
 	warn_about(getenv("SOPS_AGE_KEY_FILE"));
 	warn_about(getenv("SOPS_AGE_SSH_PRIVATE_KEY_FILE"));
+	for (size_t i = 0; i < KEY_COMMANDS; i++) {
+		if (!key_command_run(key_commands[i], printed[i], err))
+			return false;
+		if (printed[i]->len)
+			more[sources.more_count++] = (struct age_source){
+				key_commands[i], printed[i]->text, printed[i]->len, sources.ask};
+	}
 	return keyring_load_sources(&sources, keyring_out, notes, err);
 }
 

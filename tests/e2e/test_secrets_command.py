@@ -313,6 +313,28 @@ def test_keys_are_found_in_all_places(eva, tmp_path):
     assert done.stdout == PLAIN["yaml"] and b"chmod 600" in done.stderr
 
 
+def test_a_command_prints_the_key(eva, tmp_path):
+    encrypted(eva)
+    nobody = Person(tmp_path / "nobody")
+    key, ran = eva.path("key.txt"), tmp_path / "ran"
+    for variable in "SOPS_AGE_KEY_CMD", "SOPS_AGE_SSH_PRIVATE_KEY_CMD":
+        command = f"sh -c 'echo x >>\"{ran}\"; echo to the person >&2; cat \"{key}\"'"
+        done = nobody.run("decrypt", eva.path("a.yaml"), env={variable: command})
+        assert done.returncode == 0 and done.stdout == PLAIN["yaml"], done.stderr
+        assert done.stderr == b"to the person\n"
+    assert ran.read_text() == "x\nx\n", "it runs once"
+    for command, says in {"false": b"SOPS_AGE_KEY_CMD: 'false' ended with status 1",
+                          "/nothing/here": b"SOPS_AGE_KEY_CMD: cannot run '/nothing/here'",
+                          "cat 'x": b"SOPS_AGE_KEY_CMD: a quote in it does not end",
+                          "echo secret-text": b"line 1 of 'SOPS_AGE_KEY_CMD' is no age identity",
+                          "cat /dev/zero": b"SOPS_AGE_KEY_CMD: it prints more than the limit",
+                          "true": eva.recipient.encode()}.items():
+        done = nobody.run("decrypt", eva.path("a.yaml"), env={"SOPS_AGE_KEY_CMD": command})
+        assert done.returncode == (128 if command == "true" else 1), (command, done.stderr)
+        assert says in done.stderr and b"secret-text" not in done.stderr
+        assert done.stdout == b""
+
+
 # ---- usage -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("arguments", [

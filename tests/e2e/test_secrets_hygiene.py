@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lib.fleet import (API_TOKEN, CLIENTS, WEBHOOK_SECRET, Fleet, environment, tell)
+from tests.lib.fleet import (API_TOKEN, AVIARY, CLIENTS, PATIENCE_S, WEBHOOK_SECRET, Fleet,
+                             environment, tell)
 from tests.lib.gitserver import git
 
 SHARED = "Sh4red-PLANTED-p&ss\"w'rd/+="
@@ -44,7 +45,8 @@ def live(fleet):
     fleet.script("all", LOUD)
     commits = {"first": fleet.commit("Planted")}
     git(fleet.work, "push", "-q", "origin", "main")
-    fleet.start("--log-format", "text", env={"AVIARY_LOG_LEVEL": "debug"}).settle()
+    fleet.start("--log-format", "text", env={
+        "AVIARY_LOG_LEVEL": "debug", "SOPS_AGE_KEY_CMD": f"touch {fleet.folder}/ran"}).settle()
     fleet.script("alpha", 'if grep -q api:1.0.1 compose.yaml; then cat .env; exit 1; fi\n')
     commits["fails"] = fleet.upgrade("1.0.1")
     fleet.settle()
@@ -227,6 +229,15 @@ def test_the_service_leaves_no_core_file_and_is_not_dumpable(fleet):
     assert re.search(r"^Max core file size +0 +0 ", limits, re.M)
     # what belongs to root in /proc/PID is how the kernel shows that a process is not dumpable
     assert Path(f"/proc/{pid}/environ").stat().st_uid == 0
+
+
+def test_no_program_is_run_to_get_at_keys(fleet):
+    key = fleet.folder / "keys/age-key.txt"
+    done = subprocess.run([AVIARY, "validate", "--age-key-file", key, fleet.work], check=False,
+                          env=environment() | {"SOPS_AGE_KEY_CMD": f"touch {fleet.folder}/ran"},
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_S)
+    assert done.returncode in (0, 1), done.stdout  # it ran
+    assert not (fleet.folder / "ran").exists()
 
 
 def test_the_keys_are_in_no_file_but_their_own(fleet):

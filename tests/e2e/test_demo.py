@@ -40,10 +40,16 @@ FINGERPRINTS = {
 }
 
 
+def heed_interrupts():
+    """A script's `make test &` ignores them, and what ignores them hands that down."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def start(folder, *arguments):
     return subprocess.Popen([sys.executable, str(DEMO), *arguments], cwd=folder,
                             env=dict(os.environ, TMPDIR=str(folder)), stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            preexec_fn=heed_interrupts)
 
 
 def finish(process):

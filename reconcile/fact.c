@@ -25,6 +25,9 @@ void fact_free(struct fact *fact)
 	if (fact->rollout)
 		rollout_record_clear(fact->rollout);
 	free(fact->rollout);
+	if (fact->asked)
+		asked_record_clear(fact->asked);
+	free(fact->asked);
 	free(fact);
 }
 
@@ -36,8 +39,7 @@ void fact_add_trailer(struct fact *fact, const char *key, const char *value)
 	strlist_add(&fact->trailer_values, value);
 }
 
-/* Takes the text over; NULL removes the file. */
-static void add_file(struct fact *fact, char *path, char *text, size_t len)
+void fact_add_file(struct fact *fact, char *path, char *text, size_t len)
 {
 	fact->files = mem_resize(fact->files, fact->file_count + 1, sizeof(*fact->files));
 	fact->files[fact->file_count++] = (struct fact_file){path, text, len};
@@ -48,7 +50,8 @@ void fact_add_client_file(struct fact *fact)
 	auto_buf struct buf text = BUF_INIT(RECORD_LIMIT);
 	client_record_to_yaml(fact->client, &text);
 	size_t len = text.len;
-	add_file(fact, mem_printf("clients/%s.yaml", fact->client->client), buf_steal(&text), len);
+	fact_add_file(
+		fact, mem_printf("clients/%s.yaml", fact->client->client), buf_steal(&text), len);
 }
 
 static void add_rollout_file(struct fact *fact, const struct rollout_record *record)
@@ -58,7 +61,7 @@ static void add_rollout_file(struct fact *fact, const struct rollout_record *rec
 	rollout_record_copy(fact->rollout, record);
 	rollout_record_to_yaml(record, &text);
 	size_t len = text.len;
-	add_file(fact, mem_printf("rollouts/%s.yaml", record->id), buf_steal(&text), len);
+	fact_add_file(fact, mem_printf("rollouts/%s.yaml", record->id), buf_steal(&text), len);
 }
 
 /* The tree keeps the newest records; older ones stay in the branch's history. */
@@ -66,7 +69,7 @@ static void prune_rollouts(struct fact *fact, const struct status *status)
 {
 	for (size_t i = STATUS_ROLLOUTS_MAX - 1; i < status->rollout_count; i++)
 		if (rollout_state_is_final(status->rollouts[i]->state))
-			add_file(fact, mem_printf("rollouts/%s.yaml", status->rollouts[i]->id),
+			fact_add_file(fact, mem_printf("rollouts/%s.yaml", status->rollouts[i]->id),
 				NULL, 0);
 }
 
@@ -234,7 +237,7 @@ struct fact *fact_leader(const char *instance, int64_t epoch, int64_t wall_s)
 	emit_time(&emitter, "since", wall_s);
 	emit_end(&emitter);
 	size_t len = text.len;
-	add_file(fact, mem_dup_str("leader.yaml"), buf_steal(&text), len);
+	fact_add_file(fact, mem_dup_str("leader.yaml"), buf_steal(&text), len);
 	return fact;
 }
 
@@ -242,6 +245,6 @@ struct fact *fact_digest_keys(const char *key_id, const char *text, size_t len)
 {
 	struct fact *fact = mem_zero(1, sizeof(*fact));
 	fact->subject = mem_printf("key(%s): digest key made", key_id);
-	add_file(fact, mem_dup_str("digest-key.sops.yaml"), mem_dup(text, len), len);
+	fact_add_file(fact, mem_dup_str("digest-key.sops.yaml"), mem_dup(text, len), len);
 	return fact;
 }

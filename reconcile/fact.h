@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "reconcile/plan.h"
+#include "reconcile/request.h"
 #include "reconcile/rollout.h"
 #include "reconcile/status.h"
 
@@ -25,6 +26,7 @@ struct fact {
 	char *tag_message;
 	struct client_record *client;   /* the record as it is after the fact, or NULL; owned */
 	struct rollout_record *rollout; /* likewise */
+	struct asked_record *asked;     /* likewise */
 };
 void fact_free(struct fact *fact);
 DEFINE_CLEANUP(struct fact, fact_free)
@@ -52,6 +54,12 @@ struct fact *fact_hold_ended(
 	const struct client_record *record, const char *reason, int64_t wall_s);
 /** drift(<client>): what the host says it runs is taken into the record. */
 struct fact *fact_drift(const struct client_record *record);
+/** pause(<client>) or pause(fleet): <reason>. @param client  NULL: the fleet */
+struct fact *fact_pause(const struct status *status, const struct client_record *client,
+	const struct request *request, int64_t wall_s);
+/** resume(<client>) or resume(fleet). */
+struct fact *fact_resume(const struct status *status, const struct client_record *client,
+	const struct request *request, int64_t wall_s);
 /** leader(<instance>): epoch N. */
 struct fact *fact_leader(const char *instance, int64_t epoch, int64_t wall_s);
 /** key(<id>): digest key made. */

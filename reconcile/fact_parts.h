@@ -8,6 +8,8 @@ void fact_add_trailer(struct fact *fact, const char *key, const char *value);
 void fact_add_reasons(struct fact *fact, const struct strlist *reasons);
 /** The Duration trailer, in whole seconds; nothing before something started. */
 void fact_add_duration(struct fact *fact, int64_t from_s, int64_t to_s);
+/** A file of the branch; takes path and text over. NULL removes the file. */
+void fact_add_file(struct fact *fact, char *path, char *text, size_t len);
 /** clients/<client>.yaml as fact->client is now. */
 void fact_add_client_file(struct fact *fact);
 

@@ -13,6 +13,7 @@ enum message_kind {
 	MESSAGE_APPENDED, /* the git thread wrote facts, or could not: `err` */
 	MESSAGE_WORKED,   /* a worker ended: `data` is a struct work */
 	MESSAGE_ROUND,    /* a round of checks ended: `client`, `ok`, `err.message` */
+	MESSAGE_REQUEST,  /* a person asks: `data` is a struct request */
 	MESSAGE_STOP      /* finish or record what runs, then end */
 };
 

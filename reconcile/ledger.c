@@ -233,6 +233,8 @@ static bool accept(struct ledger *ledger, struct fact *const *facts, size_t coun
 			status_put_client(ledger->status, facts[i]->client);
 		if (facts[i]->rollout)
 			status_put_rollout(ledger->status, facts[i]->rollout);
+		if (facts[i]->asked)
+			status_put_asked(ledger->status, facts[i]->asked);
 	}
 	ledger->status->tip = *tip;
 	ledger->attempt.accepted = true;
@@ -246,7 +248,8 @@ static bool accept_and_read(struct ledger *ledger, struct fact *const *facts, si
 {
 	bool records_only = true;
 	for (size_t i = 0; i < count; i++)
-		records_only = records_only && (facts[i]->client || facts[i]->rollout);
+		records_only =
+			records_only && (facts[i]->client || facts[i]->rollout || facts[i]->asked);
 	if (records_only)
 		return accept(ledger, facts, count, tip, err);
 	ledger->attempt.accepted = true;

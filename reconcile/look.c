@@ -248,7 +248,11 @@ static const char *why_wait(const struct status *status, const char *commit)
 	case ROLLOUT_ABORTED:
 		return "held";
 	case ROLLOUT_REFUSED:
-		return "refused";
+		/* Holds and pauses may have ended since. */
+		return record->reasons.count && !strncmp(record->reasons.items[0], PLAN_NONE_STARTS,
+							strlen(PLAN_NONE_STARTS))
+			       ? NULL
+			       : "refused";
 	default:
 		return NULL;
 	}

@@ -68,6 +68,7 @@ static void publish(struct loop *loop)
 	snapshot->published_s = clock_wall_s();
 	snapshot->idle = is_idle(loop);
 	snapshot->looks = loop->looks;
+	loop_show_requests(loop, snapshot);
 	if (loop->rollout)
 		show_rollout(loop->rollout, snapshot);
 	board_publish(loop->board, snapshot);
@@ -105,6 +106,9 @@ static void handle(struct loop *loop, struct message *message)
 		break;
 	case MESSAGE_ROUND:
 		loop_on_round(loop, message);
+		break;
+	case MESSAGE_REQUEST:
+		loop_on_request(loop, message);
 		break;
 	case MESSAGE_STOP:
 		on_stop(loop);
@@ -180,19 +184,29 @@ static void decide_again(struct loop *loop)
 	loop->look_forced = loop->decided_again <= 1;
 }
 
+/* A rollout that only a person, or another commit, can move: `apply` ends where a service waits. */
+static bool waits_for_people(const struct loop *loop)
+{
+	return loop->rollout && !loop->rollout->ended && !loop->steps_running &&
+	       !loop->append_running && !loop->look_running && !loop_has_facts(loop) &&
+	       !loop->decide_again && rollout_next_tick_ms(loop->rollout) == INT64_MAX;
+}
+
 static bool is_done(const struct loop *loop)
 {
 	bool quiet = !loop->steps_running && !loop->append_running;
 	if (loop->stopping)
 		return clock_mono_ms() >= loop->stop_until_ms ||
 		       (quiet && (!loop_has_facts(loop) || loop->append_failed));
-	return loop->options.once && loop->looks && is_idle(loop) && quiet;
+	return loop->options.once && loop->looks && quiet &&
+	       (is_idle(loop) || waits_for_people(loop));
 }
 
 static void settle(struct loop *loop)
 {
 	if (loop->decide_again)
 		decide_again(loop);
+	loop_settle_requests(loop);
 	loop_push(loop);
 	if (loop->rollout && loop->rollout->ended && !loop->rollout->unrecorded)
 		finish_rollout(loop);
@@ -220,6 +234,10 @@ void loop_run(struct loop *loop, struct loop_outcome *outcome_out)
 		settle(loop);
 	}
 	publish(loop);
+	if (loop->options.once && waits_for_people(loop)) {
+		loop->outcome.exit_status = 4;
+		(void)snprintf(loop->outcome.result, sizeof(loop->outcome.result), "waiting");
+	}
 	*outcome_out = loop->outcome;
 }
 
@@ -245,6 +263,7 @@ bool loop_new(const struct loop_options *options, struct board *board, struct lo
 	loop->board = board;
 	loop->inbox = inbox_new();
 	loop->status = status_new();
+	loop_init_requests(loop);
 	if (!loop_read_instance(loop, err) ||
 		!git_thread_new(&options->git, loop->inbox, &loop->git, err) ||
 		!git_thread_repo(loop->git, &repo, err))
@@ -272,6 +291,7 @@ void loop_free(struct loop *loop)
 	plan_free(loop->plan);
 	look_result_free(loop->seen);
 	strlist_clear(&loop->vanished);
+	free(loop->asked);
 	status_free(loop->status);
 	inbox_free(loop->inbox);
 	free(loop);

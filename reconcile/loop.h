@@ -48,6 +48,12 @@ void loop_run(struct loop *loop, struct loop_outcome *outcome_out);
 
 /** Look again now. Any thread; folds. */
 void loop_poke(struct loop *loop);
+/**
+ * A person asks for something. Any thread.
+ * @param request  copied; gets the number under which a snapshot tells what became of it
+ * @return false: ERR_STOPPED, too many wait already
+ */
+MUST_USE bool loop_ask(struct loop *loop, struct request *request, struct error *err);
 /** Finish or record what runs, at most LOOP_STOP_MS, then return from loop_run(). Any thread. */
 void loop_stop(struct loop *loop);
 #define LOOP_STOP_MS 25000 /* below systemd's 90 s, above a usual activation */

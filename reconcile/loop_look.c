@@ -68,6 +68,7 @@ static void set_outcome(struct loop *loop, int exit_status, const char *result, 
 static void stop_leading(struct loop *loop, const struct status *status)
 {
 	loop->leads = false;
+	loop->stands_by = true;
 	loop->decide_again = loop->decide_again || loop->rollout || loop_has_facts(loop);
 	(void)snprintf(loop->not_ready, sizeof(loop->not_ready),
 		"instance '%s' leads since epoch %lld; this one, '%s', does nothing",
@@ -80,6 +81,7 @@ static void stop_leading(struct loop *loop, const struct status *status)
 static void lead(struct loop *loop, const struct look_result *result)
 {
 	loop->leads = true;
+	loop->stands_by = false;
 	loop->epoch = loop->status->epoch + 1;
 	if (result->truth && result->truth->epoch >= loop->epoch)
 		loop->epoch = result->truth->epoch + 1;
@@ -141,18 +143,22 @@ static void on_look_failed(struct loop *loop, const struct error *err)
 	set_outcome(loop, error_exit_status(err->code), "error", text);
 }
 
-/* Is the refusal of this commit recorded, or on its way? */
-static bool is_refused(const struct status *status, const char *commit)
+/* Is the refusal of this commit recorded, or on its way? That holds and pauses keep back what is
+ * left of a commit is no news once its rollout ended well. */
+static bool is_refused(const struct status *status, const char *commit, const char *reason)
 {
+	bool kept_back = !strncmp(reason, PLAN_NONE_STARTS, strlen(PLAN_NONE_STARTS));
 	for (size_t i = 0; i < status->rollout_count; i++)
 		if (!strcmp(status->rollouts[i]->commit, commit))
-			return status->rollouts[i]->state == ROLLOUT_REFUSED;
+			return status->rollouts[i]->state == ROLLOUT_REFUSED ||
+			       (kept_back && status->rollouts[i]->state == ROLLOUT_SUCCEEDED);
 	return false;
 }
 
 static void record_refusal(struct loop *loop, struct look_result *result)
 {
-	if (is_refused(loop->status, result->head.hex))
+	set_outcome(loop, 1, "refused", result->refusals.items[0]);
+	if (is_refused(loop->status, result->head.hex, result->refusals.items[0]))
 		return;
 	log_warn("commit refused", LOG_STR("commit", result->head.hex),
 		LOG_STR("reason", result->refusals.items[0]),
@@ -161,7 +167,6 @@ static void record_refusal(struct loop *loop, struct look_result *result)
 		&result->refusals, clock_wall_s());
 	memcpy(loop->outcome.rollout, fact->rollout->id, sizeof(fact->rollout->id));
 	loop_record(loop, fact, false);
-	set_outcome(loop, 1, "refused", result->refusals.items[0]);
 }
 
 static void end_holds(struct loop *loop, const struct plan *plan)
@@ -257,6 +262,7 @@ static void consider(struct loop *loop, struct look_result *result)
 {
 	status_free(loop->status);
 	loop->status = STEAL(result->status);
+	loop->status_stale = false;
 	if (!loop->leads && (!loop->options.once || has_work(result)))
 		lead(loop, result);
 	for (size_t i = 0; result->truth && !result->resume && i < result->truth->count; i++)
@@ -269,6 +275,8 @@ static void consider(struct loop *loop, struct look_result *result)
 			consider_newer(loop, result);
 	} else if (result->refusals.count)
 		record_refusal(loop, result);
+	else if (result->plan && loop->status->asked.pause.paused)
+		set_outcome(loop, 4, "waiting", "the fleet is paused: nothing new starts");
 	else if (result->plan)
 		start_plan(loop, result);
 	else if (result->waits)

@@ -44,6 +44,9 @@ void loop_drop_facts(struct loop *loop)
 	list_clear(&loop->sent);
 	loop->sent_of_rollout = 0;
 	loop->queued_of_rollout = 0;
+	loop->accepted_ever = loop->queued_ever;
+	loop->status_stale = true;
+	loop_reopen_requests(loop);
 	loop->append_failed = 0;
 	loop->append_retry_ms = 0;
 }
@@ -54,7 +57,10 @@ void loop_record(struct loop *loop, struct fact *fact, bool of_rollout)
 		status_put_client(loop->status, fact->client);
 	if (fact->rollout)
 		status_put_rollout(loop->status, fact->rollout);
+	if (fact->asked)
+		status_put_asked(loop->status, fact->asked);
 	list_add(&loop->queue, fact);
+	loop->queued_ever++;
 	loop->queued_of_rollout += of_rollout;
 	loop->changed = true;
 }
@@ -108,6 +114,7 @@ void loop_on_appended(struct loop *loop, const struct message *message)
 		if (tells_leader(&loop->sent))
 			loop_keep_instance(loop);
 		size_t recorded = loop->sent_of_rollout;
+		loop->accepted_ever += loop->sent.count;
 		list_clear(&loop->sent);
 		loop->sent_of_rollout = 0;
 		loop->append_failed = 0;

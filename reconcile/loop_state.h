@@ -10,6 +10,15 @@ struct fact_list {
 	size_t count, capacity;
 };
 
+/** A request that is not done yet. */
+struct asked {
+	struct request request;
+	bool decided; /* its facts are queued, or it is known that none are needed */
+	bool refused;
+	uint64_t facts;                 /* done once so many were accepted */
+	char text[REQUEST_ANSWER_TEXT]; /* the answer; before that, what it waits for */
+};
+
 struct loop {
 	struct loop_options options;
 	struct board *board;
@@ -19,8 +28,8 @@ struct loop {
 	struct workers *workers;
 
 	char instance[64];
-	bool state_is_new; /* no instance of this state folder led yet: it may take over */
-	bool leads;
+	bool state_is_new;     /* no instance of this state folder led yet: it may take over */
+	bool leads, stands_by; /* neither: the first look did not end yet */
 	int64_t epoch;
 
 	struct status *status; /* with every fact that went out put in */
@@ -50,6 +59,17 @@ struct loop {
 	bool append_running;
 	int64_t append_retry_ms; /* 0: no retry is due */
 	unsigned append_failed;  /* in a row */
+
+	uint64_t queued_ever, accepted_ever; /* facts since the start; dropped ones count as both */
+
+	bool status_stale;   /* facts were dropped: the next look reads the branch anew */
+	struct asked *asked; /* in the order of their numbers */
+	size_t asked_count, asked_capacity;
+	struct request_answer answers[REQUEST_ANSWERS]; /* a ring */
+	size_t answer_count, answer_next;
+	uint64_t request_taken;  /* newest number that the loop has seen */
+	uint64_t request_next;   /* atomic: number of the next */
+	size_t requests_waiting; /* atomic */
 
 	bool decide_again;      /* somebody else changed our records */
 	unsigned decided_again; /* in a row, without a push that was accepted */
@@ -98,6 +118,20 @@ void loop_on_looked(struct loop *loop, struct message *message);
 MUST_USE bool loop_read_instance(struct loop *loop, struct error *err);
 /** Leadership was accepted: the state folder is not new any more. */
 void loop_keep_instance(struct loop *loop);
+
+/* loop_request.c */
+
+/** Numbers of requests begin here: no earlier run of the service gave them out. */
+void loop_init_requests(struct loop *loop);
+void loop_on_request(struct loop *loop, const struct message *message);
+/** Decide what can be decided now, and answer what is done. */
+void loop_settle_requests(struct loop *loop);
+/** Their facts were dropped: all that were not accepted are decided again. */
+void loop_reopen_requests(struct loop *loop);
+/** Tell the rollout that runs what is paused now. */
+void loop_apply_pauses(struct loop *loop);
+/** What became of them, for a snapshot. */
+void loop_show_requests(const struct loop *loop, struct snapshot *snapshot);
 
 /* loop.c */
 

@@ -30,6 +30,9 @@ struct plan_entry {
 
 enum plan_verdict { PLAN_NOTHING, PLAN_ALLOWED, PLAN_REFUSED };
 
+/** How the refusal begins that only holds and pauses cause: it is judged again at each look. */
+#define PLAN_NONE_STARTS "no client may start: "
+
 struct plan_stage {
 	char *name;
 	bool batch_is_percent;

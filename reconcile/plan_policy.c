@@ -141,23 +141,38 @@ static bool changes(const struct plan_entry *entry)
 	       entry->action == PLAN_ROLLBACK;
 }
 
+static bool is_kept_back(const struct plan_entry *entry)
+{
+	return entry->action == PLAN_HELD || entry->action == PLAN_PAUSED;
+}
+
+static bool stage_changes(const struct plan *plan, size_t stage)
+{
+	for (size_t i = 0; i < plan->entry_count; i++)
+		if (changes(&plan->entries[i]) && plan->entries[i].stage == stage)
+			return true;
+	return false;
+}
+
 static size_t count_actions(struct plan *plan)
 {
-	size_t held = 0;
+	size_t kept_back = 0;
 	plan->changed = 0;
 	for (size_t i = 0; i < plan->entry_count; i++) {
 		const struct plan_entry *entry = &plan->entries[i];
 		plan->changed += changes(entry);
-		if (entry->action != PLAN_HELD)
+		if (!is_kept_back(entry))
 			continue;
-		held++;
-		if (entry->stage < plan->stage_count)
+		kept_back++;
+		if (entry->stage < plan->stage_count &&
+			(entry->action == PLAN_HELD || !stage_changes(plan, entry->stage)))
 			plan->stages[entry->stage].blocked = true;
 	}
-	return held;
+	return kept_back;
 }
 
-/* A held client is changed and not healthy: its own stage may go on, no later one. */
+/* A held client, or all of a stage paused, is changed and not healthy: its own stage may go on, no
+ * later one. */
 static bool some_may_start(const struct plan *plan)
 {
 	size_t last = 0;
@@ -169,21 +184,31 @@ static bool some_may_start(const struct plan *plan)
 	return false;
 }
 
-static void refuse_held(struct plan *plan)
+/* "held alpha, beta and 3 more" */
+static void add_names(struct plan *plan, enum plan_action action, struct buf *text)
 {
-	auto_buf struct buf names = BUF_INIT(600);
 	size_t told = 0, left = 0;
 	for (size_t i = 0; i < plan->entry_count; i++) {
-		if (plan->entries[i].action != PLAN_HELD)
+		if (plan->entries[i].action != action)
 			continue;
-		if (told < 8)
-			buf_addf(&names, "%s%s", told++ ? ", " : "", plan->entries[i].client);
-		else
+		if (told >= 8)
 			left++;
+		else if (!told++)
+			buf_addf(text, "%s%s %s", text->len ? ", " : "", plan_action_name(action),
+				plan->entries[i].client);
+		else
+			buf_addf(text, ", %s", plan->entries[i].client);
 	}
 	if (left)
-		buf_addf(&names, " and %zu more", left);
-	strlist_addf(&plan->refusals, "no client may start: held %s", names.text);
+		buf_addf(text, " and %zu more", left);
+}
+
+static void refuse_kept_back(struct plan *plan)
+{
+	auto_buf struct buf names = BUF_INIT(1200);
+	add_names(plan, PLAN_HELD, &names);
+	add_names(plan, PLAN_PAUSED, &names);
+	strlist_addf(&plan->refusals, PLAN_NONE_STARTS "%s", names.text);
 }
 
 static void check_max_changed(struct plan_work *work)
@@ -291,12 +316,12 @@ static void check_coverage(struct plan_work *work)
 void plan_judge(struct plan_work *work)
 {
 	struct plan *plan = work->plan;
-	size_t held = count_actions(plan);
+	size_t kept_back = count_actions(plan);
 
-	if (plan->changed || held) {
+	if (plan->changed || kept_back) {
 		check_coverage(work);
 		if (!some_may_start(plan))
-			refuse_held(plan);
+			refuse_kept_back(plan);
 	}
 	check_max_changed(work);
 	bool failed = work->own &&

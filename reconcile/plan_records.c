@@ -88,7 +88,8 @@ void plan_find_members(struct plan_work *work)
 			for (size_t m = 0; m < rollout->stages[s].member_count; m++) {
 				const struct member_record *member = &rollout->stages[s].members[m];
 				size_t at = (size_t)(uintptr_t)strmap_get(&map, member->client);
-				if (!at || work->last[at - 1] || member->action == PLAN_HELD)
+				if (!at || work->last[at - 1] || member->action == PLAN_HELD ||
+					member->action == PLAN_PAUSED)
 					continue;
 				work->last[at - 1] = member;
 				work->last_of[at - 1] = rollout;
@@ -245,6 +246,16 @@ static enum plan_action decide(struct looked *looked, bool *moved_out, bool *unp
 	return PLAN_UPGRADE;
 }
 
+static bool is_paused(const struct client_record *record, struct reason_list *reasons)
+{
+	if (!record || !record->pause.paused)
+		return false;
+	reason_add(reasons, "", 0, "paused by %s: %s",
+		record->pause.by ? record->pause.by : "somebody",
+		record->pause.reason ? record->pause.reason : "");
+	return true;
+}
+
 static void add_entry(struct looked *looked, enum plan_action action, bool moved, bool unproved)
 {
 	struct reason_list reasons = {0};
@@ -253,6 +264,7 @@ static void add_entry(struct looked *looked, enum plan_action action, bool moved
 	bool held =
 		(looked->record && hold_holds(looked, &reasons)) || rollout_holds(looked, &reasons);
 
+	bool paused = !held && is_paused(looked->record, &reasons);
 	if (!held && looked->record && looked->record->hold.held)
 		strlist_add(&looked->work->plan->ends_hold, looked->client->name);
 	if (moved)
@@ -269,8 +281,8 @@ static void add_entry(struct looked *looked, enum plan_action action, bool moved
 		explain(looked, moved, &reasons, &summary);
 	}
 	struct plan_entry *entry = plan_add_client(looked->work, looked->index);
-	entry->action = held ? PLAN_HELD : action;
-	entry->unproved = unproved && !held;
+	entry->action = held ? PLAN_HELD : paused ? PLAN_PAUSED : action;
+	entry->unproved = unproved && !held && !paused;
 	if (looked->record)
 		entry->from = looked->record->current;
 	plan_entry_take(entry, &reasons, summary);

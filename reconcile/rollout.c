@@ -15,7 +15,7 @@ static bool starts_nothing(const struct rollout *rollout)
 /* ---- one stage ------------------------------------------------------------------------------- */
 
 struct tally {
-	size_t pending, in_flight, healthy, failed, unreachable;
+	size_t pending, paused, in_flight, healthy, failed, unreachable;
 };
 
 static struct tally stage_tally(const struct rollout *rollout, const struct rollout_stage *stage)
@@ -27,7 +27,9 @@ static struct tally stage_tally(const struct rollout *rollout, const struct roll
 			client->phase == PHASE_DONE && client->record->state == MEMBER_HEALTHY;
 		tally.failed += client->failed;
 		tally.unreachable += client->unreachable;
-		if (client->phase == PHASE_PENDING)
+		if (client->phase == PHASE_PENDING && client->paused)
+			tally.paused++;
+		else if (client->phase == PHASE_PENDING)
 			tally.pending++;
 		else if (client->phase == PHASE_HEALTHY || done_healthy)
 			tally.healthy++;
@@ -56,7 +58,7 @@ static void stage_start_wave(struct step *step, struct rollout_stage *stage)
 	size_t room = rollout_wave_size(stage);
 	for (size_t i = stage->first; i < stage->first + stage->count && room; i++) {
 		struct rollout_client *client = &rollout->clients[i];
-		if (client->phase != PHASE_PENDING)
+		if (client->phase != PHASE_PENDING || client->paused)
 			continue;
 		client->phase = PHASE_INTENT;
 		client->record->started_s = step->event->wall_s;
@@ -127,14 +129,19 @@ static bool stage_advance(struct step *step, struct rollout_stage *stage)
 		stage->record->state = STAGE_RUNNING;
 	if (tally.in_flight)
 		return false;
-	if (broken || (!tally.pending && !tally.healthy)) {
+	if (broken || (!tally.pending && !tally.paused && !tally.healthy)) {
 		stage_end(step, stage, STAGE_FAILED);
 		return false;
 	}
 	if (tally.pending) {
-		stage_start_wave(step, stage);
+		stage->record->state = STAGE_RUNNING; /* one that was paused comes into the bake */
+		stage->bake_until_ms = 0;
+		if (!step->rollout->paused)
+			stage_start_wave(step, stage);
 		return false;
 	}
+	if (tally.paused && !tally.healthy)
+		return false;
 	if (!stage->bake_until_ms) {
 		stage_bake(step, stage);
 		return true;
@@ -287,6 +294,14 @@ static void release_intents(struct step *step)
 	}
 }
 
+static void set_paused(struct rollout *rollout, size_t client, bool paused)
+{
+	if (client == ROLLOUT_ALL)
+		rollout->paused = paused;
+	else
+		rollout->clients[client].paused = paused;
+}
+
 static void dispatch(struct step *step)
 {
 	struct rollout *rollout = step->rollout;
@@ -317,6 +332,10 @@ static void dispatch(struct step *step)
 		rollout->superseded = true;
 		(void)snprintf(rollout->superseded_by, sizeof(rollout->superseded_by), "%s",
 			event->text ? event->text : "");
+		break;
+	case EVENT_PAUSE:
+	case EVENT_RESUME:
+		set_paused(rollout, event->client, event->kind == EVENT_PAUSE);
 		break;
 	case EVENT_STOP:
 		rollout->stopping = true;

@@ -18,6 +18,7 @@
  *   HEALTHY ---- stage succeeded > DONE (healthy)
  *   any wait --- superseded -----> DONE (superseded); DEPLOY and BACK end first
  *   RESUME ----- driver answers -> DEPLOY | VERIFY | BACK | BACK_VERIFY
+ *   PENDING ---- paused ---------> stays; its stage waits for it, unless others of it are healthy
  *   DEPLOY ----- unreachable before anything was touched --> DONE (skipped)
  *
  * One stage: PENDING -> RUNNING (waves) -> BAKING -> SUCCEEDED; SKIPPED without changed clients;
@@ -52,6 +53,7 @@ struct rollout_client {
 	bool activated;     /* the host runs `to`, as far as we know */
 	bool unreachable;   /* skipped: the host could not be reached, nothing was touched */
 	bool going_back;    /* resumed: the branch says that its way back has begun */
+	bool paused;        /* by a person: it is not started; counts as changed and not healthy */
 	bool failed;        /* failed or rolled back: counts against max_failures */
 	bool round_running; /* a round of checks was asked for and not answered */
 	int good_rounds, bad_rounds; /* in a row */
@@ -80,6 +82,7 @@ struct rollout {
 	bool roll_back; /* on_failure: rollback */
 	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
 	size_t unrecorded; /* facts not yet accepted by the remote */
+	bool paused;       /* by a person: no client is started, what runs ends */
 	bool superseded;   /* a newer commit came: nothing starts, waits end */
 	char superseded_by[OID_HEX + 1];
 	bool stopping; /* the service stops: nothing starts; resumed after the restart */
@@ -96,8 +99,12 @@ enum rollout_event_kind {
 	EVENT_ROUND,       /* result of ACTION_ROUND: ok or bad (text) */
 	EVENT_RUNS,        /* answer to ACTION_ASK, see `runs` */
 	EVENT_SUPERSEDED,  /* a newer commit; `text` is its id */
+	EVENT_PAUSE,       /* by a person, of `client` or ROLLOUT_ALL: not started until */
+	EVENT_RESUME,      /* this */
 	EVENT_STOP         /* the service is stopping */
 };
+
+#define ROLLOUT_ALL SIZE_MAX /* as `client` of an event: the fleet */
 
 enum rollout_runs {
 	RUNS_UNTOUCHED,     /* this rollout has not touched the host */

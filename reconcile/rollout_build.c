@@ -63,6 +63,12 @@ static struct rollout_stage *rollout_stage_of(struct rollout *rollout, const cha
 
 /* Stages with a held client that is no member. A member that this very rollout held is judged by
  * max_failures, also after a restart. */
+/* Held clients, or none but paused ones: whoever changes there is not healthy. */
+static bool entry_blocks(const struct plan_entry *entry, const struct rollout_stage *stage)
+{
+	return entry->action == PLAN_HELD || (entry->action == PLAN_PAUSED && !stage->count);
+}
+
 static void block_stages(struct rollout *rollout, const struct plan *plan)
 {
 	struct strmap members = {0};
@@ -70,10 +76,8 @@ static void block_stages(struct rollout *rollout, const struct plan *plan)
 		strmap_set(&members, rollout->clients[i].record->client, rollout);
 	for (size_t i = 0; i < plan->entry_count; i++) {
 		const struct plan_entry *entry = &plan->entries[i];
-		if (entry->action != PLAN_HELD || strmap_get(&members, entry->client))
-			continue;
 		struct rollout_stage *stage = rollout_stage_of(rollout, entry->stage_name);
-		if (stage)
+		if (stage && entry_blocks(entry, stage) && !strmap_get(&members, entry->client))
 			stage->blocked = true;
 	}
 	strmap_clear(&members);
@@ -97,6 +101,7 @@ static void apply_policy(
 		stage->max_failures = policy->max_failures;
 	}
 	block_stages(rollout, plan);
+	rollout->paused = status->asked.pause.paused;
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		struct rollout_client *client = &rollout->clients[i];
 		const struct client_record *record = status_client(status, client->record->client);
@@ -104,6 +109,7 @@ static void apply_policy(
 		const struct plan_entry *entry = plan_find(plan, client->record->client);
 		client->has_good = good[0] && strcmp(good, client->record->to) != 0;
 		client->unproved = entry && entry->unproved;
+		client->paused = record && record->pause.paused;
 	}
 }
 

@@ -20,7 +20,22 @@ void snapshot_unref(struct snapshot *snapshot)
 		rollout_record_clear(snapshot->rollout);
 	free(snapshot->rollout);
 	free(snapshot->members);
+	free(snapshot->answers);
 	free(snapshot);
+}
+
+bool snapshot_answer(
+	const struct snapshot *snapshot, uint64_t request, struct request_answer *answer_out)
+{
+	for (size_t i = 0; i < snapshot->answer_count; i++)
+		if (snapshot->answers[i].id == request) {
+			*answer_out = snapshot->answers[i];
+			return true;
+		}
+	if (request <= snapshot->newest_request)
+		return false;
+	*answer_out = (struct request_answer){.id = request, .state = REQUEST_QUEUED};
+	return true;
 }
 
 struct board {

@@ -5,6 +5,7 @@
  * Threads: a snapshot may be read by any; a board by any.
  */
 #pragma once
+#include "reconcile/request.h"
 #include "reconcile/rollout.h"
 #include "reconcile/status.h"
 
@@ -32,8 +33,11 @@ struct snapshot {
 	struct rollout_record *rollout;  /* the running one as the machine has it, or NULL */
 	struct snapshot_member *members; /* of it, one per client in order */
 	size_t member_count;
-	bool idle;      /* nothing runs, nothing is being looked at */
-	uint64_t looks; /* looks at the repository that ended so far */
+	bool idle;                      /* nothing runs, nothing is being looked at */
+	uint64_t looks;                 /* looks at the repository that ended so far */
+	struct request_answer *answers; /* to the newest requests */
+	size_t answer_count;
+	uint64_t newest_request; /* number of the last one that the loop has taken */
 };
 
 /** An empty snapshot with one reference; the last snapshot_unref() frees it. Any thread. */
@@ -41,6 +45,11 @@ struct snapshot *snapshot_new(void);
 void snapshot_unref(struct snapshot *snapshot);
 DEFINE_CLEANUP(struct snapshot, snapshot_unref)
 #define auto_snapshot CLEANUP(snapshot_unref_at)
+
+/** What became of a request; one that is newer than the snapshot is queued.
+ *  @return false: it is forgotten, or never was */
+bool snapshot_answer(
+	const struct snapshot *snapshot, uint64_t request, struct request_answer *answer_out);
 
 /** Where the newest snapshot hangs. */
 struct board;

@@ -4,7 +4,7 @@
 static const char *const client_states[CLIENT_STATES] = {"onboarding", "deploying", "healthy",
 	"rolled-back", "failed", "paused", "waiting", "offboarding", "offboarded"};
 static const char *const plan_actions[PLAN_ACTIONS] = {
-	"unchanged", "onboard", "upgrade", "rollback", "vanished", "held"};
+	"unchanged", "onboard", "upgrade", "rollback", "vanished", "held", "paused"};
 static const char *const rollout_states[ROLLOUT_STATES] = {
 	"running", "waiting", "succeeded", "failed", "refused", "superseded", "aborted"};
 static const char *const stage_states[STAGE_STATES] = {"pending", "running", "baking", "waiting",
@@ -48,6 +48,7 @@ void client_record_clear(struct client_record *record)
 	free(record->rollback_tag);
 	free(record->going_back);
 	free(record->hold.reason);
+	pause_clear(&record->pause);
 	free(record->good);
 	for (size_t i = 0; i < record->app_count; i++) {
 		free(record->apps[i].name);
@@ -68,6 +69,7 @@ void client_record_copy(struct client_record *to, const struct client_record *fr
 	to->rollback_tag = mem_dup_str(from->rollback_tag);
 	to->going_back = mem_dup_str(from->going_back);
 	to->hold.reason = mem_dup_str(from->hold.reason);
+	pause_copy(&to->pause, &from->pause);
 	to->good = NULL;
 	if (from->good_count) {
 		to->good = mem_zero(from->good_count, sizeof(*to->good));
@@ -176,6 +178,7 @@ void status_free(struct status *status)
 	free(status->clients);
 	free(status->rollouts);
 	free(status->digest_keys);
+	asked_record_clear(&status->asked);
 	free(status);
 }
 
@@ -185,6 +188,7 @@ struct status *status_copy(const struct status *status)
 	*copy = *status;
 	copy->client_capacity = status->client_count;
 	copy->rollout_capacity = status->rollout_count;
+	asked_record_copy(&copy->asked, &status->asked);
 	copy->clients = mem_zero(status->client_count, sizeof(*copy->clients));
 	copy->rollouts = mem_zero(status->rollout_count, sizeof(*copy->rollouts));
 	for (size_t i = 0; i < status->client_count; i++)
@@ -383,6 +387,17 @@ static bool load_leader(
 	return true;
 }
 
+static bool load_asked(
+	struct tree *tree, const char *folder, struct status *status, struct error *err)
+{
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	auto_free char *path = mem_printf("%srequests.yaml", folder);
+	const struct node *node;
+	if (!read_yaml(tree, path, arena, &node, err))
+		return err->code == ERR_NOT_FOUND;
+	return asked_record_from_node(node, &status->asked, err);
+}
+
 static bool load_digest_keys(
 	struct tree *tree, const char *folder, struct status *status, struct error *err)
 {
@@ -404,7 +419,7 @@ bool status_load(struct tree *tree, const char *folder, const struct oid *tip,
 	status->tip = *tip;
 	if (!load_folder(tree, clients, status, load_client, err) ||
 		!load_folder(tree, rollouts, status, load_rollout, err) ||
-		!load_leader(tree, folder, status, err) ||
+		!load_leader(tree, folder, status, err) || !load_asked(tree, folder, status, err) ||
 		!load_digest_keys(tree, folder, status, err))
 		return false;
 	*status_out = STEAL(status);

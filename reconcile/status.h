@@ -46,6 +46,16 @@ struct client_hold {
 	char *reason;
 };
 
+/** Nothing new starts: of a client, or of the whole fleet. */
+struct pause {
+	bool paused;
+	char *reason, *by;
+	int64_t since_s;
+};
+/** Free what it owns; make a copy that owns its own (@p to is overwritten). */
+void pause_clear(struct pause *pause);
+void pause_copy(struct pause *to, const struct pause *from);
+
 struct client_app {
 	char *name;
 	char *version;
@@ -71,6 +81,7 @@ struct client_record {
 	char *going_back;   /* why the running rollout's release failed; NULL: it did not */
 	int ended; /* enum member_state: its last word in `current.rollout`; MEMBER_PENDING: none */
 	struct client_hold hold;
+	struct pause pause; /* beside `state`; the file says `state: paused`, and what it was */
 	int64_t updated_s;
 };
 /** Free what a record owns; make a copy that owns its own (@p to is overwritten). */
@@ -86,6 +97,7 @@ enum plan_action {
 	PLAN_ROLLBACK,
 	PLAN_VANISHED,
 	PLAN_HELD,
+	PLAN_PAUSED,
 	PLAN_ACTIONS
 };
 /** The word of the records for it. */
@@ -176,6 +188,14 @@ struct rollout_record {
 void rollout_record_clear(struct rollout_record *record);
 void rollout_record_copy(struct rollout_record *to, const struct rollout_record *from);
 
+/** requests.yaml: what people asked for that still counts and concerns no single client. */
+struct asked_record {
+	struct pause pause; /* of the fleet */
+};
+/** Free what it owns; make a copy that owns its own (@p to is overwritten). */
+void asked_record_clear(struct asked_record *record);
+void asked_record_copy(struct asked_record *to, const struct asked_record *from);
+
 struct status {
 	struct oid
 		tip; /* commit of the branch that was read; empty: the branch does not exist yet */
@@ -186,6 +206,7 @@ struct status {
 	size_t client_capacity, rollout_capacity;
 	char leader[64]; /* instance, "" none */
 	int64_t epoch;
+	struct asked_record asked;
 	char *digest_keys; /* text of digest-key.sops.yaml, or NULL */
 	size_t digest_keys_len;
 };
@@ -216,6 +237,9 @@ const struct rollout_record *status_running(const struct status *status);
 void status_put_client(struct status *status, const struct client_record *record);
 void status_put_rollout(struct status *status, const struct rollout_record *record);
 
+/** Likewise what people asked of the fleet. */
+void status_put_asked(struct status *status, const struct asked_record *record);
+
 /** Text of clients/<client>.yaml and rollouts/<id>.yaml; every scalar that could read back
  *  differently is quoted. */
 void client_record_to_yaml(const struct client_record *record, struct buf *out);
@@ -224,6 +248,15 @@ MUST_USE bool client_record_from_node(
 	const struct node *node, struct client_record *record_out, struct error *err);
 MUST_USE bool rollout_record_from_node(
 	const struct node *node, struct rollout_record *record_out, struct error *err);
+/** requests.yaml likewise. */
+void asked_record_to_yaml(const struct asked_record *record, struct buf *out);
+MUST_USE bool asked_record_from_node(
+	const struct node *node, struct asked_record *record_out, struct error *err);
+struct emitter;
+/** `key: {reason, by, since}`; nothing if it is none. @param was  state of a client, NULL none */
+void pause_emit(
+	struct emitter *emitter, const char *key, const struct pause *pause, const char *was);
+MUST_USE bool pause_read(const struct node *map, struct pause *pause, struct error *err);
 /** The same as JSON objects, for the command and the API: names and values as in the files. */
 void client_record_to_json(const struct client_record *record, struct buf *out);
 void rollout_record_to_json(const struct rollout_record *record, struct buf *out);

@@ -37,10 +37,18 @@ static void emit_hold(struct emitter *emitter, const struct client_hold *hold)
 	emit_close(emitter);
 }
 
+/* While a rollout works on it, a paused client shows that. */
+static bool client_state_moves(enum client_state state)
+{
+	return state == CLIENT_ONBOARDING || state == CLIENT_DEPLOYING;
+}
+
 static void emit_client(struct emitter *emitter, const struct client_record *record)
 {
+	const char *state = client_state_name(record->state);
+	bool shown = record->pause.paused && !client_state_moves(record->state);
 	emit_str(emitter, "client", record->client);
-	emit_str(emitter, "state", client_state_name(record->state));
+	emit_str(emitter, "state", shown ? client_state_name(CLIENT_PAUSED) : state);
 	emit_opt(emitter, "stage", record->stage);
 	emit_opt(emitter, "host", record->host);
 	emit_opt(emitter, "root", record->root);
@@ -63,6 +71,7 @@ static void emit_client(struct emitter *emitter, const struct client_record *rec
 	if (record->ended != MEMBER_PENDING)
 		emit_str(emitter, "ended", member_state_name((enum member_state)record->ended));
 	emit_hold(emitter, &record->hold);
+	pause_emit(emitter, "paused", &record->pause, state);
 	emit_time(emitter, "updated", record->updated_s);
 }
 
@@ -266,6 +275,19 @@ static void read_apps(const struct node *map, struct client_record *record)
 	}
 }
 
+/* The state beside the pause; the file shows `paused` instead. */
+static bool read_paused(const struct node *map, struct client_record *record, struct error *err)
+{
+	int state;
+	if (!map || map->kind != NODE_MAP)
+		return true;
+	if (!read_word(map, "was", client_word, CLIENT_STATES, &state, err) ||
+		!pause_read(map, &record->pause, err))
+		return false;
+	record->state = (enum client_state)state;
+	return true;
+}
+
 static bool client_read(const struct node *node, struct client_record *record, struct error *err)
 {
 	int state;
@@ -291,6 +313,7 @@ static bool client_read(const struct node *node, struct client_record *record, s
 	       (!previous || read_ref(previous, &record->previous, err)) &&
 	       read_good(node_get(node, "good"), record, err) &&
 	       read_hold(node_get(node, "held"), &record->hold, err) &&
+	       read_paused(node_get(node, "paused"), record, err) &&
 	       read_time(node, "updated", &record->updated_s, err);
 }
 

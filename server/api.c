@@ -1,6 +1,7 @@
-#include "server/api.h"
+#include "server/api_parts.h"
 #include "server/views.h"
 #include <pthread.h>
+#include <pwd.h>
 #include <sodium.h>
 
 #define API_ANSWER_MAX ((size_t)256 << 20) /* 10,000 clients, or 80 rollouts of all of them */
@@ -42,32 +43,68 @@ void api_set_tokens(struct api *api, const struct http_token *tokens, size_t cou
 	pthread_rwlock_unlock(&api->lock);
 }
 
-static bool may(struct api *api, const struct http_request *request, unsigned right)
+const struct api_options *api_options_of(const struct api *api)
 {
-	uid_t uid;
-	bool allowed = false, any_reader = false;
-	if (http_request_peer_uid(request, &uid))
-		return true; /* whoever may open the socket (0600) is trusted */
-	pthread_rwlock_rdlock(&api->lock);
-	const struct http_token *token = http_request_token(request, api->tokens, api->token_count);
-	allowed = token && (token->may & right);
-	for (size_t i = 0; i < api->token_count; i++)
-		any_reader = any_reader || (api->tokens[i].may & API_READ);
-	pthread_rwlock_unlock(&api->lock);
-	/* Without a token for reading nobody asked to protect it: the listener is loopback. */
-	return allowed || (right == API_READ && !any_reader);
+	return &api->options;
 }
 
-static bool check(struct api *api, const struct http_request *request,
-	struct http_response *response, unsigned right)
+/* Whoever may open the socket (0600) is trusted; the name is for the record. */
+static void name_user(uid_t uid, char by[REQUEST_BY_TEXT])
 {
-	if (may(api, request, right))
+	struct passwd entry, *found = NULL;
+	char text[2048];
+	if (!getpwuid_r(uid, &entry, text, sizeof(text), &found) && found)
+		(void)snprintf(by, REQUEST_BY_TEXT, "%s", found->pw_name);
+	else
+		(void)snprintf(by, REQUEST_BY_TEXT, "user %u", (unsigned)uid);
+}
+
+enum verdict { VERDICT_YES, VERDICT_UNKNOWN, VERDICT_LACKS };
+
+static enum verdict judge(struct api *api, const struct http_request *request, unsigned rights,
+	char by[REQUEST_BY_TEXT])
+{
+	bool any_reader = false;
+	pthread_rwlock_rdlock(&api->lock);
+	const struct http_token *token = http_request_token(request, api->tokens, api->token_count);
+	for (size_t i = 0; i < api->token_count; i++)
+		any_reader = any_reader || (api->tokens[i].may & API_READ);
+	bool allowed = token && (token->may & rights);
+	bool known = token != NULL;
+	(void)snprintf(by, REQUEST_BY_TEXT, "%s", token ? token->name : "");
+	pthread_rwlock_unlock(&api->lock);
+	/* Without a token for reading nobody asked to protect it: the listener is loopback. */
+	if (allowed || ((rights & API_READ) && !any_reader))
+		return VERDICT_YES;
+	return known ? VERDICT_LACKS : VERDICT_UNKNOWN;
+}
+
+static const char *right_name(unsigned rights)
+{
+	return rights & API_READ ? "read" : rights & API_WRITE ? "write" : "approve";
+}
+
+bool api_check(struct api *api, const struct http_request *request, struct http_response *response,
+	unsigned rights, char by[REQUEST_BY_TEXT])
+{
+	uid_t uid;
+	if (http_request_peer_uid(request, &uid)) {
+		name_user(uid, by);
 		return true;
+	}
+	enum verdict verdict = judge(api, request, rights, by);
+	if (verdict == VERDICT_YES)
+		return true;
+	if (verdict == VERDICT_LACKS) {
+		http_respond_error(response, 403,
+			"token '%s' may not %s: 'may' of it lacks '%s' (api.tokens)", by,
+			right_name(rights), right_name(rights));
+		return false;
+	}
 	http_request_auth_failed(request);
 	http_respond_header(response, "WWW-Authenticate", "Bearer");
-	http_respond_error(response, 401,
-		right == API_READ ? "a token that may read is needed (api.tokens)"
-				  : "a token that may write is needed (api.tokens)");
+	http_respond_error(
+		response, 401, "a token that may %s is needed (api.tokens)", right_name(rights));
 	return false;
 }
 
@@ -100,7 +137,8 @@ static void respond_view(struct api *api, const struct http_request *request,
 	struct http_response *response, view show)
 {
 	auto_buf struct buf body = BUF_INIT(API_ANSWER_MAX);
-	if (!check(api, request, response, API_READ))
+	char by[REQUEST_BY_TEXT];
+	if (!api_check(api, request, response, API_READ, by))
 		return;
 	auto_snapshot struct snapshot *snapshot = board_read(api->options.board);
 	show(snapshot, &body);
@@ -116,7 +154,8 @@ static void respond_one(struct api *api, const struct http_request *request,
 {
 	auto_buf struct buf body = BUF_INIT(API_ANSWER_MAX);
 	const char *name = http_request_param(request, "name");
-	if (!check(api, request, response, API_READ))
+	char by[REQUEST_BY_TEXT];
+	if (!api_check(api, request, response, API_READ, by))
 		return;
 	auto_snapshot struct snapshot *snapshot = board_read(api->options.board);
 	if (show(snapshot, name, &body))
@@ -155,20 +194,6 @@ static void on_rollout(
 	respond_one(data, request, response, view_rollout);
 }
 
-static void on_reconcile(
-	void *data, const struct http_request *request, struct http_response *response)
-{
-	struct api *api = data;
-	if (!check(api, request, response, API_WRITE))
-		return;
-	auto_snapshot struct snapshot *snapshot = board_read(api->options.board);
-	api->options.reconcile(api->options.data);
-	/* Who follows waits for a snapshot with more looks than this. */
-	auto_free char *body = mem_printf(
-		"{\"status\":\"queued\",\"looks\":%llu}", (unsigned long long)snapshot->looks);
-	http_respond(response, 202, "application/json", body);
-}
-
 static const struct http_route routes[] = {
 	{"GET", "/healthz", on_health, 0, 0},
 	{"GET", "/readyz", on_ready, 0, 0},
@@ -177,7 +202,12 @@ static const struct http_route routes[] = {
 	{"GET", "/api/v1/clients/{name}", on_client, HTTP_GUARDED, 0},
 	{"GET", "/api/v1/rollouts", on_rollouts, HTTP_GUARDED, 0},
 	{"GET", "/api/v1/rollouts/{name}", on_rollout, HTTP_GUARDED, 0},
-	{"POST", "/api/v1/reconcile", on_reconcile, HTTP_GUARDED, 0},
+	{"GET", "/api/v1/requests/{name}", api_on_request, HTTP_GUARDED, 0},
+	{"POST", "/api/v1/reconcile", api_on_ask, HTTP_GUARDED, REQUEST_RECONCILE},
+	{"POST", "/api/v1/pause", api_on_ask, HTTP_GUARDED, REQUEST_PAUSE},
+	{"POST", "/api/v1/resume", api_on_ask, HTTP_GUARDED, REQUEST_RESUME},
+	{"POST", "/api/v1/clients/{name}/pause", api_on_ask, HTTP_GUARDED, REQUEST_PAUSE},
+	{"POST", "/api/v1/clients/{name}/resume", api_on_ask, HTTP_GUARDED, REQUEST_RESUME},
 };
 
 struct api *api_new(const struct api_options *options)

@@ -1,7 +1,10 @@
 /* server/api.h - the JSON API: reads snapshots, posts events; never reaches into a rollout
  *
  * Over the unix socket whoever may open it (mode 0600) may everything; over TCP reading is free
- * when no tokens are configured for reading, and every POST needs a token with `write`.
+ * when no tokens are configured for reading, and every POST needs a token with `write`, or
+ * `approve`: 401 without one, 403 if it lacks the right.
+ * A POST is checked against the newest snapshot (404, 400), handed to the loop, and answered 202
+ * with the number of the request; GET requests/{number} tells what became of it.
  * Shapes: design.md section 8.
  */
 #pragma once
@@ -13,6 +16,9 @@ enum api_may { API_READ = 1, API_WRITE = 2, API_APPROVE = 4 };
 struct api_options {
 	struct board *board;           /* borrowed */
 	void (*reconcile)(void *data); /* look again now; any thread */
+	/* Hand a request to the loop and give it its number; false: nobody takes it now. Any
+	 * thread. */
+	bool (*ask)(void *data, struct request *request, struct error *err);
 	void *data;
 };
 

@@ -60,7 +60,8 @@ static const struct man_item files[] = {
 		"instance, lock, socket, and the output of activate below logs/. All but "
 		"the output comes back by itself if it is lost."},
 	{"/var/lib/aviary/aviary.sock",
-		"Socket that status and apply use, mode 0600. Whoever may open it may everything."},
+		"Socket that status, apply, pause and so on use, mode 0600. Whoever may open "
+		"it may everything."},
 	{"ROOT/current", "On a host under driver.root: link to the release that runs."},
 	{"ROOT/releases", "Its releases, each in a folder named by its digest."},
 	{"ROOT/.aviary/state", "What Aviary activated there last, and for which rollout."},

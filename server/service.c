@@ -233,6 +233,17 @@ static void poke(void *data)
 	pthread_mutex_unlock(&service->lock);
 }
 
+static bool ask(void *data, struct request *request, struct error *err)
+{
+	struct service *service = data;
+	pthread_mutex_lock(&service->lock);
+	bool taken = service->loop
+			     ? loop_ask(service->loop, request, err)
+			     : error_set(err, ERR_STOPPED, "the service is starting or stopping");
+	pthread_mutex_unlock(&service->lock);
+	return taken;
+}
+
 static void on_dirty(void *data, enum webhook_forge forge, const char *delivery)
 {
 	(void)forge; /* the intake logs both */
@@ -259,7 +270,7 @@ static bool start_http(struct service *service, struct error *err)
 		.data = service,
 	};
 	const struct api_options api = {
-		.board = service->board, .reconcile = poke, .data = service};
+		.board = service->board, .reconcile = poke, .ask = ask, .data = service};
 	if (!intake_new(&intake, &service->intake, err))
 		return false;
 	service->api = api_new(&api);

@@ -79,6 +79,32 @@ static void add_held(const struct snapshot *snapshot, struct buf *out)
 	buf_add_char(out, ']');
 }
 
+static void add_one_paused(const char *client, const struct pause *pause, struct buf *out)
+{
+	struct emitter emitter;
+	if (!pause->paused)
+		return;
+	if (out->text[out->len - 1] != '[')
+		buf_add_char(out, ',');
+	emit_begin(&emitter, EMIT_JSON, out);
+	emit_str(&emitter, "client", client);
+	emit_opt(&emitter, "reason", pause->reason);
+	emit_opt(&emitter, "by", pause->by);
+	emit_time(&emitter, "since", pause->since_s);
+	emit_end(&emitter);
+}
+
+/* The fleet has no client's name: null. */
+static void add_paused(const struct snapshot *snapshot, struct buf *out)
+{
+	const struct status *status = snapshot->status;
+	buf_add_char(out, '[');
+	add_one_paused(NULL, &status->asked.pause, out);
+	for (size_t i = 0; i < status->client_count; i++)
+		add_one_paused(status->clients[i]->client, &status->clients[i]->pause, out);
+	buf_add_char(out, ']');
+}
+
 static void add_vanished(const struct snapshot *snapshot, struct buf *out)
 {
 	buf_add_char(out, '[');
@@ -133,6 +159,8 @@ void view_status(const struct snapshot *snapshot, struct buf *out)
 		buf_add_str(out, "null");
 	add_key(out, "held");
 	add_held(snapshot, out);
+	add_key(out, "paused");
+	add_paused(snapshot, out);
 	add_key(out, "vanished");
 	add_vanished(snapshot, out);
 	add_key(out, "clients");

@@ -8,13 +8,10 @@
 #include "server/service.h"
 #include "server/views.h"
 #include <cjson/cJSON.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
-#define VIEW_MAX     ((size_t)256 << 20)
-#define POLL_MS      300 /* how often a running service is asked while following it */
 #define NO_ANSWER_MS 60000
 
 static const char usage[] =
@@ -27,34 +24,6 @@ static const char usage[] =
 	"                      the remote and the hosts say now\n\n"
 	"Exit status: 0 fine (also nothing to do), 1 refused, failed or held, 2 usage, 3 nothing\n"
 	"could be reached, 4 waiting.\n";
-
-struct apply_options {
-	const char *config;
-	bool json, accept_history, help;
-};
-
-static bool parse(int argc, char **argv, struct apply_options *options)
-{
-	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
-		{"json", no_argument, NULL, 'j'}, {"accept-history", no_argument, NULL, 'a'},
-		{"help", no_argument, NULL, 'h'}, {0}};
-	int letter;
-	options->config = ONLINE_CONFIG;
-	optind = 0;
-	while ((letter = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
-		if (letter == 'c')
-			options->config = optarg;
-		else if (letter == 'j')
-			options->json = true;
-		else if (letter == 'a')
-			options->accept_history = true;
-		else if (letter == 'h')
-			options->help = true;
-		else
-			return false;
-	}
-	return optind == argc;
-}
 
 /* ---- with a loop of our own
  * ------------------------------------------------------------------------ */
@@ -75,14 +44,14 @@ static void *run_loop(void *data)
 
 static void show(struct follow *follow, const struct snapshot *snapshot)
 {
-	auto_buf struct buf view = BUF_INIT(VIEW_MAX);
+	auto_buf struct buf view = BUF_INIT(ONLINE_ANSWER_MAX);
 	view_status(snapshot, &view);
 	follow_update(follow, view.text);
 }
 
 static int end(struct follow *follow, const struct own_loop *own, struct board *board, bool json)
 {
-	auto_buf struct buf view = BUF_INIT(VIEW_MAX);
+	auto_buf struct buf view = BUF_INIT(ONLINE_ANSWER_MAX);
 	auto_snapshot struct snapshot *last = board_read(board);
 	if (!strcmp(own->outcome.result, "error")) {
 		fprintf(stderr, "aviary: %s\n", own->outcome.text);
@@ -103,7 +72,7 @@ static void follow_own(struct own_loop *own, struct board *board, struct follow 
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	while (!__atomic_load_n(&own->done, __ATOMIC_ACQUIRE)) {
-		struct snapshot *next = board_wait(board, seen, POLL_MS);
+		struct snapshot *next = board_wait(board, seen, ONLINE_POLL_MS);
 		snapshot_unref(seen);
 		seen = next;
 		show(follow, seen);
@@ -116,7 +85,7 @@ static void follow_own(struct own_loop *own, struct board *board, struct follow 
 	show(follow, last);
 }
 
-static int apply_here(const struct config *config, const struct apply_options *options)
+static int apply_here(const struct config *config, const struct online_options *options)
 {
 	struct error err;
 	auto_keyring struct keyring *keyring = NULL;
@@ -154,8 +123,7 @@ static int apply_here(const struct config *config, const struct apply_options *o
 static double number_of(const char *json, const char *key)
 {
 	cJSON *object = cJSON_Parse(json);
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-	double number = cJSON_IsNumber(item) ? item->valuedouble : 0;
+	double number = online_number(object, key);
 	cJSON_Delete(object);
 	return number;
 }
@@ -171,7 +139,7 @@ static bool is_true(const char *json, const char *key)
 static bool ask_status(const struct online_service *service, struct buf *view, struct error *err)
 {
 	buf_clear(view);
-	return online_request(service, "GET", "/api/v1/status", view, err);
+	return online_request(service, "/api/v1/status", NULL, view, err);
 }
 
 static char *newest_rollout(const char *status_json)
@@ -191,14 +159,13 @@ static void expect_new_rollout(struct follow *follow, const char *old, const cha
 		follow_expect(follow, id);
 }
 
-static int apply_there(const struct config *config, const struct apply_options *options)
+static int apply_there(const struct config *config, const struct online_options *options)
 {
 	struct error err;
-	auto_buf struct buf view = BUF_INIT(VIEW_MAX);
-	auto_buf struct buf answer = BUF_INIT(VIEW_MAX);
+	auto_buf struct buf view = BUF_INIT(ONLINE_ANSWER_MAX);
+	auto_buf struct buf answer = BUF_INIT(ONLINE_ANSWER_MAX);
 	auto_follow struct follow *follow = follow_new(stdout, options->json);
 	const struct online_service service = {.socket = config->socket};
-	const struct timespec pause = {.tv_nsec = POLL_MS * 1000000L};
 	if (options->accept_history) {
 		fprintf(stderr,
 			"aviary: a service runs on '%s': stop it first, --accept-history is for "
@@ -210,7 +177,7 @@ static int apply_there(const struct config *config, const struct apply_options *
 		return online_fail(&err);
 	auto_free char *old = newest_rollout(view.text);
 	follow_update(follow, view.text);
-	if (!online_request(&service, "POST", "/api/v1/reconcile", &answer, &err))
+	if (!online_request(&service, "/api/v1/reconcile", "{}", &answer, &err))
 		return online_fail(&err);
 	double looks = number_of(answer.text, "looks");
 	int64_t until_ms = clock_mono_ms() + NO_ANSWER_MS;
@@ -227,7 +194,7 @@ static int apply_there(const struct config *config, const struct apply_options *
 				"aviary: the service did not look within a minute: see its log\n");
 			return 3;
 		}
-		nanosleep(&pause, NULL);
+		online_pause();
 	}
 	return follow_end(follow, view.text);
 }
@@ -235,18 +202,13 @@ static int apply_there(const struct config *config, const struct apply_options *
 static int run(int argc, char **argv)
 {
 	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
-	struct apply_options options = {0};
+	struct online_options options;
 	struct config *config;
 	struct error err;
 	int lock = -1;
-	if (!parse(argc, argv, &options)) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	if (options.help) {
-		fputs(usage, stdout);
-		return 0;
-	}
+	int done = online_options(argc, argv, ONLINE_ACCEPT, usage, &options);
+	if (done >= 0)
+		return done;
 	if (!online_config(options.config, NULL, arena, &config))
 		return 1;
 	log_setup(STDERR_FILENO, LOG_ERROR, config->log_format);

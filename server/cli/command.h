@@ -12,6 +12,9 @@ struct command {
 extern const struct command command_serve;
 extern const struct command command_apply;
 extern const struct command command_status;
+extern const struct command command_reconcile;
+extern const struct command command_pause;
+extern const struct command command_resume;
 extern const struct command command_history;
 extern const struct command command_inventory;
 extern const struct command command_plan;

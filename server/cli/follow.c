@@ -223,12 +223,41 @@ static int exit_status_of(const char *state)
 	return !*state || !strcmp(state, "succeeded") || !strcmp(state, "superseded") ? 0 : 1;
 }
 
+/* The fleet is paused, which is told with no client's name. */
+static const cJSON *fleet_pause(const cJSON *status)
+{
+	const cJSON *first =
+		cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(status, "paused"), 0);
+	return first && !*online_text(first, "client") ? first : NULL;
+}
+
+/* Nothing ended: a person, or another commit, must move it on. */
+static int end_waiting(struct follow *follow, const cJSON *status, const char *id)
+{
+	const cJSON *pause = fleet_pause(status);
+	if (follow->json)
+		fprintf(follow->out, "{\"result\":\"waiting\",\"rollout\":%s%s%s}\n",
+			*id ? "\"" : "", *id ? id : "null", *id ? "\"" : "");
+	else if (pause)
+		fprintf(follow->out,
+			"waiting: the fleet is paused by %s: %s. Again: aviary resume\n",
+			online_text(pause, "by"), online_text(pause, "reason"));
+	else
+		fprintf(follow->out, "waiting: see 'aviary status'\n");
+	return 4;
+}
+
 int follow_end(struct follow *follow, const char *status_json)
 {
 	cJSON *status = cJSON_Parse(status_json);
 	const cJSON *rollout = cJSON_GetObjectItemCaseSensitive(status, "rollout");
 	const char *id = online_text(rollout, "id"), *state = online_text(rollout, "state");
 	bool ours = is_ours(follow, rollout);
+	if ((ours && !is_final(state)) || (!ours && fleet_pause(status))) {
+		int waits = end_waiting(follow, status, ours ? id : "");
+		cJSON_Delete(status);
+		return waits;
+	}
 	bool same_commit = !strcmp(online_text(rollout, "commit"), online_text(status, "commit"));
 	int exit_status = ours || same_commit ? exit_status_of(state) : 0;
 	const char *result = ours || exit_status ? state : "unchanged";

@@ -2,8 +2,8 @@
 #include "base/fs.h"
 #include "base/http_client.h"
 #include <cjson/cJSON.h>
+#include <time.h>
 
-#define ONLINE_ANSWER_MAX ((size_t)256 << 20) /* as much as the service sends at most */
 #define ONLINE_TIMEOUT_MS 30000
 
 int online_fail(const struct error *err)
@@ -34,7 +34,7 @@ static bool answer_error(const struct http_answer *answer, struct error *err)
 	static const struct {
 		int status;
 		enum error_code code;
-	} codes[] = {{401, ERR_AUTH}, {404, ERR_NOT_FOUND}, {503, ERR_STOPPED}};
+	} codes[] = {{401, ERR_AUTH}, {403, ERR_AUTH}, {404, ERR_NOT_FOUND}, {503, ERR_STOPPED}};
 	enum error_code code = answer->status >= 500 ? ERR_SYSTEM : ERR_REFUSED;
 	cJSON *body = cJSON_ParseWithLength(answer->body.text, answer->body.len);
 	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(body, "error"));
@@ -62,7 +62,7 @@ static bool authorization(
 	return true;
 }
 
-bool online_request(const struct online_service *service, const char *method, const char *path,
+bool online_request(const struct online_service *service, const char *path, const char *json,
 	struct buf *body_out, struct error *err)
 {
 	auto_free char *url =
@@ -71,9 +71,11 @@ bool online_request(const struct online_service *service, const char *method, co
 	if (!authorization(service, &header, err))
 		return false;
 	const char *const headers[] = {header, NULL};
-	const struct http_request request = {.method = method,
+	const struct http_request request = {.method = json ? "POST" : "GET",
 		.url = url,
 		.headers = headers,
+		.body = json,
+		.body_len = json ? strlen(json) : 0,
 		.unix_socket = service->url ? NULL : service->socket,
 		.timeout_ms = ONLINE_TIMEOUT_MS,
 		.max_body = ONLINE_ANSWER_MAX};
@@ -103,4 +105,31 @@ const char *online_text(const struct cJSON *object, const char *key)
 {
 	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
 	return text ? text : "";
+}
+
+double online_number(const struct cJSON *object, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+	return cJSON_IsNumber(item) ? item->valuedouble : 0;
+}
+
+bool online_get(const struct online_service *service, const char *path, struct cJSON **object_out,
+	struct error *err)
+{
+	auto_buf struct buf body = BUF_INIT(ONLINE_ANSWER_MAX);
+	if (!online_request(service, path, NULL, &body, err))
+		return false;
+	cJSON *object = cJSON_ParseWithLength(body.text, body.len);
+	if (!cJSON_IsObject(object)) {
+		cJSON_Delete(object);
+		return error_set(err, ERR_UNREACHABLE, "what answers is no aviary service");
+	}
+	*object_out = object;
+	return true;
+}
+
+void online_pause(void)
+{
+	const struct timespec pause = {.tv_nsec = ONLINE_POLL_MS * 1000000L};
+	(void)nanosleep(&pause, NULL); /* woken early by a signal: asked a little sooner */
 }

@@ -3,45 +3,12 @@
 #include "server/cli/command.h"
 #include "server/cli/online.h"
 #include <cjson/cJSON.h>
-#include <getopt.h>
-
-#define VIEW_MAX ((size_t)256 << 20)
 
 static const char usage[] =
 	"usage: aviary status [-c FILE | --url URL [--token-file FILE]] [--json]\n\n"
 	"Asks the running service over its socket, or over HTTP with --url.\n"
 	"  -c, --config FILE   configuration, for the socket's path (default " ONLINE_CONFIG ")\n"
 	"  --json              what GET /api/v1/status answers\n";
-
-struct status_options {
-	const char *config, *url, *token_file;
-	bool json, help;
-};
-
-static bool parse(int argc, char **argv, struct status_options *options)
-{
-	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
-		{"url", required_argument, NULL, 'u'}, {"token-file", required_argument, NULL, 't'},
-		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
-	int letter;
-	options->config = ONLINE_CONFIG;
-	optind = 0;
-	while ((letter = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
-		if (letter == 'c')
-			options->config = optarg;
-		else if (letter == 'u')
-			options->url = optarg;
-		else if (letter == 't')
-			options->token_file = optarg;
-		else if (letter == 'j')
-			options->json = true;
-		else if (letter == 'h')
-			options->help = true;
-		else
-			return false;
-	}
-	return optind == argc;
-}
 
 static void print_ago(const char *time_text)
 {
@@ -83,6 +50,7 @@ static void print_rollout(const cJSON *status, const cJSON *rollout)
 	{
 		printf("%-14s %s\n", online_text(stage, "name"), online_text(stage, "state"));
 		if (!strcmp(online_text(rollout, "state"), "running") ||
+			!strcmp(online_text(rollout, "state"), "waiting") ||
 			!strcmp(online_text(rollout, "state"), "failed"))
 			print_members(rollout, stage);
 	}
@@ -117,6 +85,19 @@ static void print_held(const cJSON *status)
 		"Held    %s: %s\n", online_text(held, "client"), online_text(held, "reason"));
 }
 
+static void print_paused(const cJSON *status)
+{
+	const cJSON *paused;
+	cJSON_ArrayForEach(paused, cJSON_GetObjectItemCaseSensitive(status, "paused"))
+	{
+		const char *client = online_text(paused, "client");
+		printf("Paused  %s, since %s, '%s', by %s. Again: aviary resume%s%s\n",
+			*client ? client : "the fleet", online_text(paused, "since"),
+			online_text(paused, "reason"), online_text(paused, "by"),
+			*client ? " " : "", client);
+	}
+}
+
 static void print_vanished(const cJSON *status)
 {
 	const cJSON *client;
@@ -131,6 +112,7 @@ static void print_status(const cJSON *status)
 	const cJSON *epoch = cJSON_GetObjectItemCaseSensitive(leader, "epoch");
 	print_rollout(status, cJSON_GetObjectItemCaseSensitive(status, "rollout"));
 	print_held(status);
+	print_paused(status);
 	print_vanished(status);
 	if (*online_text(status, "problem"))
 		printf("Trouble %s\n", online_text(status, "problem"));
@@ -143,27 +125,16 @@ static void print_status(const cJSON *status)
 static int run(int argc, char **argv)
 {
 	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
-	auto_buf struct buf body = BUF_INIT(VIEW_MAX);
-	struct status_options options = {0};
-	struct online_service service = {0};
-	struct config *config;
+	auto_buf struct buf body = BUF_INIT(ONLINE_ANSWER_MAX);
+	struct online_options options;
+	struct online_service service;
 	struct error err;
-	if (!parse(argc, argv, &options)) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	if (options.help) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	service.url = options.url;
-	service.token_file = options.token_file;
-	if (!options.url) {
-		if (!online_config(options.config, NULL, arena, &config))
-			return 1;
-		service.socket = config->socket;
-	}
-	if (!online_request(&service, "GET", "/api/v1/status", &body, &err))
+	int done = online_options(argc, argv, ONLINE_URL, usage, &options);
+	if (done >= 0)
+		return done;
+	if (!online_find(&options, arena, &service))
+		return 1;
+	if (!online_request(&service, "/api/v1/status", NULL, &body, &err))
 		return online_fail(&err);
 	if (options.json) {
 		puts(body.text);

@@ -322,9 +322,11 @@ class Service:
         status, _, body = fetch(self.url + "/readyz")
         return status, body.decode()
 
-    def ask(self, path, method="GET", token=API_TOKEN):
+    def ask(self, path, method="GET", token=API_TOKEN, body=None):
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        request = urllib.request.Request(self.url + path, headers=headers, method=method)
+        data = None if body is None else (body if isinstance(body, bytes)
+                                          else json.dumps(body).encode())
+        request = urllib.request.Request(self.url + path, data, headers=headers, method=method)
         status, _, body = fetch(request)
         return status, body
 

@@ -173,6 +173,58 @@ static void other_checks_end_a_hold_but_not_one_set_by_hand(void **state)
 	assert_true(next->fleet_changed);
 }
 
+static void pause_record(struct client_record *record, const void *data)
+{
+	(void)data;
+	record->pause = (struct pause){
+		.paused = true, .by = mem_dup_str("eva"), .reason = mem_dup_str("demo")};
+}
+
+static void a_paused_canary_blocks_production(void **state)
+{
+	struct infra *infra = *state;
+	auto_status struct status *status = status_new();
+	struct oid first = deploy_first(infra, status);
+	infra_put(status, "alpha", pause_record, NULL);
+	infra_edit(infra, "docker/apps.yml", "28.0.1", "28.0.2");
+	struct oid second = infra_commit(infra);
+	auto_plan struct plan *plan = infra_plan(infra, &second, &first, status);
+	assert_action(plan, "alpha", PLAN_PAUSED);
+	assert_action(plan, "beta", PLAN_UPGRADE);
+	assert_int_equal(plan->verdict, PLAN_REFUSED);
+	assert_string_equal(plan->refusals.items[0], PLAN_NONE_STARTS "paused alpha");
+	assert_string_equal(infra_entry(plan, "alpha")->reasons[0].text, "paused by eva: demo");
+}
+
+static void a_paused_client_beside_others_of_its_stage_blocks_nobody(void **state)
+{
+	struct infra *infra = *state;
+	auto_status struct status *status = status_new();
+	struct oid first = deploy_first(infra, status);
+	infra_put(status, "beta", pause_record, NULL);
+	infra_edit(infra, "docker/apps.yml", "28.0.1", "28.0.2");
+	struct oid second = infra_commit(infra);
+	auto_plan struct plan *plan = infra_plan(infra, &second, &first, status);
+	assert_action(plan, "beta", PLAN_PAUSED);
+	assert_action(plan, "gamma", PLAN_UPGRADE);
+	assert_int_equal(plan->verdict, PLAN_ALLOWED);
+	assert_int_equal(plan->changed, 2);
+	assert_false(plan->stages[1].blocked);
+}
+
+static void a_pause_of_a_client_that_does_not_change_means_nothing(void **state)
+{
+	struct infra *infra = *state;
+	auto_status struct status *status = status_new();
+	struct oid first = deploy_first(infra, status);
+	infra_put(status, "alpha", pause_record, NULL);
+	infra_edit(infra, "docker/pretix.yml", "2026.7.0", "2026.8.0");
+	struct oid second = infra_commit(infra);
+	auto_plan struct plan *plan = infra_plan(infra, &second, &first, status);
+	assert_action(plan, "alpha", PLAN_UNCHANGED);
+	assert_int_equal(plan->verdict, PLAN_ALLOWED);
+}
+
 static void a_revert_ends_the_hold_and_nobody_moves(void **state)
 {
 	struct infra *infra = *state;
@@ -198,6 +250,9 @@ int main(void)
 		TEST(a_hold_ends_only_for_clients_that_want_something_else),
 		TEST(a_client_whose_way_back_failed_is_activated_again),
 		TEST(a_held_canary_blocks_production),
+		TEST(a_paused_canary_blocks_production),
+		TEST(a_paused_client_beside_others_of_its_stage_blocks_nobody),
+		TEST(a_pause_of_a_client_that_does_not_change_means_nothing),
 		TEST(other_checks_end_a_hold_but_not_one_set_by_hand),
 		TEST(a_revert_ends_the_hold_and_nobody_moves),
 	};

@@ -2,7 +2,8 @@
  *
  * A case is a script of events and the actions that they must lead to, in order. Words of events:
  * `rec` everything is accepted, `+N` N ms pass, `okN` `badN` a step or round of client N ended,
- * `goneN` its host was not reached, `runsN:WORD` its host's answer, `newer`, `stop`.
+ * `goneN` its host was not reached, `runsN:WORD` its host's answer, `newer`, `stop`, `pauseN`
+ * `resumeN` of client N, `pause*` `resume*` of all.
  */
 #include "reconcile/rollout.h"
 #include <setjmp.h>
@@ -18,6 +19,7 @@
 struct setting {
 	size_t canaries, production; /* clients c0, c1, ... stage by stage */
 	int64_t batch, max_failures, bake_ms;
+	bool paused; /* the first client */
 	bool hold, no_good, unproved, no_checks, blocked, resumed, going_back;
 };
 
@@ -56,6 +58,7 @@ static struct rollout *build(const struct setting *setting)
 	}
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		struct rollout_client *client = &rollout->clients[i];
+		client->paused = setting->paused && !i;
 		client->has_good = !setting->no_good;
 		client->unproved = setting->unproved;
 		client->no_checks = setting->no_checks;
@@ -165,7 +168,12 @@ static void play(struct machine *machine, const char *word)
 				      .runs = runs_of(word + 6)});
 	else if (!strcmp(word, "newer"))
 		feed(machine, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = "3333333"});
-	else if (!strcmp(word, "stop"))
+	else if (!strncmp(word, "pause", 5) || !strncmp(word, "resume", 6)) {
+		char last = word[strlen(word) - 1];
+		feed(machine,
+			(struct rollout_event){.kind = word[0] == 'p' ? EVENT_PAUSE : EVENT_RESUME,
+				.client = last == '*' ? ROLLOUT_ALL : (size_t)(last - '0')});
+	} else if (!strcmp(word, "stop"))
 		feed(machine, (struct rollout_event){.kind = EVENT_STOP});
 	else
 		fail_msg("no such event: '%s'", word);
@@ -238,6 +246,26 @@ static const struct {
 		" started c0.started deploy0 round0 stage0.baking c0.superseded superseded"},
 	{"superseded while going back", {1, 1}, "rec bad0 newer ok0 ok0",
 		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"a pause of the fleet starts nothing", {1, 1}, "pause* rec ok0 ok0 rec +5000",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"},
+	{"and ends with it", {1, 1}, "pause* rec ok0 ok0 resume* rec ok1 ok1",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded c1.started deploy1"
+		" round1 c1.healthy succeeded"},
+	{"a pause of the fleet lets a way back end", {1, 1}, "rec pause* bad0 ok0 ok0",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"a stage waits for its only client that is paused", {1, 1, .paused = true}, "rec +5000",
+		" started"},
+	{"which is resumed", {1, 1, .paused = true}, "rec resume0 rec ok0 ok0 rec ok1 ok1",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded c1.started deploy1"
+		" round1 c1.healthy succeeded"},
+	{"a paused client beside a healthy one", {2, 1, .paused = true}, "rec ok1 ok1 rec ok2 ok2",
+		" started c1.started deploy1 round1 c1.healthy stage0.succeeded c2.started deploy2"
+		" round2 c2.healthy succeeded"},
+	{"resumed in the bake, which begins again", {2, 0, .paused = true, .bake_ms = 250},
+		"rec ok1 ok1 +200 ok1 resume0 rec ok0 ok0 +100 ok0 ok1 +100 ok0 ok1 +50",
+		" started c1.started deploy1 round1 stage0.baking round1 c0.started deploy0 round0"
+		" stage0.baking round0 round1 round0 round1 c0.healthy c1.healthy succeeded"},
+	{"superseded while paused", {1, 1, .paused = true}, "rec newer", " started superseded"},
 	{"stopping starts nothing and lets nothing time out", {1, 1},
 		"rec ok0 stop bad0 +5000 +5000", " started c0.started deploy0 round0"},
 	{"stopping in a deploy", {1, 1}, "rec stop ok0 +5000", " started c0.started deploy0"},
@@ -315,6 +343,9 @@ static void no_tick_is_wanted_that_does_nothing(void **state)
 		{{1, 0, .bake_ms = 100}, "rec bad0 newer"},
 		{{1, 0, .resumed = true}, "newer"},
 		{{1, 1}, "rec ok0 stop"},
+		{{1, 1}, "pause* rec ok0 ok0 rec +5000"},
+		{{1, 1, .paused = true}, "rec +5000"},
+		{{2, 0, .paused = true, .bake_ms = 100}, "rec ok1 ok1 +50 pause* resume0 +100 ok1"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
 		struct machine machine = start(&waits[i].setting, waits[i].script);

@@ -52,6 +52,10 @@ static void fill_client(struct client_record *record)
 	record->app_count = 2;
 	record->hold = (struct client_hold){
 		.held = true, .by_hand = true, .reason = mem_dup_str("# not a comment")};
+	record->pause = (struct pause){.paused = true,
+		.reason = mem_dup_str("'demo': yes"),
+		.by = mem_dup_str("eva"),
+		.since_s = WALL_S};
 	PUT(record->hold.release, "sha256:ee");
 	PUT(record->hold.checks, "sha256:ff");
 }
@@ -83,8 +87,37 @@ static void a_clients_record_reads_back_as_it_was(void **state)
 	assert_string_equal(again.apps[0].version, "28.10");
 	assert_int_equal(again.ended, MEMBER_ROLLED_BACK);
 	assert_true(again.hold.by_hand);
+	assert_non_null(strstr(first.text, "state: paused\n"));
+	assert_int_equal(again.state, CLIENT_FAILED); /* what it is beside the pause */
+	assert_string_equal(again.pause.reason, "'demo': yes");
 	client_record_clear(&record);
 	client_record_clear(&again);
+}
+
+static void what_is_asked_of_the_fleet_reads_back_as_it_was(void **state)
+{
+	(void)state;
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	auto_buf struct buf text = BUF_INIT(1 << 16);
+	struct asked_record record = {.pause = {.paused = true, .since_s = WALL_S}}, again;
+	const struct node *node;
+	struct error err;
+	record.pause.reason = mem_dup_str("# no comment");
+	record.pause.by = mem_dup_str("no");
+	asked_record_to_yaml(&record, &text);
+	assert_true(parse(arena, text.text, &node, &err));
+	assert_true(asked_record_from_node(node, &again, &err));
+	assert_true(again.pause.paused);
+	assert_string_equal(again.pause.reason, "# no comment");
+	assert_string_equal(again.pause.by, "no");
+	assert_int_equal(again.pause.since_s, WALL_S);
+	asked_record_clear(&record);
+	asked_record_clear(&again);
+	assert_true(parse(arena, "{}\n", &node, &err));
+	assert_true(asked_record_from_node(node, &again, &err));
+	assert_false(again.pause.paused);
+	assert_true(parse(arena, "paused: {since: soon}\n", &node, &err));
+	assert_false(asked_record_from_node(node, &again, &err));
 }
 
 static const char rollout_text[] = "id: 20260101-000000-1111111\n"
@@ -266,6 +299,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_clients_record_reads_back_as_it_was),
+		cmocka_unit_test(what_is_asked_of_the_fleet_reads_back_as_it_was),
 		cmocka_unit_test(a_rollouts_record_reads_back_as_it_was),
 		cmocka_unit_test(records_that_somebody_broke_are_refused_with_the_reason),
 		cmocka_unit_test(an_id_is_later_than_all_others_whatever_the_clock_says),

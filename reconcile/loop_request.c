@@ -1,0 +1,222 @@
+/* What people ask for: decided by the loop as soon as it leads and has looked, done once the remote
+ * has accepted the record. What was not accepted when others changed our records is decided again.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "reconcile/loop_state.h"
+
+void loop_init_requests(struct loop *loop)
+{
+	loop->request_taken = (uint64_t)clock_wall_s() * 1000;
+	loop->request_next = loop->request_taken;
+}
+
+bool loop_ask(struct loop *loop, struct request *request, struct error *err)
+{
+	struct message *message;
+	size_t waiting = __atomic_fetch_add(&loop->requests_waiting, 1, __ATOMIC_ACQ_REL);
+	if (waiting >= REQUESTS_MAX) {
+		__atomic_sub_fetch(&loop->requests_waiting, 1, __ATOMIC_ACQ_REL);
+		return error_set(err, ERR_STOPPED,
+			"%d requests wait already: see what is in trouble with 'aviary status'",
+			REQUESTS_MAX);
+	}
+	request->id = __atomic_add_fetch(&loop->request_next, 1, __ATOMIC_ACQ_REL);
+	message = message_new(MESSAGE_REQUEST);
+	message->data = mem_dup(request, sizeof(*request));
+	message->free_data = free;
+	inbox_post(loop->inbox, message);
+	return true;
+}
+
+void loop_on_request(struct loop *loop, const struct message *message)
+{
+	const struct request *request = message->data;
+	mem_grow(loop->asked, loop->asked_count, loop->asked_capacity);
+	loop->asked[loop->asked_count++] = (struct asked){.request = *request};
+	if (request->id > loop->request_taken)
+		loop->request_taken = request->id;
+	loop->changed = true;
+}
+
+/* ---- answers ------------------------------------------------------------------------------------
+ */
+
+PRINTF(2, 3) static void say(struct asked *asked, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(asked->text, sizeof(asked->text), format, args); /* long text is cut */
+	va_end(args);
+}
+
+/* Decided: done as soon as everything that is queued so far was accepted. */
+static void decided(struct loop *loop, struct asked *asked)
+{
+	asked->decided = true;
+	asked->facts = loop->queued_ever;
+}
+
+static void refuse(struct asked *asked)
+{
+	asked->decided = true;
+	asked->refused = true;
+	asked->facts = 0;
+}
+
+static void answer(struct loop *loop, const struct asked *asked)
+{
+	struct request_answer *place = &loop->answers[loop->answer_next];
+	place->id = asked->request.id;
+	place->state = asked->refused ? REQUEST_REFUSED : REQUEST_DONE;
+	memcpy(place->text, asked->text, sizeof(place->text));
+	loop->answer_next = (loop->answer_next + 1) % REQUEST_ANSWERS;
+	if (loop->answer_count < REQUEST_ANSWERS)
+		loop->answer_count++;
+	__atomic_sub_fetch(&loop->requests_waiting, 1, __ATOMIC_ACQ_REL);
+	loop->changed = true;
+	log_info("request answered", LOG_STR("by", asked->request.by),
+		LOG_STR("answer", asked->text));
+}
+
+void loop_show_requests(const struct loop *loop, struct snapshot *snapshot)
+{
+	size_t count = loop->answer_count;
+	snapshot->newest_request = loop->request_taken;
+	snapshot->answers = mem_zero(count + loop->asked_count, sizeof(*snapshot->answers));
+	memcpy(snapshot->answers, loop->answers, count * sizeof(*snapshot->answers));
+	for (size_t i = 0; i < loop->asked_count; i++) {
+		const struct asked *asked = &loop->asked[i];
+		struct request_answer *place = &snapshot->answers[count + i];
+		place->id = asked->request.id;
+		place->state = REQUEST_QUEUED;
+		/* Decided, and not accepted yet: why not, if somebody knows. */
+		(void)snprintf(place->text, sizeof(place->text), "%.800s",
+			asked->decided && !loop->problem[0] ? "is being recorded" : loop->problem);
+	}
+	snapshot->answer_count = count + loop->asked_count;
+}
+
+/* ---- pause, resume ------------------------------------------------------------------------------
+ */
+
+void loop_apply_pauses(struct loop *loop)
+{
+	const struct rollout *rollout = loop->rollout;
+	bool all = loop->status->asked.pause.paused;
+	if (!rollout)
+		return;
+	if (rollout->paused != all)
+		loop_feed(loop, (struct rollout_event){.kind = all ? EVENT_PAUSE : EVENT_RESUME,
+					.client = ROLLOUT_ALL});
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		const struct client_record *record =
+			status_client(loop->status, rollout->clients[i].record->client);
+		bool paused = record && record->pause.paused;
+		if (rollout->clients[i].paused != paused)
+			loop_feed(loop,
+				(struct rollout_event){
+					.kind = paused ? EVENT_PAUSE : EVENT_RESUME, .client = i});
+	}
+}
+
+static void decide_pause(struct loop *loop, struct asked *asked, const struct client_record *client)
+{
+	const struct request *request = &asked->request;
+	const struct pause *pause = client ? &client->pause : &loop->status->asked.pause;
+	const char *who = client ? client->client : "the fleet";
+	char since[CLOCK_TEXT_SIZE];
+	decided(loop, asked);
+	if (pause->paused) {
+		say(asked, "%s is paused already, since %s by %s: %s", who,
+			clock_format(pause->since_s, since), pause->by ? pause->by : "somebody",
+			pause->reason ? pause->reason : "");
+		return;
+	}
+	loop_record(loop, fact_pause(loop->status, client, request, clock_wall_s()), false);
+	loop_apply_pauses(loop);
+	decided(loop, asked);
+	say(asked, "%s is paused: nothing new starts%s until 'aviary resume%s%s'", who,
+		client ? " there" : "", client ? " " : "", client ? client->client : "");
+}
+
+static void decide_resume(
+	struct loop *loop, struct asked *asked, const struct client_record *client)
+{
+	const struct request *request = &asked->request;
+	const struct pause *pause = client ? &client->pause : &loop->status->asked.pause;
+	const char *who = client ? client->client : "the fleet";
+	decided(loop, asked);
+	if (!pause->paused) {
+		say(asked, "%s is not paused: nothing to do", who);
+		return;
+	}
+	loop_record(loop, fact_resume(loop->status, client, request, clock_wall_s()), false);
+	loop_apply_pauses(loop);
+	decided(loop, asked);
+	loop->look_after_push = true;
+	say(asked, "%s is not paused any more: the newest commit is looked at again", who);
+}
+
+/* ---- deciding -----------------------------------------------------------------------------------
+ */
+
+/* @return false: not now, or it is refused for good */
+static bool may_decide(const struct loop *loop, struct asked *asked)
+{
+	if (loop->halted[0]) {
+		say(asked, "%.800s", loop->halted);
+		refuse(asked);
+	} else if (loop->stands_by) {
+		say(asked, "%.800s", loop->not_ready);
+		refuse(asked);
+	}
+	return !asked->decided && loop->looked && loop->leads && !loop->decide_again &&
+	       !loop->status_stale;
+}
+
+static void decide(struct loop *loop, struct asked *asked)
+{
+	const struct request *request = &asked->request;
+	const struct client_record *client = NULL;
+	if (request->target[0]) {
+		client = status_client(loop->status, request->target);
+		if (!client) {
+			say(asked, "no client '%s' is recorded", request->target);
+			refuse(asked);
+			return;
+		}
+	}
+	switch (request->kind) {
+	case REQUEST_PAUSE:
+		decide_pause(loop, asked, client);
+		break;
+	case REQUEST_RESUME:
+		decide_resume(loop, asked, client);
+		break;
+	case REQUEST_RECONCILE:
+	case REQUEST_KINDS:
+		abort(); /* is never sent to the loop */
+	}
+}
+
+void loop_settle_requests(struct loop *loop)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < loop->asked_count; i++) {
+		struct asked *asked = &loop->asked[i];
+		if (!asked->decided && may_decide(loop, asked))
+			decide(loop, asked);
+		if (asked->decided && loop->accepted_ever >= asked->facts)
+			answer(loop, asked);
+		else
+			loop->asked[kept++] = *asked;
+	}
+	loop->asked_count = kept;
+}
+
+void loop_reopen_requests(struct loop *loop)
+{
+	for (size_t i = 0; i < loop->asked_count; i++)
+		loop->asked[i].decided = false;
+}

@@ -1,0 +1,21 @@
+/* server/api_parts.h - what the files of server/api* share */
+#pragma once
+#include "server/api.h"
+
+/**
+ * Who asks, and may they? Answers 401 or 403 if not.
+ *
+ * @param rights  one of these is enough: bits of enum api_may
+ * @param by      name of the token or of the socket's user; "" for an open read
+ */
+MUST_USE bool api_check(struct api *api, const struct http_request *request,
+	struct http_response *response, unsigned rights, char by[REQUEST_BY_TEXT]);
+
+/** What the API was made with. */
+const struct api_options *api_options_of(const struct api *api);
+
+/* ---- api_ask.c ---- */
+/** The POST calls; their tag is the enum request_kind. */
+void api_on_ask(void *data, const struct http_request *request, struct http_response *response);
+/** GET requests/{id}: what became of it. */
+void api_on_request(void *data, const struct http_request *request, struct http_response *response);

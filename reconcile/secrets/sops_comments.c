@@ -70,8 +70,6 @@ static size_t add_comment(
 	struct scanner *scanner, const char *text, size_t len, enum sops_comment_place place)
 {
 	struct sops_comments *comments = scanner->comments;
-	if (len && text[len - 1] == '\r')
-		len--;
 	mem_grow(comments->comments, comments->count, comments->capacity);
 	comments->comments[comments->count] =
 		(struct sops_comment){.place = place, .text = text, .len = len, .next = NONE};
@@ -149,6 +147,26 @@ static void take_comment(
 	}
 }
 
+/* Bytes of the line end that stands here, or 0. YAML 1.1 has more of them than CR and LF. */
+static size_t break_len(const char *at, const char *end)
+{
+	static const char *const breaks[] = {
+		"\r\n", "\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+	for (size_t i = 0; at < end && i < ARRAY_LEN(breaks); i++) {
+		size_t len = strlen(breaks[i]);
+		if ((size_t)(end - at) >= len && memcmp(at, breaks[i], len) == 0)
+			return len;
+	}
+	return 0;
+}
+
+static const char *find_break(const char *at, const char *end)
+{
+	while (at < end && !break_len(at, end))
+		at++;
+	return at;
+}
+
 /* The text between two tokens: blanks, line ends and comments. */
 static void take_gap(struct scanner *scanner, const yaml_token_t *token)
 {
@@ -157,13 +175,12 @@ static void take_gap(struct scanner *scanner, const yaml_token_t *token)
 	const char *line = start;
 	bool beside = scanner->before != YAML_NO_TOKEN && scanner->gap.column > 0;
 	while (line < end) {
-		const char *stop = memchr(line, '\n', (size_t)(end - line));
-		const char *next = stop ? stop : end;
+		const char *next = find_break(line, end);
 		const char *mark = memchr(line, '#', (size_t)(next - line));
 		if (mark)
 			take_comment(scanner, mark + 1, (size_t)(next - mark - 1), beside,
 				(size_t)(mark - line));
-		line = next + 1;
+		line = next + break_len(next, end);
 		beside = false;
 	}
 }
@@ -176,8 +193,7 @@ static void take_block_header(struct scanner *scanner, const yaml_token_t *token
 			token->data.scalar.style != YAML_FOLDED_SCALAR_STYLE))
 		return;
 	const char *start = seek(scanner, token->start_mark.index);
-	const char *stop = memchr(start, '\n', (size_t)(scanner->end - start));
-	const char *end = stop ? stop : scanner->end;
+	const char *end = find_break(start, scanner->end);
 	const char *mark = memchr(start, '#', (size_t)(end - start));
 	if (!mark)
 		return;

@@ -125,6 +125,10 @@ static void comments_belong_to_the_item_they_stand_before_or_beside(void **state
 		{"\xc3\xa9\xe2\x98\x83: 1 # \xc3\xa9\n# secret\n\xc3\xbc: 2\n", "\xc3\xbc "},
 		{"\xef\xbb\xbf# secret\na: 1\nb: 2\n", "a "},
 		{"a: 1\r\n# secret\r\nb: 2\r\n", "b "},
+		{"a: 1\r# secret\rb: 2\r", "b "},
+		{"a: 1 # no\r# secret\rb: 2\r", "b "},
+		{"a: 1\n# no\xc2\x85# secret\xe2\x80\xa8# no\nb: 2\n", "b "},
+		{"k: | # secret\r  text\rb: 2\r", "k "},
 		{"# secret", "(end) "},
 		{"a: 1\n# secret", "(end) "},
 	};

@@ -54,6 +54,10 @@ MUST_USE bool signers_check(const struct signers *signers, const struct signed_t
 MUST_USE bool commit_split(const void *bytes, size_t len, struct buf *signature,
 	struct buf *covered, struct error *err);
 
+/** Does the commit carry a signature, good or not? */
+MUST_USE bool commit_is_signed(
+	struct repo *repo, const struct oid *commit, bool *signed_out, struct error *err);
+
 /**
  * May this commit be deployed, as far as its signature goes?
  *

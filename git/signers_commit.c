@@ -75,6 +75,18 @@ static bool read_commit_object(struct repo *repo, const struct oid *commit, stru
 		git_odb_object_data(object), git_odb_object_size(object), signature, covered, err);
 }
 
+bool commit_is_signed(
+	struct repo *repo, const struct oid *commit, bool *signed_out, struct error *err)
+{
+	auto_buf struct buf signature = BUF_INIT(COMMIT_MAX);
+	auto_buf struct buf covered = BUF_INIT(COMMIT_MAX);
+	bool read = read_commit_object(repo, commit, &signature, &covered, err);
+	if (!read && err->code != ERR_AUTH)
+		return false;
+	*signed_out = signature.len > 0;
+	return true;
+}
+
 /* ---- its own signature -------------------------------------------------------------------------
  */
 

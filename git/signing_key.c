@@ -135,3 +135,17 @@ bool signing_key_check(const char *path, struct error *err)
 	CLEANUP(wipe) struct signing_key key = {0};
 	return load(path, &key, err);
 }
+
+bool signing_key_public(const char *path, struct buf *out, struct error *err)
+{
+	CLEANUP(wipe) struct signing_key key = {0};
+	if (!load(path, &key, err))
+		return false;
+	size_t size =
+		sodium_base64_encoded_len(key.public_blob.len, sodium_base64_VARIANT_ORIGINAL);
+	auto_free char *text = mem_alloc(size);
+	(void)sodium_bin2base64(text, size, key.public_blob.at, key.public_blob.len,
+		sodium_base64_VARIANT_ORIGINAL); /* returns text */
+	buf_addf(out, "ssh-ed25519 %s", text);
+	return true;
+}

@@ -20,3 +20,5 @@ MUST_USE bool signing_key_sign(
 	const char *path, const struct span *bytes, struct buf *armor_out, struct error *err);
 /** Could it sign? */
 MUST_USE bool signing_key_check(const char *path, struct error *err);
+/** Append its public half, "ssh-ed25519 AAAA...", as a list of signers names it. */
+MUST_USE bool signing_key_public(const char *path, struct buf *out, struct error *err);

@@ -3,32 +3,49 @@
 #include "base/emit.h"
 #include "git/commit.h"
 #include "server/cli/command.h"
+#include "server/cli/history_verify.h"
 #include "server/cli/online.h"
 #include <getopt.h>
 
 #define OUTPUT_MAX ((size_t)1 << 30)
 
 static const char usage[] =
-	"usage: aviary history [CLIENT] [-c FILE] [--json]\n\n"
+	"usage: aviary history [CLIENT] [-c FILE | --branch NAME] [--json]\n"
+	"       aviary history --verify [--signers FILE] [-c FILE | --branch NAME] [--json]\n\n"
 	"Shows the commits of the status branch, newest first; of one client if named.\n"
-	"  -c, --config FILE   read the service's mirror; without it: origin/deployments of the\n"
-	"                      repository in the working folder\n"
-	"  --json              {commits: [{commit, subject, time, trailers}]}\n";
+	"  -c, --config FILE   read the service's mirror; without it: origin/deployments of\n"
+	"                      the repository in the working folder\n"
+	"  --branch NAME       origin/NAME instead\n"
+	"  --verify            check the whole branch, offline: unbroken, written by Aviary\n"
+	"                      alone, each end after its start. Each break is named with its\n"
+	"                      commit and what it means; exit status 1\n"
+	"  --signers FILE      whose signatures count, as in ssh-keygen(1), ALLOWED SIGNERS;\n"
+	"                      without it: the key status.signing_key_file of -c FILE\n"
+	"  --json              {commits: [{commit, subject, time, trailers}]}, with --verify\n"
+	"                      {unbroken, commits, facts, breaks: [{commit, subject, what, means}]}\n";
 
 struct history_options {
-	const char *config, *client;
-	bool json, help;
+	const char *config, *client, *branch, *signers;
+	bool json, verify, help;
 };
 
 static bool parse(int argc, char **argv, struct history_options *options)
 {
 	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
-		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"branch", required_argument, NULL, 'b'}, {"verify", no_argument, NULL, 'v'},
+		{"signers", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'}, {0}};
 	int letter;
 	optind = 0;
 	while ((letter = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
 		if (letter == 'c')
 			options->config = optarg;
+		else if (letter == 'b')
+			options->branch = optarg;
+		else if (letter == 's')
+			options->signers = optarg;
+		else if (letter == 'v')
+			options->verify = true;
 		else if (letter == 'j')
 			options->json = true;
 		else if (letter == 'h')
@@ -38,7 +55,8 @@ static bool parse(int argc, char **argv, struct history_options *options)
 	}
 	if (optind < argc)
 		options->client = argv[optind++];
-	return optind == argc;
+	return optind == argc && !(options->verify && options->client) &&
+	       !(options->signers && !options->verify) && !(options->config && options->branch);
 }
 
 struct history {
@@ -88,42 +106,18 @@ static bool visit(void *data, const struct commit_info *info)
 	return !buf_overflowed(history->out);
 }
 
-static bool open_branch(
-	const struct history_options *options, struct repo **repo, char **ref, struct error *err)
+static bool read_history(const struct branch *branch, struct history *history, struct error *err)
 {
-	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
-	struct config *config;
-	if (!options->config) {
-		*ref = mem_dup_str("refs/remotes/origin/deployments");
-		return repo_discover(".", repo, err);
+	if (history->json) {
+		emit_begin(&history->emitter, EMIT_JSON, history->out);
+		emit_list(&history->emitter, "commits");
 	}
-	if (!online_config(options->config, NULL, arena, &config))
-		return error_set(err, ERR_INVALID, "'%s' cannot be used", options->config);
-	auto_free char *mirror = mem_printf("%s/mirror.git", config->state_dir);
-	*ref = mem_printf("refs/remotes/status/%s", config->status.branch);
-	return repo_discover(mirror, repo, err);
-}
-
-static bool read_history(const struct history_options *options, struct buf *out, struct error *err)
-{
-	auto_repo struct repo *repo = NULL;
-	auto_free char *ref = NULL;
-	struct history history = {.client = options->client, .json = options->json, .out = out};
-	struct oid tip;
-	if (!open_branch(options, &repo, &ref, err))
+	if (!commit_walk(branch->repo, &branch->tip, visit, history, err))
 		return false;
-	if (!repo_ref(repo, ref, &tip, err))
-		return error_hint(err, "fetch the status branch, or name the service's -c FILE");
-	if (options->json) {
-		emit_begin(&history.emitter, EMIT_JSON, out);
-		emit_list(&history.emitter, "commits");
-	}
-	if (!commit_walk(repo, &tip, visit, &history, err))
-		return false;
-	if (options->json) {
-		emit_close(&history.emitter);
-		emit_end(&history.emitter);
-		buf_add_char(out, '\n');
+	if (history->json) {
+		emit_close(&history->emitter);
+		emit_end(&history->emitter);
+		buf_add_char(history->out, '\n');
 	}
 	return true;
 }
@@ -131,6 +125,7 @@ static bool read_history(const struct history_options *options, struct buf *out,
 static int run(int argc, char **argv)
 {
 	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
+	auto_branch struct branch branch = {0};
 	struct history_options options = {0};
 	struct error err;
 	if (!parse(argc, argv, &options)) {
@@ -141,7 +136,12 @@ static int run(int argc, char **argv)
 		fputs(usage, stdout);
 		return 0;
 	}
-	if (!read_history(&options, &out, &err))
+	if (!branch_open(options.config, options.branch, &branch, &err))
+		return online_fail(&err);
+	if (options.verify)
+		return history_verify(&branch, options.signers, options.json);
+	struct history history = {.client = options.client, .json = options.json, .out = &out};
+	if (!read_history(&branch, &history, &err))
 		return online_fail(&err);
 	fwrite(out.text, 1, out.len, stdout);
 	return fflush(stdout) ? 1 : 0;

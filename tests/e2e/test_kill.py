@@ -146,6 +146,8 @@ class Bench:
                                                  for client in ("alpha", "beta", "gamma")}
                 results, log = final_results(site.facts()), site.log_text()
                 assert service.stop() == 0
+            status, whole = site.aviary("history", "--verify", "-c", str(site.config))
+            assert status == 0, whole
         finally:
             site.close()
         return found, diaries, results, log

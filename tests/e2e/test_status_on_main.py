@@ -37,3 +37,15 @@ def test_records_stand_beside_what_people_commit(fresh_fleet):
     sources = {line.split(": ")[1] for _, _, body in ours(fleet, person)
                for line in body.splitlines() if line.startswith("Source-Commit: ")}
     assert sources == {person}
+
+    whole = fleet.command("history", "--verify", "--json")
+    found = json.loads(whole.stdout)
+    assert whole.returncode == 0 and found["unbroken"], whole.stdout
+    assert found["facts"] == len(facts) + len(ours(fleet, person)) < found["commits"]
+    (fleet.work / "status/leader.yaml").write_text("epoch: 7\n")
+    git(fleet.work, "pull", "-q", "--rebase", "--autostash", "origin", "main")
+    fleet.commit("Somebody leads")
+    git(fleet.work, "push", "-q", "origin", "main")
+    git(fleet.work, "fetch", "-q")
+    foreign = fleet.in_clone("history", "--verify", "--branch", "main")
+    assert foreign.returncode == 1 and "is no fact of Aviary's" in foreign.stdout

@@ -586,6 +586,12 @@ class Fleet:
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
                               env=environment(), timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
 
+    def in_clone(self, *arguments):
+        """`aviary ...` in the work folder of the infra repository, without a configuration."""
+        return subprocess.run([AVIARY, *arguments], cwd=self.work, check=False, env=environment(),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+                              timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
+
     def close(self):
         """End everything; the services by SIGTERM, so that sanitizers report leaks."""
         services = [each for each in (self.service, *self.others)

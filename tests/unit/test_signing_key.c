@@ -55,6 +55,17 @@ static void ssh_keygen_makes_the_same_signature(void **state)
 	assert_true(signing_key_check(eva, &err));
 }
 
+static void the_public_half_is_the_one_beside_it(void **state)
+{
+	NEEDS_SSH_KEYGEN;
+	auto_buf struct buf line = BUF_INIT(SIGNING_KEY_MAX);
+	auto_free char *theirs = signing_read(scratch, "eva.pub");
+	assert_true(signing_key_public(eva, &line, &err));
+	assert_memory_equal(theirs, line.text, line.len);
+	assert_true(theirs[line.len] == ' ' || theirs[line.len] == '\n');
+	assert_false(signing_key_public("/nonexistent", &line, &err));
+}
+
 static void a_key_that_cannot_sign_is_refused_with_a_remedy(void **state)
 {
 	NEEDS_SSH_KEYGEN;
@@ -144,6 +155,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ssh_keygen_makes_the_same_signature),
+		cmocka_unit_test(the_public_half_is_the_one_beside_it),
 		cmocka_unit_test(a_key_that_cannot_sign_is_refused_with_a_remedy),
 		cmocka_unit_test(a_key_that_others_can_read_is_refused),
 		cmocka_unit_test(git_verifies_our_commits_and_tags),

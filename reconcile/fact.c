@@ -107,9 +107,16 @@ static struct fact *fact_rollout(
 static struct fact *fact_rollout_started(const struct fact_context *context)
 {
 	struct fact *fact = fact_rollout(context, "started", "started");
-	fact_add_reasons(fact, &context->rollout->record.reasons);
 	prune_rollouts(fact, context->status);
 	return fact;
+}
+
+static bool healthy_everywhere(const struct rollout *rollout)
+{
+	for (size_t i = 0; i < rollout->client_count; i++)
+		if (rollout->clients[i].record->state != MEMBER_HEALTHY)
+			return false;
+	return true;
 }
 
 static struct fact *fact_rollout_ended(const struct fact_context *context)
@@ -119,7 +126,7 @@ static struct fact *fact_rollout_ended(const struct fact_context *context)
 	struct fact *fact = fact_rollout(context, word, word);
 	fact_add_duration(fact, record->started_s, record->finished_s);
 	fact_add_reasons(fact, &record->reasons);
-	if (record->state == ROLLOUT_SUCCEEDED) {
+	if (record->state == ROLLOUT_SUCCEEDED && healthy_everywhere(context->rollout)) {
 		fact->tag = mem_printf("deploy/%s", record->id);
 		memcpy(fact->tag_commit, record->commit, sizeof(fact->tag_commit));
 		fact->tag_message = mem_printf("rollout %s succeeded", record->id);
@@ -142,6 +149,30 @@ static struct fact *fact_stage(const struct fact_context *context, size_t index)
 	return fact;
 }
 
+static struct fact *fact_waiting(const struct fact_context *context)
+{
+	const struct rollout_record *record = &context->rollout->record;
+	auto_free char *what = mem_printf("waiting for %s", record->waits_for);
+	return fact_rollout(context, "waiting", what);
+}
+
+static struct fact *fact_approved(const struct fact_context *context)
+{
+	const struct rollout_record *record = &context->rollout->record;
+	const struct approval_record *approval = &record->approvals[record->approval_count - 1];
+	struct fact *fact = mem_zero(1, sizeof(*fact));
+	fact->subject = mem_printf("approve(%s): %s", record->id, approval->what);
+	fact_add_trailer(fact, "Rollout", record->id);
+	if (strcmp(approval->what, APPROVES_LIMIT) != 0)
+		fact_add_trailer(fact, "Stage", approval->what);
+	fact_add_trailer(fact, "Source-Commit", record->commit);
+	fact_add_trailer(fact, "Plan", record->plan);
+	fact_add_trailer(fact, "Approved-By", approval->by);
+	fact_add_trailer(fact, "Reason", approval->reason);
+	add_rollout_file(fact, record);
+	return fact;
+}
+
 /* ---- one fact ------------------------------------------------------------------------------- */
 
 struct fact *fact_from_action(
@@ -154,6 +185,14 @@ struct fact *fact_from_action(
 		return fact_client_started(context, action->client);
 	case FACT_CLIENT_BACK:
 		return fact_client_back(context, action->client);
+	case FACT_CLIENT_RETRY:
+		return fact_client_retry(context, action->client);
+	case FACT_CLIENT_WAITING:
+		return fact_client_waiting(context, action->client);
+	case FACT_WAITING:
+		return fact_waiting(context);
+	case FACT_APPROVED:
+		return fact_approved(context);
 	case FACT_STAGE:
 		return fact_stage(context, action->stage);
 	case FACT_CLIENT_ENDED:
@@ -191,14 +230,12 @@ struct fact *fact_refused(const struct status *status, const char *commit, const
 	return fact;
 }
 
-struct fact *fact_hold_ended(
-	const struct client_record *record, const char *by, const char *reason, int64_t wall_s)
+struct fact *fact_hold_ended(const struct client_record *record, const char *reason, int64_t wall_s)
 {
 	struct fact *fact = mem_zero(1, sizeof(*fact));
 	fact->subject = mem_printf("hold(%s): ended", record->client);
 	fact_add_trailer(fact, "Client", record->client);
 	fact_add_trailer(fact, "Stage", record->stage);
-	fact_add_trailer(fact, "Author", by);
 	fact_add_trailer(fact, "Reason", reason);
 	fact->client = mem_zero(1, sizeof(*fact->client));
 	client_record_copy(fact->client, record);

@@ -162,6 +162,33 @@ struct fact *fact_client_back(const struct fact_context *context, size_t index)
 	return fact;
 }
 
+struct fact *fact_client_retry(const struct fact_context *context, size_t index)
+{
+	struct client_fact about = client_fact_of(context, index);
+	const struct rollout_client *client = about.client;
+	struct fact *fact = fact_client(&about,
+		mem_printf("%s(%s): attempt %lld failed, is repeated",
+			client->going_back ? "rollback" : verb_of(about.member->action),
+			about.member->client, (long long)client->attempts),
+		NULL);
+	fact_add_trailer(fact, "Reason", client->attempt);
+	fact_add_client_file(fact);
+	return fact;
+}
+
+struct fact *fact_client_waiting(const struct fact_context *context, size_t index)
+{
+	struct client_fact about = client_fact_of(context, index);
+	struct fact *fact = fact_client(&about,
+		mem_printf("%s(%s): %s: host unreachable", verb_of(about.member->action),
+			about.member->client, summary_of(&about)),
+		"waiting");
+	fact->client->state = CLIENT_WAITING;
+	fact_add_trailer(fact, "Reason", about.client->failure);
+	fact_add_client_file(fact);
+	return fact;
+}
+
 /* ---- a client's last word ----------------------------------------------------------------------
  */
 

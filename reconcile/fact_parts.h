@@ -15,6 +15,8 @@ void fact_add_client_file(struct fact *fact);
 
 /** The facts of one client of the rollout: intent, way back, last word, hold. */
 struct fact *fact_client_started(const struct fact_context *context, size_t index);
+struct fact *fact_client_retry(const struct fact_context *context, size_t index);
+struct fact *fact_client_waiting(const struct fact_context *context, size_t index);
 struct fact *fact_client_back(const struct fact_context *context, size_t index);
 struct fact *fact_client_ended(const struct fact_context *context, size_t index);
 struct fact *fact_client_held(const struct fact_context *context, size_t index);

@@ -147,7 +147,7 @@ static void on_time(struct loop *loop)
 static void finish_rollout(struct loop *loop)
 {
 	const struct rollout_record *record = &loop->rollout->record;
-	bool failed = record->state == ROLLOUT_FAILED;
+	bool failed = record->state == ROLLOUT_FAILED || record->state == ROLLOUT_ABORTED;
 	log_info("rollout ended", LOG_STR("rollout", record->id),
 		LOG_STR("state", rollout_state_name(record->state)));
 	loop->outcome.exit_status = failed ? 1 : 0;
@@ -184,12 +184,14 @@ static void decide_again(struct loop *loop)
 	loop->look_forced = loop->decided_again <= 1;
 }
 
-/* A rollout that only a person, or another commit, can move: `apply` ends where a service waits. */
+/* A rollout that only a person, a host or another commit can move: `apply` ends where a service
+ * waits. */
 static bool waits_for_people(const struct loop *loop)
 {
 	return loop->rollout && !loop->rollout->ended && !loop->steps_running &&
 	       !loop->append_running && !loop->look_running && !loop_has_facts(loop) &&
-	       !loop->decide_again && rollout_next_tick_ms(loop->rollout) == INT64_MAX;
+	       !loop->decide_again &&
+	       (loop->rollout->waits || rollout_next_tick_ms(loop->rollout) == INT64_MAX);
 }
 
 static bool is_done(const struct loop *loop)

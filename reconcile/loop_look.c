@@ -177,23 +177,8 @@ static void end_holds(struct loop *loop, const struct plan *plan)
 		auto_free char *reason =
 			mem_printf("commit %.7s wants another release", plan->target);
 		if (record)
-			loop_record(
-				loop, fact_hold_ended(record, NULL, reason, clock_wall_s()), false);
+			loop_record(loop, fact_hold_ended(record, reason, clock_wall_s()), false);
 	}
-}
-
-/* The first rollout after a retry tells who asked for it. */
-static void note_retry(const struct status *status, struct rollout *rollout)
-{
-	const struct retry *retry =
-		status->rollout_count ? asked_record_retry(&status->asked, status->rollouts[0]->id)
-				      : NULL;
-	if (!retry)
-		return;
-	const char *reason = retry->reason ? retry->reason : "";
-	strlist_addf(&rollout->record.reasons, "retry%s%s, asked by %s%s%s",
-		retry->client ? " of " : "", retry->client ? retry->client : "",
-		retry->by ? retry->by : "somebody", *reason ? ": " : "", reason);
 }
 
 static void start_plan(struct loop *loop, struct look_result *result)
@@ -207,9 +192,8 @@ static void start_plan(struct loop *loop, struct look_result *result)
 	}
 	result->plan = NULL;
 	memcpy(loop->signed_by, result->signed_by, sizeof(loop->signed_by));
-	struct rollout *rollout = rollout_from_plan(plan, loop->status, clock_wall_s());
-	note_retry(loop->status, rollout);
-	loop_begin(loop, rollout, plan, result->author);
+	loop_begin(
+		loop, rollout_from_plan(plan, loop->status, clock_wall_s()), plan, result->author);
 }
 
 static void resume_rollout(struct loop *loop, struct look_result *result)
@@ -251,6 +235,22 @@ static void supersede(struct loop *loop, const struct look_result *result)
 	loop_feed(loop, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = result->head.hex});
 }
 
+static void goes_on(struct loop *loop, const struct look_result *result, const char *why)
+{
+	auto_free char *text =
+		mem_printf("commit %.7s %s: the rollout goes on", result->head.hex, why);
+	loop_feed(loop, (struct rollout_event){.kind = EVENT_NOTE, .text = text});
+}
+
+/* One that waits is ended by whatever changes a client; one that works only by a commit that wants
+ * something else of its own clients. */
+static bool ends_rollout(const struct loop *loop, const struct plan *newer)
+{
+	bool waits = loop->rollout->record.state == ROLLOUT_WAITING;
+	return (waits && newer->changed) ||
+	       rollout_is_changed_by(loop->rollout, newer, loop->status);
+}
+
 /* A look that came while a rollout runs. */
 static void consider_newer(struct loop *loop, struct look_result *result)
 {
@@ -258,11 +258,12 @@ static void consider_newer(struct loop *loop, struct look_result *result)
 		return;
 	if (result->refusals.count) {
 		record_refusal(loop, result);
-		return;
+		goes_on(loop, result, "is refused");
+	} else if (result->plan && ends_rollout(loop, result->plan)) {
+		supersede(loop, result);
+	} else if (result->plan) {
+		goes_on(loop, result, "changes no client of this rollout");
 	}
-	if (!result->plan || !rollout_is_changed_by(loop->rollout, result->plan, loop->status))
-		return;
-	supersede(loop, result);
 }
 
 /* `apply` with nothing to do leaves the branch as it is; a service says that it is here. */

@@ -187,7 +187,10 @@ void loop_on_worked(struct loop *loop, struct message *message)
 		event.kind = EVENT_RUNS;
 		event.runs = message->ok ? what_runs(loop, work) : RUNS_UNKNOWN;
 	} else {
-		event.kind = work->unreachable ? EVENT_UNREACHABLE : EVENT_DEPLOYED;
+		event.kind = work->unreachable ? EVENT_UNREACHABLE
+			     : work->unsure    ? EVENT_UNSURE
+					       : EVENT_DEPLOYED;
+		event.transient = work->transient;
 		if (!message->ok)
 			log_warn("activation failed", LOG_STR("client", work->client),
 				LOG_ERROR_FIELD(&message->err));

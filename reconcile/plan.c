@@ -94,6 +94,7 @@ void plan_free(struct plan *plan)
 	for (size_t i = 0; i < plan->stage_count; i++)
 		free(plan->stages[i].name);
 	free(plan->stages);
+	free(plan->over_limit);
 	strlist_clear(&plan->refusals);
 	strlist_clear(&plan->ends_hold);
 	problems_clear(&plan->warnings);

@@ -1,5 +1,6 @@
 /* reconcile/plan.h - what a commit asks for, client by client, each with its reasons */
 #pragma once
+#include "reconcile/batch.h"
 #include "reconcile/release.h"
 #include "reconcile/status.h"
 
@@ -35,8 +36,10 @@ enum plan_verdict { PLAN_NOTHING, PLAN_ALLOWED, PLAN_REFUSED };
 
 struct plan_stage {
 	char *name;
-	bool batch_is_percent;
-	int64_t batch, bake_ms, max_failures;
+	struct batches batch;
+	int64_t wave_pause_ms, bake_ms, rollback_bake_ms;
+	bool manual; /* approval: manual */
+	int64_t approval_expires_ms, max_failures, max_unreachable;
 	bool blocked; /* a held client of it changes: no later stage starts */
 };
 
@@ -52,6 +55,7 @@ struct plan {
 	enum plan_verdict verdict;
 	bool fleet_changed;      /* fleet.yaml differs from the base's */
 	struct strlist refusals; /* why REFUSED, one sentence each */
+	char *over_limit;        /* why policy.max_changed asks for an approval, or NULL */
 	struct problems warnings;
 	struct strlist ends_hold; /* clients whose hold this commit ends */
 	struct plan_stage *stages;
@@ -59,6 +63,7 @@ struct plan {
 	bool roll_back; /* on_failure: rollback */
 	size_t keep_rollback_tags;
 	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
+	int64_t retries; /* of the driver */
 };
 
 struct plan_request {

@@ -13,19 +13,17 @@ static int64_t most(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
-static size_t wave(bool percent, int64_t batch, size_t clients)
-{
-	size_t size = percent ? clients * (size_t)batch / 100 : (size_t)batch;
-	return size ? size : 1;
-}
-
 static void set_stage(struct plan_stage *stage, const struct policy_stage *policy)
 {
 	*stage = (struct plan_stage){.name = mem_dup_str(policy->name),
-		.batch_is_percent = policy->batch_is_percent,
 		.batch = policy->batch,
+		.wave_pause_ms = policy->wave_pause_ms,
 		.bake_ms = policy->bake_ms,
-		.max_failures = policy->max_failures};
+		.rollback_bake_ms = policy->rollback_bake_ms,
+		.manual = policy->manual,
+		.approval_expires_ms = policy->approval_expires_ms,
+		.max_failures = policy->max_failures,
+		.max_unreachable = policy->max_unreachable};
 }
 
 static const struct policy_stage *find_stage(const struct policy *policy, const char *name)
@@ -39,13 +37,16 @@ static const struct policy_stage *find_stage(const struct policy *policy, const 
 /* @p clients: members of the stage, for comparing a number with a percentage */
 static void make_stricter(struct plan_stage *stage, const struct policy_stage *old, size_t clients)
 {
+	batches_make_stricter(&stage->batch, &old->batch, clients);
+	stage->wave_pause_ms = most(stage->wave_pause_ms, old->wave_pause_ms);
 	stage->bake_ms = most(stage->bake_ms, old->bake_ms);
+	stage->rollback_bake_ms = most(stage->rollback_bake_ms, old->rollback_bake_ms);
 	stage->max_failures = least(stage->max_failures, old->max_failures);
-	if (wave(old->batch_is_percent, old->batch, clients) >=
-		wave(stage->batch_is_percent, stage->batch, clients))
-		return;
-	stage->batch_is_percent = old->batch_is_percent;
-	stage->batch = old->batch;
+	stage->max_unreachable = least(stage->max_unreachable, old->max_unreachable);
+	/* The time to answer belongs to the question that is asked. */
+	if (!stage->manual && old->manual)
+		stage->approval_expires_ms = old->approval_expires_ms;
+	stage->manual |= old->manual;
 }
 
 static size_t members(const struct fleet *fleet, const char *stage)
@@ -117,6 +118,7 @@ void plan_set_policy(struct plan_work *work)
 	plan->verify_interval_ms = new->verify_interval_ms;
 	plan->verify_timeout_ms = new->verify_timeout_ms;
 	plan->verify_healthy = new->verify_healthy;
+	plan->retries = new->driver.retries;
 	work->pinned = new->pinned_images;
 	work->max_changed = (int)new->max_changed;
 	work->canary_coverage = new->canary_coverage;
@@ -227,9 +229,8 @@ static void check_max_changed(struct plan_work *work)
 			   action == PLAN_VANISHED;
 	}
 	if (recorded && touched * 100 > (size_t)work->max_changed * recorded)
-		strlist_addf(&plan->refusals,
-			"%zu of %zu recorded clients would change or vanish: "
-			"policy.max_changed is %d%%",
+		plan->over_limit = mem_printf("%zu of %zu recorded clients would change or vanish: "
+					      "policy.max_changed is %d%%",
 			touched, recorded, work->max_changed);
 }
 
@@ -325,8 +326,7 @@ void plan_judge(struct plan_work *work)
 	}
 	check_max_changed(work);
 	bool failed = work->own &&
-		      (work->own->state == ROLLOUT_FAILED || work->own->state == ROLLOUT_ABORTED) &&
-		      !asked_record_retry(&work->request->status->asked, work->own->id);
+		      (work->own->state == ROLLOUT_FAILED || work->own->state == ROLLOUT_ABORTED);
 	if (failed)
 		plan->verdict = PLAN_NOTHING;
 	else if (plan->refusals.count)

@@ -85,12 +85,18 @@ static void add_waves(struct buf *out, const struct plan *plan, size_t stage)
 {
 	const struct plan_stage *policy = &plan->stages[stage];
 	size_t count = count_in(plan, stage);
-	size_t wave = policy->batch_is_percent ? count * (size_t)policy->batch / 100
-					       : (size_t)policy->batch;
-	buf_addf(out, "%s in waves of %zu", policy->name, wave ? wave : 1);
-	if (policy->batch_is_percent)
-		buf_addf(out, " (%lld%% of %zu%s)", (long long)policy->batch, count,
-			wave ? "" : ", at least 1");
+	const struct batches *batch = &policy->batch;
+	char pause[CLOCK_TEXT_SIZE];
+	if (policy->manual)
+		buf_add_str(out, "after somebody approved it ");
+	buf_addf(out, "%s in waves of %zu", policy->name, batches_wave(batch, count, 0));
+	for (size_t wave = 1; wave < batch->count; wave++)
+		buf_addf(out, ", %zu", batches_wave(batch, count, wave));
+	if (batch->count == 1 && batch->items[0].percent)
+		buf_addf(out, " (%lld%% of %zu%s)", (long long)batch->items[0].size, count,
+			count * (size_t)batch->items[0].size < 100 ? ", at least 1" : "");
+	if (policy->wave_pause_ms)
+		buf_addf(out, ", %s apart", duration_format(policy->wave_pause_ms, pause));
 	if (policy->max_failures)
 		buf_addf(out, ", stop after more than %lld failure%s",
 			(long long)policy->max_failures, policy->max_failures == 1 ? "" : "s");
@@ -150,6 +156,8 @@ static void add_notes(struct buf *out, const struct plan *plan)
 		buf_addf(out, "ends the hold of %s\n", plan->ends_hold.items[i]);
 	for (size_t i = 0; i < plan->refusals.count; i++)
 		buf_addf(out, "refused: %s\n", plan->refusals.items[i]);
+	if (plan->over_limit)
+		buf_addf(out, "waits for somebody to approve it: %s\n", plan->over_limit);
 	for (size_t i = 0; i < plan->warnings.count; i++) {
 		const struct problem *item = &plan->warnings.items[i];
 		buf_add_str(out, "warning: ");
@@ -265,6 +273,10 @@ void plan_to_json(const struct plan *plan, struct buf *out)
 	add_member(out, "plan", plan->digest);
 	buf_add_str(out, ", ");
 	add_member(out, "verdict", verdict_word(plan));
+	if (plan->over_limit) {
+		buf_add_str(out, ", ");
+		add_member(out, "needs_approval", plan->over_limit);
+	}
 	buf_addf(out, ", \"changed\": %zu, \"unchanged\": %zu, \"clients\": [", plan->changed,
 		plan->unchanged);
 	for (size_t i = 0; i < plan->entry_count; i++) {

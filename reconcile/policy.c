@@ -3,16 +3,6 @@
 #include "base/fs.h"
 #include "reconcile/policy_file.h"
 
-#define DEFAULT_BAKE_MS 600000 /* of the stage canary, if no stages are written */
-
-struct converter {
-	const struct policy_raw *raw;
-	const struct node *root;
-	struct policy *policy;
-	struct arena *arena;
-	struct problems *problems;
-};
-
 bool policy_problem(struct problems *problems, const struct node *node, const char *fix,
 	const char *format, ...)
 {
@@ -22,99 +12,6 @@ bool policy_problem(struct problems *problems, const struct node *node, const ch
 	va_end(args);
 	problems_add(problems, POLICY_FILE, node ? node->line : 0, fix, "%s", what);
 	return false;
-}
-
-/* ---- stages ---- */
-
-static bool is_stage_name(const char *text)
-{
-	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
-	return text[0] >= 'a' && text[0] <= 'z' && len <= 31 && !text[len];
-}
-
-static bool read_batch(struct converter *self, const struct node *node, struct policy_stage *stage)
-{
-	static const char fix[] = "write a number of clients or a percentage: 5 or 25%";
-	stage->batch = 1;
-	if (!node)
-		return true;
-	if (node->kind == NODE_LIST)
-		return policy_problem(self->problems, node, "write one number or percentage",
-			"a list as 'batch' is not supported yet");
-	bool percent = false;
-	if (node->kind == NODE_INT) {
-		stage->batch = node->integer;
-	} else {
-		size_t digits = node->kind == NODE_STRING ? strspn(node->text, "0123456789") : 0;
-		percent = digits && digits < 4 && !strcmp(node->text + digits, "%");
-		stage->batch = percent ? strtol(node->text, NULL, 10) : 0;
-	}
-	stage->batch_is_percent = percent;
-	if (stage->batch < 1 || stage->batch > (percent ? 100 : 1000000))
-		return policy_problem(self->problems, node, fix,
-			"'batch' of stage '%s' must be at least 1 client or 1%%, at most 100%%",
-			stage->name);
-	return true;
-}
-
-static bool check_stage_name(struct converter *self, size_t at)
-{
-	const struct policy_stage *stages = self->policy->stages;
-	const struct node *place = node_get(stages[at].node, "name");
-	if (!is_stage_name(stages[at].name))
-		return policy_problem(self->problems, place,
-			"use lower case letters, digits and '-', at most 31, a letter first",
-			"'%.60s' can not be the name of a stage", stages[at].name);
-	for (size_t i = 0; i < at; i++)
-		if (stages[i].name && !strcmp(stages[i].name, stages[at].name))
-			return policy_problem(self->problems, place, "give it another name",
-				"stage '%s' is there twice, first in line %u", stages[at].name,
-				stages[i].node->line);
-	return true;
-}
-
-static void use_default_stages(struct converter *self)
-{
-	struct policy *policy = self->policy;
-	policy->stage_count = 2;
-	policy->stages = arena_array(self->arena, 2, sizeof(*policy->stages));
-	policy->stages[0] = (struct policy_stage){.name = "canary",
-		.group = "canary",
-		.batch = 1,
-		.bake_ms = DEFAULT_BAKE_MS,
-		.node = self->root};
-	policy->stages[1] = (struct policy_stage){
-		.name = "production", .group = "production", .batch = 1, .node = self->root};
-}
-
-static bool convert_stages(struct converter *self)
-{
-	const struct key_list *list = &self->raw->stages;
-	const struct stage_file *files = list->items;
-	struct policy *policy = self->policy;
-	bool good = true;
-	if (!files) {
-		use_default_stages(self);
-		return true;
-	}
-	if (!list->count)
-		return policy_problem(self->problems, node_get(self->root, "stages"),
-			"write a stage or remove the key", "'stages' is empty");
-	policy->stages = arena_array(self->arena, list->count, sizeof(*policy->stages));
-	policy->stage_count = list->count;
-	for (size_t i = 0; i < list->count; i++) {
-		struct policy_stage *stage = &policy->stages[i];
-		*stage = (struct policy_stage){.name = files[i].name,
-			.group = files[i].group ? files[i].group : files[i].name,
-			.bake_ms = files[i].bake_ms,
-			.max_failures = files[i].max_failures,
-			.node = list->nodes[i]};
-		if (!stage->name)
-			continue; /* reported by the table */
-		good = check_stage_name(self, i) && good;
-		good = read_batch(self, files[i].batch, stage) && good;
-	}
-	return good;
 }
 
 /* ---- files ---- */
@@ -289,7 +186,7 @@ static bool convert(struct converter *self)
 	policy->max_changed = raw->max_changed;
 	policy->keep_rollback_tags = raw->keep_rollback_tags;
 	bool good = convert_paths(self);
-	good = convert_stages(self) && good;
+	good = policy_read_stages(self) && good;
 	good = convert_files(self) && good;
 	good = convert_driver(self) && good;
 	good = convert_verify(self) && good;

@@ -6,16 +6,18 @@
 #pragma once
 #include "base/keys.h"
 #include "git/tree.h"
+#include "reconcile/batch.h"
 
 #define POLICY_FILE "fleet.yaml"
 
 struct policy_stage {
 	const char *name;
 	const char *group;
-	bool batch_is_percent;
-	int64_t batch; /* clients, or percent 1..100 */
-	int64_t bake_ms;
-	int64_t max_failures;
+	struct batches batch;
+	int64_t wave_pause_ms, bake_ms, rollback_bake_ms;
+	bool manual;                 /* approval: manual */
+	int64_t approval_expires_ms; /* 0: never */
+	int64_t max_failures, max_unreachable;
 	const struct node *node;
 };
 

@@ -5,10 +5,14 @@
 #pragma once
 #include "reconcile/policy.h"
 
+enum policy_approval { APPROVAL_AUTO, APPROVAL_MANUAL };
+
 struct stage_file {
 	char *name, *group;
 	const struct node *batch;
-	int64_t bake_ms, max_failures;
+	int64_t wave_pause_ms, bake_ms, rollback_bake_ms;
+	int approval; /* approval_words */
+	int64_t approval_expires_ms, max_failures, max_unreachable;
 };
 
 struct release_file {
@@ -49,6 +53,17 @@ extern const struct key policy_check_keys[];
 PRINTF(4, 5)
 bool policy_problem(struct problems *problems, const struct node *node, const char *fix,
 	const char *format, ...);
+/** What the readers of the file's parts share. */
+struct converter {
+	const struct policy_raw *raw;
+	const struct node *root;
+	struct policy *policy;
+	struct arena *arena;
+	struct problems *problems;
+};
+
+/** Read `stages:` into policy->stages, or the default ones. @return false if errors were added */
+bool policy_read_stages(struct converter *self);
 /** Read `checks:` into policy->checks. @return false if errors were added */
 bool policy_read_checks(const struct policy_raw *raw, struct arena *arena, struct policy *policy,
 	struct problems *problems);

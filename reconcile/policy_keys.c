@@ -11,6 +11,7 @@
 	}
 
 static const char *const on_failure_words[] = {"rollback", "hold", NULL};
+static const char *const approval_words[] = {"auto", "manual", NULL};
 static const char *const coverage_words[] = {"off", "warn", "refuse", NULL};
 
 static const struct key secrets_keys[] = {
@@ -51,8 +52,16 @@ static const struct key stage_keys[] = {
 		.type = KEY_NODE,
 		AT(stage_file, batch),
 		.doc = "Clients that are worked on at the same time: a number, or a percentage of "
-		       "the "
-		       "stage's changed clients, rounded down, at least 1. Default: 1."},
+		       "the stage's changed clients, rounded down, at least 1. A list such as "
+		       "[1, 5, 25%] is for one wave after the other; its last entry repeats. "
+		       "Default: 1."},
+	{.name = "wave_pause",
+		.type = KEY_DURATION,
+		AT(stage_file, wave_pause_ms),
+		.standard = "0s",
+		.min = 0,
+		.max = 30 * DAY,
+		.doc = "Time between the end of a wave and the start of the next one."},
 	{.name = "bake",
 		.type = KEY_DURATION,
 		AT(stage_file, bake_ms),
@@ -61,6 +70,28 @@ static const struct key stage_keys[] = {
 		.max = 30 * DAY,
 		.doc = "Time that the stage stays under watch after its last client became "
 		       "healthy."},
+	{.name = "rollback_bake",
+		.type = KEY_DURATION,
+		AT(stage_file, rollback_bake_ms),
+		.standard = "0s",
+		.min = 0,
+		.max = 30 * DAY,
+		.doc = "Replaces bake when every changed client of the stage goes back to a release "
+		       "that was known good there."},
+	{.name = "approval",
+		.type = KEY_ENUM,
+		AT(stage_file, approval),
+		.words = approval_words,
+		.standard = "auto",
+		.doc = "manual: the stage starts only after a person approved it. It is asked for "
+		       "when the stage before has finished its bake; for the first stage at once."},
+	{.name = "approval_expires",
+		.type = KEY_DURATION,
+		AT(stage_file, approval_expires_ms),
+		.standard = "0s",
+		.min = 0,
+		.max = 365 * DAY,
+		.doc = "Time after which the rollout is aborted if nobody approved. 0s: never."},
 	{.name = "max_failures",
 		.type = KEY_INT,
 		AT(stage_file, max_failures),
@@ -68,11 +99,14 @@ static const struct key stage_keys[] = {
 		.min = 0,
 		.max = 1000000,
 		.doc = "Failed clients that are tolerated; with one more nothing starts any more."},
-	LATER("wave_pause"),
-	LATER("rollback_bake"),
-	LATER("approval"),
-	LATER("approval_expires"),
-	LATER("max_unreachable"),
+	{.name = "max_unreachable",
+		.type = KEY_INT,
+		AT(stage_file, max_unreachable),
+		.standard = "0",
+		.min = 0,
+		.max = 1000000,
+		.doc = "Clients whose hosts may be out of reach; they are skipped and brought up to "
+		       "date by a later rollout. With one more the rollout waits for the hosts."},
 	LATER("windows"),
 	KEYS_END,
 };
@@ -339,4 +373,5 @@ const struct key policy_keys[] = {
 
 /* Order of the words is the order of the enums. */
 _Static_assert(ON_FAILURE_ROLLBACK == 0 && ON_FAILURE_HOLD == 1, "on_failure_words");
+_Static_assert(APPROVAL_AUTO == 0 && APPROVAL_MANUAL == 1, "approval_words");
 _Static_assert(COVERAGE_OFF == 0 && COVERAGE_WARN == 1 && COVERAGE_REFUSE == 2, "coverage_words");

@@ -9,147 +9,7 @@ static struct rollout_stage *current_stage(struct rollout *rollout)
 
 static bool starts_nothing(const struct rollout *rollout)
 {
-	return rollout->superseded || rollout->stopping;
-}
-
-/* ---- one stage ------------------------------------------------------------------------------- */
-
-struct tally {
-	size_t pending, paused, in_flight, healthy, failed, unreachable;
-};
-
-static struct tally stage_tally(const struct rollout *rollout, const struct rollout_stage *stage)
-{
-	struct tally tally = {0};
-	for (size_t i = stage->first; i < stage->first + stage->count; i++) {
-		const struct rollout_client *client = &rollout->clients[i];
-		bool done_healthy =
-			client->phase == PHASE_DONE && client->record->state == MEMBER_HEALTHY;
-		tally.failed += client->failed;
-		tally.unreachable += client->unreachable;
-		if (client->phase == PHASE_PENDING && client->paused)
-			tally.paused++;
-		else if (client->phase == PHASE_PENDING)
-			tally.pending++;
-		else if (client->phase == PHASE_HEALTHY || done_healthy)
-			tally.healthy++;
-		else if (client->phase != PHASE_DONE)
-			tally.in_flight++;
-	}
-	return tally;
-}
-
-static bool stage_is_broken(const struct rollout_stage *stage, const struct tally *tally)
-{
-	return tally->failed > (size_t)stage->max_failures || tally->unreachable > 0;
-}
-
-size_t rollout_wave_size(const struct rollout_stage *stage)
-{
-	size_t size = (size_t)stage->batch;
-	if (stage->batch_is_percent)
-		size = stage->count * (size_t)stage->batch / 100;
-	return size ? size : 1;
-}
-
-static void stage_start_wave(struct step *step, struct rollout_stage *stage)
-{
-	struct rollout *rollout = step->rollout;
-	size_t room = rollout_wave_size(stage);
-	for (size_t i = stage->first; i < stage->first + stage->count && room; i++) {
-		struct rollout_client *client = &rollout->clients[i];
-		if (client->phase != PHASE_PENDING || client->paused)
-			continue;
-		client->phase = PHASE_INTENT;
-		client->record->started_s = step->event->wall_s;
-		step_record_client(step, FACT_CLIENT_STARTED, i);
-		room--;
-	}
-}
-
-static void stage_bake(struct step *step, struct rollout_stage *stage)
-{
-	struct rollout *rollout = step->rollout;
-	stage->record->state = STAGE_BAKING;
-	stage->record->bake_started_s = step->event->wall_s;
-	stage->bake_until_ms = step->event->now_ms + stage->record->bake_ms;
-	for (size_t i = stage->first; i < stage->first + stage->count; i++)
-		if (rollout->clients[i].phase == PHASE_HEALTHY && !rollout->clients[i].no_checks)
-			rollout->clients[i].next_round_ms =
-				step->event->now_ms + rollout->verify_interval_ms;
-	if (stage->record->bake_ms)
-		step_record(step, FACT_STAGE, 0, rollout->current);
-}
-
-/* Clients that are well when their stage ends keep the release, whatever became of the others. */
-static void stage_end_clients(struct step *step, struct rollout_stage *stage)
-{
-	for (size_t i = stage->first; i < stage->first + stage->count; i++)
-		if (step->rollout->clients[i].phase == PHASE_HEALTHY)
-			client_end(step, i, MEMBER_HEALTHY);
-}
-
-static bool has_members_after(const struct rollout *rollout, size_t stage)
-{
-	for (size_t i = stage + 1; i < rollout->stage_count; i++)
-		if (rollout->stages[i].count)
-			return true;
-	return false;
-}
-
-/* A held client of the stage keeps every later stage from starting. */
-static bool stage_blocks(const struct rollout *rollout, size_t index)
-{
-	return rollout->stages[index].blocked && has_members_after(rollout, index);
-}
-
-static void stage_end(struct step *step, struct rollout_stage *stage, enum stage_state state)
-{
-	struct rollout *rollout = step->rollout;
-	size_t index = rollout->current;
-	stage->record->state = state;
-	stage->bake_until_ms = 0;
-	stage_end_clients(step, stage);
-	rollout->current = index + 1;
-	/* The last stage is told by the rollout's own end. */
-	if (state == STAGE_SUCCEEDED && has_members_after(rollout, index) && !stage->blocked)
-		step_record(step, FACT_STAGE, 0, index);
-}
-
-/* One move of the current stage. @return true if it moved and may move again */
-static bool stage_advance(struct step *step, struct rollout_stage *stage)
-{
-	struct tally tally = stage_tally(step->rollout, stage);
-	bool broken = stage_is_broken(stage, &tally);
-	if (!stage->count) {
-		stage_end(step, stage, STAGE_SKIPPED);
-		return !stage_blocks(step->rollout, step->rollout->current - 1);
-	}
-	if (stage->record->state == STAGE_PENDING)
-		stage->record->state = STAGE_RUNNING;
-	if (tally.in_flight)
-		return false;
-	if (broken || (!tally.pending && !tally.paused && !tally.healthy)) {
-		stage_end(step, stage, STAGE_FAILED);
-		return false;
-	}
-	if (tally.pending) {
-		stage->record->state = STAGE_RUNNING; /* one that was paused comes into the bake */
-		stage->bake_until_ms = 0;
-		if (!step->rollout->paused)
-			stage_start_wave(step, stage);
-		return false;
-	}
-	if (tally.paused && !tally.healthy)
-		return false;
-	if (!stage->bake_until_ms) {
-		stage_bake(step, stage);
-		return true;
-	}
-	if (step->event->now_ms < stage->bake_until_ms)
-		return false;
-	stage_end(step, stage, STAGE_SUCCEEDED);
-	return !stage_blocks(step->rollout, step->rollout->current - 1);
+	return rollout->superseded || rollout->aborted || rollout->stopping;
 }
 
 /* ---- the rollout ----------------------------------------------------------------------------- */
@@ -157,14 +17,16 @@ static bool stage_advance(struct step *step, struct rollout_stage *stage)
 static bool any_failed(const struct rollout *rollout)
 {
 	for (size_t i = 0; i < rollout->client_count; i++)
-		if (rollout->clients[i].failed || rollout->clients[i].unreachable)
+		if (rollout->clients[i].failed)
 			return true;
 	return false;
 }
 
 /* Whatever never started, and the stages that hold it, get their last word. */
-static void end_rest(struct rollout *rollout, enum member_state member, enum stage_state state)
+static void end_rest(struct rollout *rollout)
 {
+	bool superseded = rollout->superseded && !rollout->aborted;
+	enum member_state member = superseded ? MEMBER_SUPERSEDED : MEMBER_SKIPPED;
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		if (rollout->clients[i].phase != PHASE_PENDING)
 			continue;
@@ -174,7 +36,10 @@ static void end_rest(struct rollout *rollout, enum member_state member, enum sta
 	for (size_t i = 0; i < rollout->stage_count; i++) {
 		struct stage_record *stage = rollout->stages[i].record;
 		if (stage->state <= STAGE_WAITING)
-			stage->state = rollout->stages[i].count ? state : STAGE_SKIPPED;
+			stage->state = !rollout->stages[i].count ? STAGE_SKIPPED
+				       : superseded              ? STAGE_SUPERSEDED
+				       : rollout->aborted && i == rollout->current ? STAGE_ABORTED
+										   : STAGE_SKIPPED;
 		rollout->stages[i].bake_until_ms = 0;
 	}
 }
@@ -182,9 +47,8 @@ static void end_rest(struct rollout *rollout, enum member_state member, enum sta
 static void rollout_finish(struct step *step, enum rollout_state state)
 {
 	struct rollout *rollout = step->rollout;
-	bool superseded = rollout->superseded;
-	end_rest(rollout, superseded ? MEMBER_SUPERSEDED : MEMBER_SKIPPED,
-		superseded ? STAGE_SUPERSEDED : STAGE_SKIPPED);
+	end_rest(rollout);
+	wait_forget(rollout);
 	rollout->record.state = state;
 	rollout->record.finished_s = step->event->wall_s;
 	rollout->ended = true;
@@ -192,14 +56,18 @@ static void rollout_finish(struct step *step, enum rollout_state state)
 }
 
 /* @return true while an activation runs or its outcome is unknown */
-static bool supersede_clients(struct step *step)
+static bool cut_clients_short(struct step *step)
 {
 	struct rollout *rollout = step->rollout;
+	enum member_state state = rollout->aborted ? MEMBER_SKIPPED : MEMBER_SUPERSEDED;
 	bool busy = false;
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		enum rollout_phase phase = rollout->clients[i].phase;
-		if (phase == PHASE_INTENT || phase == PHASE_VERIFY || phase == PHASE_HEALTHY)
-			client_end(step, i, MEMBER_SUPERSEDED);
+		bool waits = phase == PHASE_INTENT || phase == PHASE_VERIFY ||
+			     phase == PHASE_HEALTHY || phase == PHASE_AWAY ||
+			     (phase == PHASE_RETRY && !rollout->clients[i].going_back);
+		if (waits)
+			client_end(step, i, state);
 		else if (phase != PHASE_PENDING && phase != PHASE_DONE)
 			busy = true;
 	}
@@ -216,19 +84,29 @@ static void add_failures(struct rollout *rollout)
 	}
 }
 
+/* A newer commit, or a person, ended it: waits end at once, running steps first. */
+static void end_short(struct step *step)
+{
+	struct rollout *rollout = step->rollout;
+	if (cut_clients_short(step))
+		return;
+	if (rollout->superseded)
+		strlist_addf(
+			&rollout->record.reasons, "superseded by %.7s", rollout->superseded_by);
+	add_failures(rollout);
+	rollout_finish(step, any_failed(rollout) ? ROLLOUT_FAILED
+			     : rollout->aborted  ? ROLLOUT_ABORTED
+						 : ROLLOUT_SUPERSEDED);
+}
+
 static void advance(struct step *step)
 {
 	struct rollout *rollout = step->rollout;
 	struct rollout_stage *stage;
 	if (rollout->ended)
 		return;
-	if (rollout->superseded) {
-		if (supersede_clients(step))
-			return;
-		strlist_addf(
-			&rollout->record.reasons, "superseded by %.7s", rollout->superseded_by);
-		add_failures(rollout);
-		rollout_finish(step, any_failed(rollout) ? ROLLOUT_FAILED : ROLLOUT_SUPERSEDED);
+	if (rollout->superseded || rollout->aborted) {
+		end_short(step);
 		return;
 	}
 	if (rollout->stopping)
@@ -322,6 +200,9 @@ static void dispatch(struct step *step)
 	case EVENT_UNREACHABLE:
 		client_on_unreachable(step, event->client);
 		break;
+	case EVENT_UNSURE:
+		client_on_unsure(step, event->client);
+		break;
 	case EVENT_ROUND:
 		client_on_round(step, event->client);
 		break;
@@ -333,9 +214,23 @@ static void dispatch(struct step *step)
 		(void)snprintf(rollout->superseded_by, sizeof(rollout->superseded_by), "%s",
 			event->text ? event->text : "");
 		break;
+	case EVENT_NOTE:
+		if (event->text && !strlist_has(&rollout->record.notes, event->text) &&
+			rollout->record.notes.count < ROLLOUT_NOTES_MAX)
+			strlist_add(&rollout->record.notes, event->text);
+		break;
+	case EVENT_APPROVE:
+		wait_on_approve(step);
+		break;
+	case EVENT_ABORT:
+		wait_on_abort(step);
+		break;
 	case EVENT_PAUSE:
 	case EVENT_RESUME:
 		set_paused(rollout, event->client, event->kind == EVENT_PAUSE);
+		break;
+	case EVENT_WINDOW:
+		rollout->stages[event->stage].closed = !event->ok;
 		break;
 	case EVENT_STOP:
 		rollout->stopping = true;
@@ -351,6 +246,7 @@ void rollout_step(
 	release_intents(&step);
 	for (size_t i = 0; i < rollout->client_count; i++)
 		client_tick(&step, i);
+	wait_expire(&step);
 	advance(&step);
 }
 
@@ -366,16 +262,27 @@ int64_t rollout_next_tick_ms(const struct rollout *rollout)
 		return next;
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		const struct rollout_client *client = &rollout->clients[i];
-		if (client->next_round_ms && !client->round_running)
+		bool held_up =
+			client->phase == PHASE_RETRY && !client->going_back && rollout->unrecorded;
+		if (client->next_round_ms && !client->round_running && !held_up)
 			next = earlier(next, client->next_round_ms);
 		if (client_is_verifying(client))
 			next = earlier(next, client->verify_until_ms);
 	}
+	if (starts_nothing(rollout))
+		return next;
+	if (rollout->wait_until_ms)
+		next = earlier(next, rollout->wait_until_ms);
 	/* A bake that is over does not end while a client of it goes back: an event tells that. */
-	for (size_t i = 0; i < rollout->stage_count; i++)
-		if (rollout->stages[i].bake_until_ms && !rollout->superseded &&
-			!stage_tally(rollout, &rollout->stages[i]).in_flight)
-			next = earlier(next, rollout->stages[i].bake_until_ms);
+	for (size_t i = 0; i < rollout->stage_count; i++) {
+		const struct rollout_stage *stage = &rollout->stages[i];
+		bool quiet = (stage->bake_until_ms || stage->wave_until_ms) &&
+			     rollout->record.state != ROLLOUT_WAITING &&
+			     !stage_tally(rollout, stage).in_flight;
+		if (quiet)
+			next = earlier(next,
+				stage->bake_until_ms ? stage->bake_until_ms : stage->wave_until_ms);
+	}
 	return next;
 }
 
@@ -393,7 +300,7 @@ struct rollout *rollout_new(struct rollout_record *rollout_record)
 	for (size_t i = 0; i < rollout->stage_count; i++) {
 		struct stage_record *stage = &rollout->record.stages[i];
 		rollout->stages[i] = (struct rollout_stage){
-			.record = stage, .first = next, .count = stage->member_count, .batch = 1};
+			.record = stage, .first = next, .count = stage->member_count};
 		for (size_t j = 0; j < stage->member_count; j++)
 			rollout->clients[next++] =
 				(struct rollout_client){.record = &stage->members[j], .stage = i};

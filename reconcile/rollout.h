@@ -9,6 +9,8 @@
  *   INTENT ----- recorded -------> DEPLOY (deploying)    driver works
  *   INTENT ----- resumed/asked --> VERIFY                the host runs it already
  *   DEPLOY ----- ok -------------> VERIFY (verifying)    rounds until `healthy` in a row
+ *   DEPLOY, BACK - failed, transient, retries left -> RETRY (deploying) -- back-off --> DEPLOY,
+ * BACK DEPLOY, BACK - outcome unknown --> RESUME            the driver is asked until the deadline
  *   VERIFY ----- enough good ----> HEALTHY (healthy)     waits for its stage; rounds go on in bake
  *   DEPLOY, VERIFY, HEALTHY (bake) - bad --> BACK (deploying)  driver returns to the known good
  *   BACK ------- ok -------------> BACK_VERIFY (verifying)
@@ -16,19 +18,33 @@
  *   BACK, BACK_VERIFY - bad -----> DONE (failed)
  *   without known good, or on_failure: hold: DEPLOY, VERIFY - bad --> DONE (failed)
  *   HEALTHY ---- stage succeeded > DONE (healthy)
+ *   DEPLOY ----- unreachable before anything was touched --> AWAY (waiting)
+ *   AWAY ------- the rollout waits for hosts, and this one answers --> INTENT
+ *   AWAY ------- its stage ends -> DONE (skipped)        a new rollout brings it up to date
  *   any wait --- superseded -----> DONE (superseded); DEPLOY and BACK end first
+ *   any wait --- aborted --------> DONE (skipped); DEPLOY and BACK end first
  *   RESUME ----- driver answers -> DEPLOY | VERIFY | BACK | BACK_VERIFY
  *   PENDING ---- paused ---------> stays; its stage waits for it, unless others of it are healthy
- *   DEPLOY ----- unreachable before anything was touched --> DONE (skipped)
+ *   RESUME ----- no answer until the deadline --> BACK, or DONE (failed) if it was going back
  *
- * One stage: PENDING -> RUNNING (waves) -> BAKING -> SUCCEEDED; SKIPPED without changed clients;
- * FAILED past max_failures, or if no client of it became healthy; SUPERSEDED.
- * The rollout: RUNNING -> SUCCEEDED | FAILED | SUPERSEDED.
+ * One stage:
+ *   PENDING ---- something forbids the start --> WAITING   see enum rollout_wait
+ *   PENDING, WAITING - may start --> RUNNING (waves, wave_pause between them)
+ *   RUNNING ---- before the next wave: window closed, hosts away --> WAITING
+ *   RUNNING ---- all healthy ----> BAKING --> SUCCEEDED
+ *   SKIPPED without changed clients; FAILED past max_failures, or if no client of it became
+ *   healthy; SUPERSEDED; ABORTED.
+ *
+ * The rollout:
+ *   RUNNING <--> WAITING (as its stage) --> SUCCEEDED | FAILED | SUPERSEDED | ABORTED
+ *   WAITING ---- approved, window opens, host answers --> RUNNING
+ *   WAITING ---- approval expired --> ABORTED
  *
  * Recording first: `unrecorded` counts the facts that went out and were not accepted yet. While it
  * is not 0 nothing starts but the rollback of a client whose intent was accepted (promise 4).
  */
 #pragma once
+#include "reconcile/batch.h"
 #include "reconcile/status.h"
 
 enum rollout_phase {
@@ -36,12 +52,28 @@ enum rollout_phase {
 	PHASE_INTENT,
 	PHASE_RESUME,
 	PHASE_DEPLOY,
+	PHASE_RETRY,
+	PHASE_AWAY,
 	PHASE_VERIFY,
 	PHASE_HEALTHY,
 	PHASE_BACK,
 	PHASE_BACK_VERIFY,
 	PHASE_DONE
 };
+
+/** What a rollout waits for; `record.waits_for` says it in words. */
+enum rollout_wait {
+	WAIT_NOTHING,
+	WAIT_LIMIT,    /* over policy.max_changed: EVENT_APPROVE */
+	WAIT_APPROVAL, /* approval: manual of the current stage: EVENT_APPROVE */
+	WAIT_WINDOW,   /* windows of the current stage: EVENT_WINDOW */
+	WAIT_HOSTS     /* hosts that could not be reached: EVENT_RUNS */
+};
+/** Does a person have to answer it, by approve or abort? */
+static inline bool rollout_wait_is_for_person(enum rollout_wait wait)
+{
+	return wait == WAIT_LIMIT || wait == WAIT_APPROVAL;
+}
 
 struct rollout_client {
 	struct member_record *record; /* in rollout->record */
@@ -51,25 +83,30 @@ struct rollout_client {
 	bool no_checks;     /* nothing to ask: healthy as soon as it is activated */
 	bool has_good;      /* there is a known good release to go back to */
 	bool activated;     /* the host runs `to`, as far as we know */
-	bool unreachable;   /* skipped: the host could not be reached, nothing was touched */
+	bool unreachable;   /* the host could not be reached, nothing was touched */
 	bool going_back;    /* resumed: the branch says that its way back has begun */
 	bool paused;        /* by a person: it is not started; counts as changed and not healthy */
 	bool failed;        /* failed or rolled back: counts against max_failures */
 	bool round_running; /* a round of checks was asked for and not answered */
 	int good_rounds, bad_rounds; /* in a row */
+	int64_t attempts;            /* of the activation (or the way back) that failed */
+	int64_t asked;               /* questions in a row without an answer, in PHASE_AWAY */
 	int64_t verify_until_ms;     /* monotonic */
 	int64_t next_round_ms;       /* monotonic; 0 none */
 	char failure[512];           /* why it failed, for people */
+	char attempt[200];           /* why the last attempt failed, for people */
 };
 
 struct rollout_stage {
 	struct stage_record *record; /* in rollout->record */
 	size_t first, count;         /* its clients in rollout->clients */
-	bool batch_is_percent;
-	int64_t batch;
-	int64_t max_failures;
+	struct batches batch;
+	int64_t wave_pause_ms;
+	int64_t max_failures, max_unreachable;
 	bool blocked;          /* a held client of the stage changes: no later stage starts */
+	bool closed;           /* outside of its windows: nothing starts */
 	int64_t bake_until_ms; /* monotonic, 0 = not baking */
+	int64_t wave_until_ms; /* monotonic, 0 = no pause between waves */
 };
 
 struct rollout {
@@ -81,13 +118,17 @@ struct rollout {
 	size_t current; /* stage that is worked on */
 	bool roll_back; /* on_failure: rollback */
 	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
+	int64_t retries;   /* of attempts that failed for what may pass by itself */
 	size_t unrecorded; /* facts not yet accepted by the remote */
 	bool paused;       /* by a person: no client is started, what runs ends */
 	bool superseded;   /* a newer commit came: nothing starts, waits end */
 	char superseded_by[OID_HEX + 1];
-	bool stopping; /* the service stops: nothing starts; resumed after the restart */
-	bool ended;    /* the final record went out */
-	bool resumed;  /* its start is recorded already */
+	bool aborted; /* by a person or an expired approval: as superseded, then held */
+	enum rollout_wait waits;
+	int64_t wait_until_ms; /* monotonic: the approval expires; 0 never */
+	bool stopping;         /* the service stops: nothing starts; resumed after the restart */
+	bool ended;            /* the final record went out */
+	bool resumed;          /* its start is recorded already */
 };
 
 enum rollout_event_kind {
@@ -96,11 +137,16 @@ enum rollout_event_kind {
 	EVENT_TICK,        /* time passed */
 	EVENT_DEPLOYED,    /* result of ACTION_DEPLOY or ACTION_BACK: ok, or failed (text) */
 	EVENT_UNREACHABLE, /* ACTION_DEPLOY could not reach the host; nothing was touched */
+	EVENT_UNSURE,      /* outcome of ACTION_DEPLOY or ACTION_BACK unknown: connection lost */
 	EVENT_ROUND,       /* result of ACTION_ROUND: ok or bad (text) */
 	EVENT_RUNS,        /* answer to ACTION_ASK, see `runs` */
 	EVENT_SUPERSEDED,  /* a newer commit; `text` is its id */
 	EVENT_PAUSE,       /* by a person, of `client` or ROLLOUT_ALL: not started until */
 	EVENT_RESUME,      /* this */
+	EVENT_NOTE,        /* `text` is remembered in the record, once */
+	EVENT_APPROVE,     /* `who` says yes to what is waited for, `text` why; else ignored */
+	EVENT_ABORT,       /* `who` ends it, `text` why */
+	EVENT_WINDOW,      /* the windows of `stage` opened (ok) or closed */
 	EVENT_STOP         /* the service is stopping */
 };
 
@@ -119,12 +165,15 @@ enum rollout_runs {
 struct rollout_event {
 	enum rollout_event_kind kind;
 	size_t client; /* index in rollout->clients */
+	size_t stage;  /* EVENT_WINDOW */
 	bool ok;
+	bool transient; /* a failed EVENT_DEPLOYED: nothing was touched, it may pass by itself */
 	enum rollout_runs runs;
 	size_t count;     /* EVENT_RECORDED */
 	int64_t now_ms;   /* monotonic, of every event */
 	int64_t wall_s;   /* of every event, for records */
 	const char *text; /* why; borrowed for the call; may be NULL */
+	const char *who;  /* a person's name; borrowed for the call; may be NULL */
 };
 
 enum rollout_action_kind {
@@ -139,7 +188,11 @@ enum rollout_fact {
 	FACT_ROLLOUT_STARTED,
 	FACT_CLIENT_STARTED, /* intent; with the rollback tag */
 	FACT_CLIENT_BACK,    /* its rollback has begun; no Result */
+	FACT_CLIENT_RETRY,   /* an attempt failed and is repeated; no Result */
+	FACT_CLIENT_WAITING, /* its host could not be reached; Result waiting */
 	FACT_STAGE,          /* a stage changed state */
+	FACT_WAITING,        /* the rollout waits, see record.waits_for */
+	FACT_APPROVED,       /* the newest of record.approvals */
 	FACT_CLIENT_ENDED,   /* final Result by the member's state */
 	FACT_CLIENT_HELD,
 	FACT_ROLLOUT_ENDED
@@ -168,8 +221,8 @@ void rollout_step(struct rollout *rollout, const struct rollout_event *event,
 /** Monotonic time of the next EVENT_TICK that is needed, INT64_MAX = none. */
 int64_t rollout_next_tick_ms(const struct rollout *rollout);
 
-/** Clients of a stage that may be in flight at once. */
-size_t rollout_wave_size(const struct rollout_stage *stage);
+/** Clients that the next wave of a stage may start. */
+size_t rollout_wave_room(const struct rollout *rollout, const struct rollout_stage *stage);
 
 /** Give the machine its arrays: one rollout_stage per record stage, one rollout_client per member
  *  in order; the caller then sets policy fields. The record is taken over. */

@@ -35,10 +35,23 @@ static void fill_member(struct member_record *member, const struct plan_entry *e
 	}
 }
 
+/* Urgent, and known: every changed client goes back to what was known good there. */
+static bool only_goes_back(const struct plan *plan, size_t index)
+{
+	bool back = !plan->stages[index].blocked;
+	for (size_t i = 0; i < plan->entry_count; i++)
+		if (plan->entries[i].stage == index && entry_starts(&plan->entries[i]))
+			back = back && plan->entries[i].action == PLAN_ROLLBACK;
+	return back;
+}
+
 static void fill_stage(struct stage_record *stage, const struct plan *plan, size_t index)
 {
-	stage->name = mem_dup_str(plan->stages[index].name);
-	stage->bake_ms = plan->stages[index].bake_ms;
+	const struct plan_stage *policy = &plan->stages[index];
+	stage->name = mem_dup_str(policy->name);
+	stage->bake_ms = only_goes_back(plan, index) ? policy->rollback_bake_ms : policy->bake_ms;
+	stage->manual = policy->manual;
+	stage->expires_ms = policy->manual ? policy->approval_expires_ms : 0;
 	stage->members = mem_zero(count_members(plan, index), sizeof(*stage->members));
 	for (size_t i = 0; i < plan->entry_count; i++)
 		if (plan->entries[i].stage == index && entry_starts(&plan->entries[i]))
@@ -91,14 +104,16 @@ static void apply_policy(
 	rollout->verify_interval_ms = plan->verify_interval_ms;
 	rollout->verify_healthy = plan->verify_healthy;
 	rollout->verify_timeout_ms = plan->verify_timeout_ms;
+	rollout->retries = plan->retries;
 	for (size_t i = 0; i < rollout->stage_count; i++) {
 		struct rollout_stage *stage = &rollout->stages[i];
 		const struct plan_stage *policy = stage_of(plan, stage->record->name);
 		if (!policy)
 			continue;
-		stage->batch_is_percent = policy->batch_is_percent;
 		stage->batch = policy->batch;
+		stage->wave_pause_ms = policy->wave_pause_ms;
 		stage->max_failures = policy->max_failures;
+		stage->max_unreachable = policy->max_unreachable;
 	}
 	block_stages(rollout, plan);
 	rollout->paused = status->asked.pause.paused;
@@ -120,6 +135,7 @@ struct rollout *rollout_from_plan(
 	rollout_id_make(status, wall_s, plan->target, record.id);
 	memcpy(record.commit, plan->target, sizeof(record.commit));
 	memcpy(record.plan, plan->digest, sizeof(record.plan));
+	record.over_limit = mem_dup_str(plan->over_limit);
 	record.stages = mem_zero(plan->stage_count, sizeof(*record.stages));
 	record.stage_count = plan->stage_count;
 	for (size_t i = 0; i < plan->stage_count; i++)
@@ -141,6 +157,14 @@ static void resume_client(struct rollout_client *client, const struct rollout_re
 	}
 	if (!client->record->started_s)
 		client->record->started_s = record->updated_s;
+	if (record->ended == MEMBER_PENDING && record->state == CLIENT_WAITING) {
+		client->phase = PHASE_AWAY;
+		client->unreachable = true;
+		client->record->state = MEMBER_WAITING;
+		(void)snprintf(client->failure, sizeof(client->failure),
+			"its host could not be reached before the service restarted");
+		return;
+	}
 	if (record->ended == MEMBER_PENDING) {
 		client->phase = PHASE_RESUME;
 		client->going_back = record->going_back != NULL;
@@ -155,7 +179,6 @@ static void resume_client(struct rollout_client *client, const struct rollout_re
 			 client->record->state == MEMBER_FAILED;
 	if (client->failed && record->hold.reason)
 		(void)snprintf(client->failure, sizeof(client->failure), "%s", record->hold.reason);
-	/* Not started past max_failures, or not reached: no later stage starts in either case. */
 	client->unreachable = client->record->state == MEMBER_SKIPPED;
 	if (client->unreachable)
 		(void)snprintf(client->failure, sizeof(client->failure),

@@ -1,6 +1,9 @@
 #include "base/clock.h"
 #include "reconcile/rollout_step.h"
 
+#define RETRY_FIRST_MS 1000 /* before an attempt is repeated; doubled each time */
+#define RETRY_MAX_MS   60000
+
 static void act(struct step *step, struct rollout_action action)
 {
 	struct rollout_actions *actions = step->actions;
@@ -72,6 +75,7 @@ static void client_go_back(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
 	client->failed = true;
+	client->attempts = 0;
 	client->phase = PHASE_BACK;
 	client->record->state = MEMBER_DEPLOYING;
 	client->round_running = false;
@@ -86,7 +90,8 @@ static void client_go_back(struct step *step, size_t index)
 static void client_fail(struct step *step, size_t index, const char *why)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
-	bool was_back = client->phase == PHASE_BACK || client->phase == PHASE_BACK_VERIFY;
+	bool was_back = client->phase == PHASE_BACK || client->phase == PHASE_BACK_VERIFY ||
+			(client->phase == PHASE_RESUME && client->going_back);
 	if (was_back) {
 		char first[sizeof(client->failure)];
 		memcpy(first, client->failure, sizeof(first));
@@ -161,6 +166,22 @@ void client_on_round(struct step *step, size_t index)
 	}
 }
 
+static bool may_start(const struct rollout *rollout)
+{
+	return !rollout->unrecorded && !rollout->superseded && !rollout->aborted;
+}
+
+/* The same again, once its time has come; the way back waits for no remote. */
+static void client_try_again(struct step *step, size_t index)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	if (!client->going_back && !may_start(step->rollout))
+		return;
+	client->next_round_ms = 0;
+	client->phase = client->going_back ? PHASE_BACK : PHASE_DEPLOY;
+	act_client(step, client->going_back ? ACTION_BACK : ACTION_DEPLOY, index);
+}
+
 /* Ask for the rounds that are due, and end the waits whose time is over. */
 void client_tick(struct step *step, size_t index)
 {
@@ -176,10 +197,14 @@ void client_tick(struct step *step, size_t index)
 		client_timed_out(step, index);
 		return;
 	}
-	bool asking = client->phase == PHASE_RESUME;
+	bool asking = client->phase == PHASE_RESUME || client->phase == PHASE_AWAY;
 	if (client->round_running || !client->next_round_ms ||
 		step->event->now_ms < client->next_round_ms)
 		return;
+	if (client->phase == PHASE_RETRY) {
+		client_try_again(step, index);
+		return;
+	}
 	if (!asking && !client_is_verifying(client) && client->phase != PHASE_HEALTHY)
 		return;
 	client->round_running = true;
@@ -219,10 +244,36 @@ static void resume(struct step *step, size_t index, enum rollout_runs runs)
 	}
 }
 
+/* An answer means that the host is back; silence, that it is asked again later. */
+static void client_on_answer_of_away(struct step *step, size_t index)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	client->round_running = false;
+	client->next_round_ms = 0;
+	if (!step->event->ok) {
+		client->next_round_ms =
+			step->event->now_ms + wait_ask_again_ms(step->rollout, client);
+		client->asked++;
+		return;
+	}
+	client->asked = 0;
+	client->attempts = 0;
+	client->unreachable = false;
+	client->failure[0] = '\0';
+	client->record->state = MEMBER_PENDING;
+	client->phase = PHASE_RESUME;
+	client->verify_until_ms = step->event->now_ms + step->rollout->verify_timeout_ms;
+	resume(step, index, step->event->runs);
+}
+
 void client_on_runs(struct step *step, size_t index)
 {
 	struct rollout *rollout = step->rollout;
 	struct rollout_client *client = &rollout->clients[index];
+	if (client->phase == PHASE_AWAY) {
+		client_on_answer_of_away(step, index);
+		return;
+	}
 	if (client->phase != PHASE_RESUME)
 		return;
 	client->round_running = false;
@@ -236,13 +287,33 @@ void client_on_runs(struct step *step, size_t index)
 	resume(step, index, step->event->runs);
 }
 
+/* @return true if the attempt is repeated: only what may pass by itself, and not for ever */
+static bool client_retries(struct step *step, size_t index)
+{
+	struct rollout *rollout = step->rollout;
+	struct rollout_client *client = &rollout->clients[index];
+	bool gives_up = !client->going_back && (rollout->superseded || rollout->aborted);
+	if (client->attempts >= rollout->retries || gives_up)
+		return false;
+	int64_t wait_ms = RETRY_FIRST_MS << (client->attempts < 6 ? client->attempts : 6);
+	client->attempts++;
+	client->next_round_ms =
+		step->event->now_ms + (wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS);
+	client->phase = PHASE_RETRY;
+	(void)snprintf(client->attempt, sizeof(client->attempt), "%s",
+		step->event->text ? step->event->text : "");
+	step_record_client(step, FACT_CLIENT_RETRY, index);
+	return true;
+}
+
 void client_on_deployed(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
 	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
 		return;
 	if (!step->event->ok) {
-		client_fail(step, index, step->event->text);
+		if (!step->event->transient || !client_retries(step, index))
+			client_fail(step, index, step->event->text);
 		return;
 	}
 	client->activated = client->phase == PHASE_DEPLOY;
@@ -252,12 +323,30 @@ void client_on_deployed(struct step *step, size_t index)
 void client_on_unreachable(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
-	if (client->phase != PHASE_DEPLOY) {
-		client_on_deployed(step, index); /* ok is false: going back failed */
+	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
+		return;
+	if (client_retries(step, index))
+		return;
+	if (client->phase == PHASE_BACK) {
+		client_fail(step, index, step->event->text);
 		return;
 	}
 	(void)snprintf(client->failure, sizeof(client->failure), "%s",
 		step->event->text ? step->event->text : "");
 	client->unreachable = true;
-	client_end(step, index, MEMBER_SKIPPED);
+	client->phase = PHASE_AWAY;
+	client->record->state = MEMBER_WAITING;
+	client->next_round_ms = 0;
+	step_record_client(step, FACT_CLIENT_WAITING, index);
+}
+
+void client_on_unsure(struct step *step, size_t index)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
+		return;
+	client->phase = PHASE_RESUME;
+	client->round_running = false;
+	client->next_round_ms = step->event->now_ms;
+	client->verify_until_ms = step->event->now_ms + step->rollout->verify_timeout_ms;
 }

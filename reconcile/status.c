@@ -99,6 +99,15 @@ void rollout_record_clear(struct rollout_record *record)
 	for (size_t i = 0; i < record->stage_count; i++)
 		stage_record_clear(&record->stages[i]);
 	free(record->stages);
+	for (size_t i = 0; i < record->approval_count; i++) {
+		free(record->approvals[i].what);
+		free(record->approvals[i].by);
+		free(record->approvals[i].reason);
+	}
+	free(record->approvals);
+	strlist_clear(&record->notes);
+	free(record->over_limit);
+	free(record->waits_for);
 	strlist_clear(&record->reasons);
 	*record = (struct rollout_record){0};
 }
@@ -122,9 +131,40 @@ void rollout_record_copy(struct rollout_record *to, const struct rollout_record 
 	to->refs = 0;
 	to->reasons = (struct strlist)STRLIST_INIT;
 	strlist_copy(&to->reasons, &from->reasons);
+	to->notes = (struct strlist)STRLIST_INIT;
+	strlist_copy(&to->notes, &from->notes);
+	to->over_limit = mem_dup_str(from->over_limit);
+	to->waits_for = mem_dup_str(from->waits_for);
+	to->approvals = NULL;
+	to->approval_count = 0;
+	for (size_t i = 0; i < from->approval_count; i++) {
+		const struct approval_record *approval = &from->approvals[i];
+		rollout_record_approve(
+			to, approval->what, approval->by, approval->reason, approval->at_s);
+	}
 	to->stages = mem_zero(from->stage_count, sizeof(*to->stages));
 	for (size_t i = 0; i < from->stage_count; i++)
 		stage_record_copy(&to->stages[i], &from->stages[i]);
+}
+
+void rollout_record_approve(struct rollout_record *record, const char *what, const char *by,
+	const char *reason, int64_t at_s)
+{
+	record->approvals = mem_resize(
+		record->approvals, record->approval_count + 1, sizeof(*record->approvals));
+	record->approvals[record->approval_count++] =
+		(struct approval_record){.what = mem_dup_str(what),
+			.by = mem_dup_str(by),
+			.reason = mem_dup_str(reason),
+			.at_s = at_s};
+}
+
+bool rollout_record_is_approved(const struct rollout_record *record, const char *what)
+{
+	for (size_t i = 0; i < record->approval_count; i++)
+		if (!strcmp(record->approvals[i].what, what))
+			return true;
+	return false;
 }
 
 /* ---- shared records: counted, because snapshots in other threads hold them too -----------------

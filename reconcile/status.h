@@ -166,10 +166,22 @@ struct member_record {
 struct stage_record {
 	char *name;
 	enum stage_state state;
+	bool manual;        /* starts only after a person approved it */
+	int64_t expires_ms; /* the question for that; 0 never */
 	int64_t bake_ms;
 	int64_t bake_started_s;
 	struct member_record *members;
 	size_t member_count;
+};
+
+#define ROLLOUT_NOTES_MAX 50
+#define APPROVES_LIMIT    "max_changed" /* `what` of an approval that is not a stage's */
+
+/** A person said yes. */
+struct approval_record {
+	char *what; /* name of a stage, or APPROVES_LIMIT */
+	char *by, *reason;
+	int64_t at_s;
 };
 
 /** rollouts/<id>.yaml. Inside a struct status records are immutable and shared. */
@@ -180,27 +192,27 @@ struct rollout_record {
 	char plan[16];
 	enum rollout_state state;
 	struct strlist reasons;
+	struct strlist notes; /* newer commits that let it go on, and why */
+	char *over_limit;     /* why policy.max_changed asks for an approval, or NULL */
+	char *waits_for;      /* "approval of production", ... while it is waiting, or NULL */
+	int64_t waits_since_s;
+	struct approval_record *approvals; /* oldest first */
+	size_t approval_count;
 	int64_t started_s, finished_s;
 	struct stage_record *stages;
 	size_t stage_count;
 };
+/** A further approval; texts are copied. */
+void rollout_record_approve(struct rollout_record *record, const char *what, const char *by,
+	const char *reason, int64_t at_s);
+bool rollout_record_is_approved(const struct rollout_record *record, const char *what);
 /** As for client records. */
 void rollout_record_clear(struct rollout_record *record);
 void rollout_record_copy(struct rollout_record *to, const struct rollout_record *from);
 
 /** requests.yaml: what people asked for that still counts and concerns no single client. */
-struct retry {
-	char until[ROLLOUT_TEXT]; /* failures of rollouts up to this one hold nobody any more: */
-	char *client;             /* but this client and those of earlier stages; NULL all */
-	char *reason, *by;
-	int64_t at_s;
-};
-#define STATUS_RETRIES_MAX 50 /* of single clients; the oldest go first */
-
 struct asked_record {
 	struct pause pause; /* of the fleet */
-	struct retry *retries;
-	size_t retry_count;
 };
 /** Free what it owns; make a copy that owns its own (@p to is overwritten). */
 void asked_record_clear(struct asked_record *record);
@@ -247,10 +259,6 @@ const struct rollout_record *status_running(const struct status *status);
 void status_put_client(struct status *status, const struct client_record *record);
 void status_put_rollout(struct status *status, const struct rollout_record *record);
 
-/** One more; @p retry is copied. One of all replaces those before it. */
-void asked_record_add_retry(struct asked_record *record, const struct retry *retry);
-/** The newest retry that forgives this rollout to somebody, or NULL. */
-const struct retry *asked_record_retry(const struct asked_record *record, const char *rollout);
 /** Likewise what people asked of the fleet. */
 void status_put_asked(struct status *status, const struct asked_record *record);
 

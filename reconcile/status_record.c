@@ -92,16 +92,37 @@ static void emit_member(struct emitter *emitter, const struct member_record *mem
 
 static void emit_stage(struct emitter *emitter, const struct stage_record *stage)
 {
-	char bake[CLOCK_TEXT_SIZE];
+	char bake[CLOCK_TEXT_SIZE], expires[CLOCK_TEXT_SIZE];
 	emit_map(emitter, NULL);
 	emit_str(emitter, "name", stage->name);
 	emit_str(emitter, "state", stage_state_name(stage->state));
+	if (stage->manual)
+		emit_str(emitter, "approval", "manual");
+	if (stage->expires_ms)
+		emit_str(emitter, "approval_expires", duration_format(stage->expires_ms, expires));
 	emit_str(emitter, "bake", duration_format(stage->bake_ms, bake));
 	emit_time(emitter, "bake_started", stage->bake_started_s);
 	emit_map(emitter, "clients");
 	for (size_t i = 0; i < stage->member_count; i++)
 		emit_member(emitter, &stage->members[i]);
 	emit_close(emitter);
+	emit_close(emitter);
+}
+
+static void emit_approvals(struct emitter *emitter, const struct rollout_record *record)
+{
+	if (!record->approval_count)
+		return;
+	emit_list(emitter, "approvals");
+	for (size_t i = 0; i < record->approval_count; i++) {
+		const struct approval_record *approval = &record->approvals[i];
+		emit_map(emitter, NULL);
+		emit_str(emitter, "what", approval->what);
+		emit_str(emitter, "by", approval->by);
+		emit_opt(emitter, "reason", approval->reason);
+		emit_time(emitter, "at", approval->at_s);
+		emit_close(emitter);
+	}
 	emit_close(emitter);
 }
 
@@ -112,6 +133,11 @@ static void emit_rollout(struct emitter *emitter, const struct rollout_record *r
 	emit_opt(emitter, "plan", record->plan);
 	emit_str(emitter, "state", rollout_state_name(record->state));
 	emit_strs(emitter, "reasons", &record->reasons);
+	emit_strs(emitter, "notes", &record->notes);
+	emit_opt(emitter, "over_limit", record->over_limit);
+	emit_opt(emitter, "waits_for", record->waits_for);
+	emit_time(emitter, "waits_since", record->waits_since_s);
+	emit_approvals(emitter, record);
 	emit_time(emitter, "started", record->started_s);
 	emit_time(emitter, "finished", record->finished_s);
 	emit_list(emitter, "stages");
@@ -361,12 +387,17 @@ static bool read_stage(const struct node *node, struct stage_record *stage, stru
 	int state;
 	const struct node *clients = node_get(node, "clients");
 	const char *bake = text_of(node, "bake");
+	const char *expires = text_of(node, "approval_expires");
 	if (!text_of(node, "name"))
 		return node_error(err, node, "a stage's record needs 'name'");
 	stage->name = mem_dup_str(text_of(node, "name"));
 	if (!read_word(node, "state", stage_word, STAGE_STATES, &state, err) ||
 		!read_time(node, "bake_started", &stage->bake_started_s, err))
 		return false;
+	stage->manual = text_of(node, "approval") && !strcmp(text_of(node, "approval"), "manual");
+	if (expires && !duration_parse(expires, &stage->expires_ms))
+		return node_error(err, node_get(node, "approval_expires"),
+			"'approval_expires' is no duration: '%s'", expires);
 	if (bake && !duration_parse(bake, &stage->bake_ms))
 		return node_error(err, node_get(node, "bake"), "'bake' is no duration: '%s'", bake);
 	stage->state = (enum stage_state)state;
@@ -381,6 +412,22 @@ static bool read_stage(const struct node *node, struct stage_record *stage, stru
 	return true;
 }
 
+static bool read_approvals(
+	const struct node *list, struct rollout_record *record, struct error *err)
+{
+	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++) {
+		const struct node *item = list->items[i];
+		int64_t at_s = 0;
+		if (!text_of(item, "what") || !text_of(item, "by"))
+			return node_error(err, item, "an approval needs 'what' and 'by'");
+		if (!read_time(item, "at", &at_s, err))
+			return false;
+		rollout_record_approve(record, text_of(item, "what"), text_of(item, "by"),
+			text_of(item, "reason"), at_s);
+	}
+	return true;
+}
+
 static bool rollout_read(const struct node *node, struct rollout_record *record, struct error *err)
 {
 	int state;
@@ -389,10 +436,15 @@ static bool rollout_read(const struct node *node, struct rollout_record *record,
 	if (node->kind != NODE_MAP || !text_of(node, "id"))
 		return node_error(err, node, "a rollout's record needs 'id'");
 	read_texts(node_get(node, "reasons"), &record->reasons);
+	read_texts(node_get(node, "notes"), &record->notes);
+	record->over_limit = mem_dup_str(text_of(node, "over_limit"));
+	record->waits_for = mem_dup_str(text_of(node, "waits_for"));
 	if (!READ_FIXED(node, "id", record->id, err) ||
 		!READ_FIXED(node, "commit", record->commit, err) ||
 		!READ_FIXED(node, "plan", record->plan, err) ||
 		!read_word(node, "state", rollout_word, ROLLOUT_STATES, &state, err) ||
+		!read_time(node, "waits_since", &record->waits_since_s, err) ||
+		!read_approvals(node_get(node, "approvals"), record, err) ||
 		!read_time(node, "started", &record->started_s, err) ||
 		!read_time(node, "finished", &record->finished_s, err))
 		return false;

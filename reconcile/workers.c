@@ -161,6 +161,8 @@ static bool activate(struct workers *workers, struct work *work, struct error *e
 	if (ok)
 		prune(target, work);
 	work->unreachable = !ok && untouched && err->code == ERR_UNREACHABLE;
+	work->unsure = !ok && run.touched == DRIVER_TOUCHED_UNKNOWN && err->code != ERR_STOPPED;
+	work->transient = !ok && untouched && error_is_transient(err->code);
 	work->refused = !ok && untouched && err->code == ERR_REFUSED;
 	return ok;
 }

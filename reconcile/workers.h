@@ -31,6 +31,8 @@ struct work {
 	/* answer */
 	bool ok;
 	bool unreachable;          /* nothing was touched */
+	bool unsure;               /* nobody knows what the host runs: it has to be asked */
+	bool transient;            /* nothing was touched, and it may pass by itself */
 	bool refused;              /* the host follows a newer leader, or knows more than we do */
 	struct driver_state state; /* WORK_ASK */
 	struct error err;

@@ -32,6 +32,18 @@ static void print_members(const cJSON *rollout, const cJSON *stage)
 	}
 }
 
+/* What it waits for, since when, and what a person can do. */
+static void print_wait(const cJSON *rollout)
+{
+	const char *what = online_text(rollout, "waits_for");
+	if (!*what)
+		return;
+	printf("Waiting for %s", what);
+	if (*online_text(rollout, "waits_since"))
+		printf(", since %s", online_text(rollout, "waits_since"));
+	putchar('\n');
+}
+
 static void print_rollout(const cJSON *status, const cJSON *rollout)
 {
 	const cJSON *stage;
@@ -46,6 +58,7 @@ static void print_rollout(const cJSON *status, const cJSON *rollout)
 			online_text(status, "author"));
 	print_ago(online_text(rollout, "started"));
 	putchar('\n');
+	print_wait(rollout);
 	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(rollout, "stages"))
 	{
 		printf("%-14s %s\n", online_text(stage, "name"), online_text(stage, "state"));

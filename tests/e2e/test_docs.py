@@ -150,9 +150,7 @@ def test_what_is_not_there_yet_is_refused_by_name(tmp_path):
         done = run("validate", infra)
         assert done.returncode == 1 and "not supported yet" in done.stdout + done.stderr, extra
     for old, new in (("kind: local", "kind: ssh"), ("activate: [./activate]", "activate: compose"),
-                     ("batch: 50%", "batch: [1, 50%]"), ("batch: 50%", "approval: manual"),
-                     ("batch: 50%", "max_unreachable: 1"), ("batch: 50%", "wave_pause: 1m"),
-                     ("batch: 50%", "rollback_bake: 1m"), ("batch: 50%", "windows: []")):
+                     ("batch: 50%", "windows: []")):
         assert old in text
         policy.write_text(text.replace(old, new))
         done = run("validate", infra)

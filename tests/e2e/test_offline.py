@@ -154,13 +154,14 @@ def test_a_client_that_vanished_is_reported(repo):
     assert "nothing is destroyed" in aviary("plan", repo.folder, "--from", "HEAD").stdout
 
 
-def test_max_changed_refuses(repo):
+def test_max_changed_asks_for_an_approval(repo):
     repo.edit("fleet.yaml", "verify:", "policy: {max_changed: 20%}\nverify:")
     repo.commit()
     repo.edit(APPS, "nextcloud:28.0.1", "nextcloud:28.0.2")
     status, plan = repo.plan("--from", "HEAD")
-    assert status == 1
-    assert plan["verdict"] == "refused" and "max_changed" in plan["refusals"][0]
+    assert status == 0
+    assert plan["verdict"] == "allowed" and "max_changed" in plan["needs_approval"]
+    assert "waits for somebody to approve it" in aviary("plan", repo.folder, "--from", "HEAD").stdout
 
 
 # Each kind of bad commit: what is written where, and the file, line and words of the error.

@@ -161,9 +161,6 @@ CASES = {
         replace(APPS, "api:1.0.0", "api:latest"), r"apps\.yml:4: .*latest"),
     "version that YAML reads as a number": (
         append(VARIABLES, "api_version: 28.10\n"), r"all\.yml:3: .*28\.1.*\"28\.10\""),
-    "more than max_changed": (
-        lambda fleet: (fleet.edit(POLICY, "verify:", "policy: {max_changed: 50%}\nverify:"),
-                       fleet.edit(APPS, "api:1.0.0", "api:1.0.1")), r"4 of 5|max_changed"),
     "app that changes on no canary": (
         lambda fleet: (fleet.edit(POLICY, "verify:",
                                   "policy: {canary_coverage: refuse}\nverify:"),

@@ -20,7 +20,7 @@ def test_a_refusal_beside_a_rollout_does_not_hide_it_from_a_restart(fleet):
     assert fleet.ends(bad) == ["refused"]
 
 
-def test_a_canary_that_was_skipped_is_not_healthy_after_a_restart(fleet):
+def test_a_canary_that_is_away_is_waited_for_also_after_a_restart(fleet):
     """Two canaries: alpha cannot be reached, beta is worked on while the service dies."""
     text = fleet.read("ansible/inventory/clients.yml")
     beta = re.search(r"        beta:\n(?:          .*\n)+", text).group(0)
@@ -35,13 +35,19 @@ def test_a_canary_that_was_skipped_is_not_healthy_after_a_restart(fleet):
     fleet.hold_back("beta")
     commit = fleet.upgrade("1.0.1")
     fleet.wait_for_activation("beta", commit)
-    fleet.wait_for("alpha's last word", lambda: fleet.results(commit).get("alpha") == ["skipped"])
+    fleet.wait_for("alpha's record", lambda: fleet.record("alpha")["state"] == "waiting")
     fleet.service.kill()
     fleet.let_go("beta")
-    fleet.start().settle()
-    assert fleet.results(commit) == {"alpha": ["skipped"], "beta": ["succeeded"]}
-    assert fleet.ends(commit) == ["failed"]
+    fleet.start()
+    fleet.wait_for("the rollout to wait", lambda: fleet.rollout(commit)["state"] == "waiting")
+    assert fleet.rollout(commit)["waits_for"] == "unreachable hosts: alpha"
     assert {line.client for line in fleet.activations(commit=commit)} <= {"beta"}
+    assert "Waiting for unreachable hosts: alpha" in fleet.command("status").stdout
+    old.unlink()
+    old.with_name("alpha.away").rename(old)
+    fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    assert fleet.ends(commit) == ["waiting", "succeeded"]
 
 
 def test_a_host_that_names_a_later_rollout_is_not_touched(fleet):

@@ -67,7 +67,7 @@ static void begin(struct scene *scene, enum plan_action action)
 		.summary = TEXT("app 1 -> 2")};
 	PUT(scene->entry.to.release, NEW);
 	PUT(scene->entry.checks, "sha256:cc");
-	scene->stage = (struct plan_stage){.name = TEXT("canary"), .batch = 1};
+	scene->stage = (struct plan_stage){.name = TEXT("canary")};
 	scene->plan = (struct plan){.entries = &scene->entry,
 		.entry_count = 1,
 		.stages = &scene->stage,
@@ -258,7 +258,7 @@ static void the_end_of_a_hold_heals_only_who_was_brought_back(void **state)
 		record.hold.held = true;
 		PUT(record.current.release, OLD);
 		record.known_good = record.current;
-		auto_fact struct fact *fact = fact_hold_ended(&record, NULL, "another", WALL_S);
+		auto_fact struct fact *fact = fact_hold_ended(&record, "another", WALL_S);
 		assert_string_equal(fact->subject, "hold(alpha): ended");
 		assert_int_equal(fact->client->state, cases[i].after);
 		assert_false(fact->client->hold.held);
@@ -271,13 +271,60 @@ static void a_rollout_that_succeeded_gets_a_tag_others_none(void **state)
 	auto_scene struct scene scene;
 	begin(&scene, PLAN_UPGRADE);
 	scene.rollout->record.state = ROLLOUT_SUCCEEDED;
+	scene.rollout->clients[0].record->state = MEMBER_HEALTHY;
 	auto_fact struct fact *good = make(&scene, FACT_ROLLOUT_ENDED);
 	assert_string_equal(good->subject, "rollout(" ID "): succeeded");
 	assert_string_equal(good->tag, "deploy/" ID);
 	assert_string_equal(good->files[0].path, "rollouts/" ID ".yaml");
+	scene.rollout->clients[0].record->state = MEMBER_SKIPPED;
+	auto_fact struct fact *part = make(&scene, FACT_ROLLOUT_ENDED);
+	assert_null(part->tag);
 	scene.rollout->record.state = ROLLOUT_FAILED;
 	auto_fact struct fact *bad = make(&scene, FACT_ROLLOUT_ENDED);
 	assert_null(bad->tag);
+}
+
+static void a_wait_and_its_answer_say_who_and_why(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	struct rollout_record *record = &scene.rollout->record;
+	record->state = ROLLOUT_WAITING;
+	record->waits_for = mem_dup_str("approval of canary");
+	record->waits_since_s = WALL_S;
+	record->stages[0].manual = true;
+	record->stages[0].expires_ms = 3600000;
+	strlist_add(&record->notes, "commit 3333333 is refused: the rollout goes on");
+	auto_fact struct fact *wait = make(&scene, FACT_WAITING);
+	assert_string_equal(wait->subject, "rollout(" ID "): waiting for approval of canary");
+	assert_string_equal(wait->trailer_values.items[1], "waiting");
+	rollout_record_approve(record, "canary", "eva", "looks good: really", WALL_S);
+	auto_fact struct fact *yes = make(&scene, FACT_APPROVED);
+	assert_string_equal(yes->subject, "approve(" ID "): canary");
+	assert_trailers(yes, "Rollout: " ID "\nStage: canary\n"
+			     "Source-Commit: 2222222222222222222222222222222222222222\n"
+			     "Plan: p-5a30e7c1\nApproved-By: eva\nReason: looks good: really\n");
+
+	/* and the file tells a restart all of it */
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	const struct node_options options = {.rules = NODE_CORE12};
+	const struct node *node;
+	struct rollout_record again;
+	struct error err;
+	assert_true(node_parse_yaml(
+		arena, "r.yaml", yes->files[0].text, yes->files[0].len, &options, &node, &err));
+	assert_true(rollout_record_from_node(node, &again, &err));
+	assert_int_equal(again.state, ROLLOUT_WAITING);
+	assert_string_equal(again.waits_for, "approval of canary");
+	assert_int_equal(again.waits_since_s, WALL_S);
+	assert_true(again.stages[0].manual);
+	assert_int_equal(again.stages[0].expires_ms, 3600000);
+	assert_true(rollout_record_is_approved(&again, "canary"));
+	assert_false(rollout_record_is_approved(&again, APPROVES_LIMIT));
+	assert_string_equal(again.approvals[0].reason, "looks good: really");
+	assert_int_equal(again.notes.count, 1);
+	rollout_record_clear(&again);
 }
 
 static void a_refusal_names_all_reasons_and_takes_a_later_id(void **state)
@@ -309,6 +356,7 @@ int main(void)
 		cmocka_unit_test(going_back_is_told_from_its_beginning_to_its_end),
 		cmocka_unit_test(the_end_of_a_hold_heals_only_who_was_brought_back),
 		cmocka_unit_test(a_rollout_that_succeeded_gets_a_tag_others_none),
+		cmocka_unit_test(a_wait_and_its_answer_say_who_and_why),
 		cmocka_unit_test(a_refusal_names_all_reasons_and_takes_a_later_id),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,7 +57,7 @@ static void the_first_plan_onboards_all(void **state)
 	assert_string_equal(infra_entry(plan, "gamma")->to.release_key, "k1");
 	assert_int_equal(plan->stage_count, 2);
 	assert_int_equal(plan->stages[0].bake_ms, 600000);
-	assert_true(plan->stages[1].batch_is_percent);
+	assert_true(plan->stages[1].batch.items[0].percent);
 }
 
 static void what_runs_and_is_proved_is_unchanged(void **state)

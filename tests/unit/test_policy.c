@@ -55,7 +55,7 @@ static void the_least_file_has_the_designs_defaults(void **state)
 	assert_string_equal(policy->stages[0].name, "canary");
 	assert_int_equal(policy->stages[0].bake_ms, 600000);
 	assert_string_equal(policy->stages[1].group, "production");
-	assert_int_equal(policy->stages[1].batch, 1);
+	assert_int_equal(policy->stages[1].batch.items[0].size, 1);
 	assert_int_equal(policy->on_failure, ON_FAILURE_ROLLBACK);
 	assert_int_equal(policy->verify_interval_ms, 5000);
 	assert_int_equal(policy->verify_healthy, 3);
@@ -83,11 +83,11 @@ static void stages_files_and_driver_are_read(void **state)
 		"on_failure: hold\npolicy: {canary_coverage: off}\n");
 	assert_int_equal(policy->stage_count, 3);
 	assert_string_equal(policy->stages[0].group, "canary");
-	assert_true(policy->stages[1].batch_is_percent);
-	assert_int_equal(policy->stages[1].batch, 25);
+	assert_true(policy->stages[1].batch.items[0].percent);
+	assert_int_equal(policy->stages[1].batch.items[0].size, 25);
 	assert_int_equal(policy->stages[1].max_failures, 2);
-	assert_false(policy->stages[2].batch_is_percent);
-	assert_int_equal(policy->stages[2].batch, 7);
+	assert_false(policy->stages[2].batch.items[0].percent);
+	assert_int_equal(policy->stages[2].batch.items[0].size, 7);
 	assert_int_equal(policy->file_count, 2);
 	assert_int_equal(policy->files[0].mode, 0644);
 	assert_true(policy->files[0].template_);
@@ -96,6 +96,26 @@ static void stages_files_and_driver_are_read(void **state)
 	assert_string_equal(policy->driver.activate.items[1], "{{domain}}");
 	assert_int_equal(policy->on_failure, ON_FAILURE_HOLD);
 	assert_int_equal(policy->canary_coverage, COVERAGE_OFF);
+}
+
+static void what_a_stage_waits_for_is_read(void **state)
+{
+	const struct policy *policy = good(*state,
+		LEAST "stages: [{name: canary}, {name: rest, batch: [1, 5, 25%], wave_pause: 2m,"
+		      " bake: 1h, rollback_bake: 1m, approval: manual, approval_expires: 3d,"
+		      " max_unreachable: 4}]\n");
+	const struct policy_stage *first = &policy->stages[0], *second = &policy->stages[1];
+	assert_false(first->manual);
+	assert_int_equal(first->max_unreachable, 0);
+	assert_int_equal(first->rollback_bake_ms, 0);
+	assert_int_equal(second->batch.count, 3);
+	assert_int_equal(second->batch.items[1].size, 5);
+	assert_true(second->batch.items[2].percent);
+	assert_int_equal(second->wave_pause_ms, 120000);
+	assert_int_equal(second->rollback_bake_ms, 60000);
+	assert_true(second->manual);
+	assert_int_equal(second->approval_expires_ms, 3 * 86400000);
+	assert_int_equal(second->max_unreachable, 4);
 }
 
 static void checks_of_each_kind_are_read(void **state)
@@ -138,13 +158,15 @@ static void each_mistake_is_named_with_its_line_and_remedy(void **state)
 		{"stages: [{name: a, batch: 0}]", "'batch' of stage 'a'", "5 or 25%"},
 		{"stages: [{name: a, batch: 101%}]", "'batch' of stage 'a'", "5 or 25%"},
 		{"stages: [{name: a, batch: many}]", "'batch' of stage 'a'", "5 or 25%"},
-		{"stages: [{name: a, batch: [1, 2]}]", "not supported yet", "one number"},
+		{"stages: [{name: a, batch: []}]", "must have 1 to 16 sizes", "[1, 5, 25%]"},
+		{"stages: [{name: a, batch: [1, 0%]}]", "'batch' of stage 'a'", "[1, 5, 25%]"},
+		{"stages: [{name: a, batch: [1, [2]]}]", "'batch' of stage 'a'", "[1, 5, 25%]"},
+		{"stages: [{name: a, approval_expires: 1h}]",
+			"'approval_expires' of stage 'a' without 'approval: manual'", "manual"},
+		{"stages: [{name: a, approval: sometimes}]", "'stages[0].approval'", ""},
+		{"stages: [{name: a, max_unreachable: -1}]", "'stages[0].max_unreachable'", ""},
 		{"stages: [{name: a, bake: 10}]", "must be a duration", "such as 10s"},
-		{"stages: [{name: a, approval: manual}]",
-			"'stages[0].approval' is not supported yet", "remove"},
-		{"stages: [{name: a, wave_pause: 1m}]", "not supported yet", "remove"},
 		{"stages: [{name: a, windows: []}]", "not supported yet", "remove"},
-		{"stages: [{name: a, max_unreachable: 1}]", "not supported yet", "remove"},
 		{"steps: {}", "'steps' is not supported yet", "remove"},
 		{"lifecycle: {}", "'lifecycle' is not supported yet", "remove"},
 		{"drift: off", "'drift' is not supported yet", "remove"},
@@ -282,6 +304,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_least_file_has_the_designs_defaults),
 		TEST(stages_files_and_driver_are_read),
+		TEST(what_a_stage_waits_for_is_read),
 		TEST(checks_of_each_kind_are_read),
 		TEST(each_mistake_is_named_with_its_line_and_remedy),
 		TEST(drivers_are_refused_by_name),

@@ -3,7 +3,9 @@
  * A case is a script of events and the actions that they must lead to, in order. Words of events:
  * `rec` everything is accepted, `+N` N ms pass, `okN` `badN` a step or round of client N ended,
  * `goneN` its host was not reached, `runsN:WORD` its host's answer, `newer`, `stop`, `pauseN`
- * `resumeN` of client N, `pause*` `resume*` of all.
+ * `resumeN` of client N, `pause*` `resume*` of all, `yes` `no` a person's answer, `flakyN` a
+ * failure that may pass, `lostN` an outcome that nobody knows, `openN` `shutN` the windows of stage
+ * N.
  */
 #include "reconcile/rollout.h"
 #include <setjmp.h>
@@ -18,7 +20,11 @@
 
 struct setting {
 	size_t canaries, production; /* clients c0, c1, ... stage by stage */
-	int64_t batch, max_failures, bake_ms;
+	int64_t batch, max_failures, bake_ms, max_unreachable, wave_pause_ms, retries, expires_ms;
+	int64_t second_batch;
+	bool manual; /* the second stage */
+	bool manual_first;
+	bool over_limit, away;
 	bool paused; /* the first client */
 	bool hold, no_good, unproved, no_checks, blocked, resumed, going_back;
 };
@@ -40,12 +46,16 @@ static struct rollout *build(const struct setting *setting)
 	for (size_t i = 0; i < 2; i++) {
 		record.stages[i].name = mem_dup_str(names[i]);
 		record.stages[i].bake_ms = setting->bake_ms;
+		record.stages[i].manual = i ? setting->manual : setting->manual_first;
+		record.stages[i].expires_ms = setting->expires_ms;
 		record.stages[i].members = mem_zero(counts[i], sizeof(*record.stages[i].members));
 		record.stages[i].member_count = counts[i];
 		for (size_t j = 0; j < counts[i]; j++)
 			record.stages[i].members[j].client = mem_printf("c%zu", next++);
 	}
+	record.over_limit = setting->over_limit ? mem_dup_str("2 of 2") : NULL;
 	struct rollout *rollout = rollout_new(&record);
+	rollout->retries = setting->retries;
 	rollout->roll_back = !setting->hold;
 	rollout->verify_interval_ms = INTERVAL_MS;
 	rollout->verify_healthy = 1;
@@ -53,8 +63,13 @@ static struct rollout *build(const struct setting *setting)
 	rollout->resumed = setting->resumed;
 	rollout->stages[0].blocked = setting->blocked;
 	for (size_t i = 0; i < 2; i++) {
-		rollout->stages[i].batch = setting->batch ? setting->batch : 1;
+		struct batches *batch = &rollout->stages[i].batch;
+		batch->items[0].size = setting->batch ? setting->batch : 1;
+		batch->items[1].size = setting->second_batch;
+		batch->count = setting->second_batch ? 2 : 1;
 		rollout->stages[i].max_failures = setting->max_failures;
+		rollout->stages[i].max_unreachable = setting->max_unreachable;
+		rollout->stages[i].wave_pause_ms = setting->wave_pause_ms;
 	}
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		struct rollout_client *client = &rollout->clients[i];
@@ -63,7 +78,7 @@ static struct rollout *build(const struct setting *setting)
 		client->unproved = setting->unproved;
 		client->no_checks = setting->no_checks;
 		if (setting->resumed && client->stage == 0) {
-			client->phase = PHASE_RESUME;
+			client->phase = setting->away ? PHASE_AWAY : PHASE_RESUME;
 			client->going_back = setting->going_back;
 			client->record->started_s = 1;
 		}
@@ -84,6 +99,21 @@ static void trace_fact(struct machine *machine, const struct rollout_action *act
 		break;
 	case FACT_CLIENT_BACK:
 		buf_addf(out, " c%zu.back", action->client);
+		break;
+	case FACT_CLIENT_RETRY:
+		buf_addf(out, " c%zu.retry%lld", action->client,
+			(long long)rollout->clients[action->client].attempts);
+		break;
+	case FACT_CLIENT_WAITING:
+		buf_addf(out, " c%zu.away", action->client);
+		break;
+	case FACT_WAITING:
+		buf_addf(out, " waiting[%s]", rollout->record.waits_for);
+		break;
+	case FACT_APPROVED:
+		buf_addf(out, " approved[%s by %s]",
+			rollout->record.approvals[rollout->record.approval_count - 1].what,
+			rollout->record.approvals[rollout->record.approval_count - 1].by);
 		break;
 	case FACT_STAGE:
 		buf_addf(out, " stage%zu.%s", action->stage,
@@ -161,6 +191,23 @@ static void play(struct machine *machine, const char *word)
 		feed(machine, (struct rollout_event){.kind = EVENT_UNREACHABLE,
 				      .client = (size_t)(word[4] - '0'),
 				      .text = "no route"});
+	else if (!strncmp(word, "flaky", 5))
+		feed(machine, (struct rollout_event){.kind = EVENT_DEPLOYED,
+				      .client = (size_t)(word[5] - '0'),
+				      .transient = true,
+				      .text = "disk full"});
+	else if (!strncmp(word, "lost", 4))
+		feed(machine, (struct rollout_event){
+				      .kind = EVENT_UNSURE, .client = (size_t)(word[4] - '0')});
+	else if (!strcmp(word, "yes") || !strcmp(word, "no"))
+		feed(machine,
+			(struct rollout_event){.kind = word[0] == 'y' ? EVENT_APPROVE : EVENT_ABORT,
+				.who = "eva",
+				.text = "because"});
+	else if (!strncmp(word, "open", 4) || !strncmp(word, "shut", 4))
+		feed(machine, (struct rollout_event){.kind = EVENT_WINDOW,
+				      .stage = (size_t)(word[4] - '0'),
+				      .ok = word[0] == 'o'});
 	else if (!strncmp(word, "runs", 4))
 		feed(machine, (struct rollout_event){.kind = EVENT_RUNS,
 				      .client = (size_t)(word[4] - '0'),
@@ -213,8 +260,111 @@ static const struct {
 		" started c0.started deploy0 c0.failed c0.held failed"},
 	{"a first onboarding that fails", {1, 1, .no_good = true}, "rec ok0 bad0 +1000",
 		" started c0.started deploy0 round0 c0.failed c0.held failed"},
-	{"a host that is not reached", {1, 1}, "rec gone0",
-		" started c0.started deploy0 c0.skipped failed"},
+	{"a host that is not reached is waited for", {1, 1}, "rec gone0 rec +100 bad0 +200 ok0",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0 ask0 deploy0"},
+	{"and goes on once it answers", {1, 0}, "rec gone0 rec +100 ok0 ok0 ok0",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0 deploy0"
+		" round0 c0.healthy succeeded"},
+	{"superseded while a host is away", {1, 1}, "rec gone0 newer",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] c0.superseded"
+		" superseded"},
+	{"aborted while a host is away", {1, 1}, "rec gone0 no",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] c0.skipped"
+		" aborted"},
+	{"one host away, tolerated", {0, 2, .max_unreachable = 1}, "rec gone0 rec ok1 ok1",
+		" started c0.started deploy0 c0.away c1.started deploy1 round1 c0.skipped c1.healthy"
+		" succeeded"},
+	{"two away, one tolerated", {0, 3, .max_unreachable = 1},
+		"rec gone0 rec gone1 rec +100 ok0 ok0 ok0 rec ok2 ok2",
+		" started c0.started deploy0 c0.away c1.started deploy1 c1.away"
+		" waiting[unreachable hosts: c0, c1] ask0 ask1 deploy0 round0 stage1.running"
+		" c2.started deploy2 round2 c0.healthy c1.skipped c2.healthy succeeded"},
+	{"away, and nobody else is healthy", {0, 1, .max_unreachable = 5}, "rec gone0",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0]"},
+	{"away, and another one failed", {0, 2, .max_unreachable = 1, .max_failures = 1},
+		"rec gone0 rec bad1 ok1 ok1",
+		" started c0.started deploy0 c0.away c1.started deploy1 back1 c1.back round1"
+		" c1.rolled-back c1.held c0.skipped failed"},
+	{"resumed while a host is away", {1, 0, .resumed = true, .away = true}, "rec +100 ok0",
+		" waiting[unreachable hosts: c0] ask0 deploy0"},
+	{"a failure that may pass is repeated", {1, 0, .retries = 2},
+		"rec flaky0 rec +1000 flaky0 rec +1999 +1 ok0 ok0",
+		" started c0.started deploy0 c0.retry1 deploy0 c0.retry2 deploy0 round0 c0.healthy"
+		" succeeded"},
+	{"but not for ever", {1, 0, .retries = 1}, "rec flaky0 rec +1000 flaky0 ok0 ok0",
+		" started c0.started deploy0 c0.retry1 deploy0 back0 c0.back round0 c0.rolled-back"
+		" c0.held failed"},
+	{"another one never is", {1, 0, .retries = 2}, "rec bad0",
+		" started c0.started deploy0 back0 c0.back"},
+	{"nothing is repeated before the attempt is recorded", {1, 0, .retries = 2},
+		"rec flaky0 +5000 rec", " started c0.started deploy0 c0.retry1 deploy0"},
+	{"superseded before the repetition", {1, 0, .retries = 2}, "rec flaky0 newer",
+		" started c0.started deploy0 c0.retry1 c0.superseded superseded"},
+	{"a way back is repeated, whatever the remote says", {1, 0, .retries = 1},
+		"rec bad0 flaky0 +1000 ok0 ok0",
+		" started c0.started deploy0 back0 c0.back c0.retry1 back0 round0 c0.rolled-back"
+		" c0.held failed"},
+	{"an unreachable host is tried again first", {1, 0, .retries = 1},
+		"rec gone0 rec +1000 gone0",
+		" started c0.started deploy0 c0.retry1 deploy0 c0.away"
+		" waiting[unreachable hosts: c0]"},
+	{"an outcome that nobody knows is asked for", {1, 0},
+		"rec lost0 bad0 +100 runs0:target ok0",
+		" started c0.started deploy0 ask0 ask0 round0 c0.healthy succeeded"},
+	{"until the deadline, then it goes back", {1, 0}, "rec lost0 bad0 +1000 bad0 ok0 ok0",
+		" started c0.started deploy0 ask0 ask0 back0 c0.back round0 c0.rolled-back c0.held"
+		" failed"},
+	{"which may get lost too", {1, 0}, "rec bad0 lost0 bad0 +1000 bad0",
+		" started c0.started deploy0 back0 c0.back ask0 ask0 c0.failed c0.held failed"},
+	{"a stage waits for its approval", {1, 1, .manual = true}, "rec ok0 ok0 rec +5000",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[approval of production]"},
+	{"and starts with it", {1, 1, .manual = true}, "rec ok0 ok0 rec yes rec ok1 ok1",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[approval of production] approved[production by eva] c1.started deploy1"
+		" round1 c1.healthy succeeded"},
+	{"a yes before the question counts for nothing", {1, 1, .manual = true},
+		"rec yes ok0 ok0 rec",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[approval of production]"},
+	{"the first stage asks at once", {1, 1, .manual_first = true}, "rec yes rec",
+		" started waiting[approval of canary] approved[canary by eva] c0.started deploy0"},
+	{"nobody changes in the stage that would ask", {1, 0, .manual = true}, "rec ok0 ok0",
+		" started c0.started deploy0 round0 c0.healthy succeeded"},
+	{"nobody answers in time", {1, 1, .manual_first = true, .expires_ms = 60000},
+		"rec +59999 +1", " started waiting[approval of canary] aborted"},
+	{"over the limit it asks first", {1, 1, .over_limit = true, .manual_first = true},
+		"rec yes rec yes rec",
+		" started waiting[approval: 2 of 2] approved[max_changed by eva]"
+		" waiting[approval of canary] approved[canary by eva] c0.started deploy0"},
+	{"a no while it waits", {1, 1, .manual = true}, "rec ok0 ok0 rec no",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[approval of production] aborted"},
+	{"superseded while it waits", {1, 1, .manual = true}, "rec ok0 ok0 rec newer yes",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[approval of production] superseded"},
+	{"aborted in a deploy, which ends first", {1, 1}, "rec no ok0",
+		" started c0.started deploy0 round0 c0.skipped aborted"},
+	{"aborted in a deploy that fails", {1, 1}, "rec no bad0 ok0 ok0",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"aborted in the bake", {1, 1, .bake_ms = 500}, "rec ok0 ok0 no",
+		" started c0.started deploy0 round0 stage0.baking c0.skipped aborted"},
+	{"aborted and superseded is aborted", {1, 1}, "rec no newer ok0",
+		" started c0.started deploy0 round0 c0.skipped aborted"},
+	{"waves of a list, the last one repeats", {0, 5, .batch = 1, .second_batch = 2},
+		"rec ok0 ok0 rec ok1 ok2 ok1 ok2 rec",
+		" started c0.started deploy0 round0 c1.started c2.started deploy1 deploy2 round1"
+		" round2 c3.started c4.started deploy3 deploy4"},
+	{"a pause between waves", {0, 2, .wave_pause_ms = 500}, "rec ok0 ok0 +499 +1 rec ok1 ok1",
+		" started c0.started deploy0 round0 c1.started deploy1 round1 c0.healthy c1.healthy"
+		" succeeded"},
+	{"outside of its windows a stage waits", {1, 1},
+		"shut1 rec ok0 ok0 rec +5000 open1 rec ok1 ok1",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[the next window of production] stage1.running c1.started deploy1 round1"
+		" c1.healthy succeeded"},
+	{"a window that closes lets a wave end", {0, 2}, "rec shut1 ok0 ok0 +5000",
+		" started c0.started deploy0 round0 waiting[the next window of production]"},
 	{"nothing to check", {1, 0, .no_checks = true}, "rec ok0",
 		" started c0.started deploy0 c0.healthy succeeded"},
 	{"it runs already, unproved", {1, 0, .unproved = true}, "rec ok0",
@@ -344,6 +494,14 @@ static void no_tick_is_wanted_that_does_nothing(void **state)
 		{{1, 0, .resumed = true}, "newer"},
 		{{1, 1}, "rec ok0 stop"},
 		{{1, 1}, "pause* rec ok0 ok0 rec +5000"},
+		{{1, 1, .manual_first = true}, "rec +5000"},
+		{{1, 1, .manual_first = true, .expires_ms = 1000}, "rec +500"},
+		{{1, 1}, "shut1 rec ok0 ok0 rec +5000"},
+		{{0, 2, .wave_pause_ms = 100}, "rec shut1 ok0 ok0 +500"},
+		{{0, 2, .wave_pause_ms = 100}, "rec ok0 ok0 +50"},
+		{{1, 0}, "rec gone0 +100 +5000"},
+		{{1, 0, .retries = 2}, "rec flaky0 +5000"},
+		{{1, 0, .retries = 2}, "rec flaky0 rec +500"},
 		{{1, 1, .paused = true}, "rec +5000"},
 		{{2, 0, .paused = true, .bake_ms = 100}, "rec ok1 ok1 +50 pause* resume0 +100 ok1"},
 	};
@@ -362,16 +520,30 @@ static void a_wave_is_a_number_or_a_share_and_at_least_one(void **state)
 	(void)state;
 	static const struct {
 		size_t count;
-		bool percent;
-		int64_t batch;
-		size_t size;
-	} waves[] = {{10, true, 25, 2}, {3, true, 25, 1}, {0, true, 100, 1},
-		{10000, true, 100, 10000}, {5, false, 2, 2}, {5, false, 0, 1}, {7, true, 33, 2}};
+		struct batches batch;
+		size_t rooms[4]; /* of the first waves */
+	} waves[] = {
+		{10, {{{true, 25}}, 1}, {2, 2, 2, 2}},
+		{3, {{{true, 25}}, 1}, {1, 1, 1, 1}},
+		{10000, {{{true, 100}}, 1}, {10000, 10000, 10000, 10000}},
+		{5, {{{false, 2}}, 1}, {2, 2, 2, 2}},
+		{5, {.count = 0}, {1, 1, 1, 1}},
+		{100, {{{false, 1}, {false, 5}, {true, 25}}, 3}, {1, 5, 25, 25}},
+		{3, {{{false, 1}, {true, 10}}, 2}, {1, 1, 1, 1}},
+	};
 	for (size_t i = 0; i < ARRAY_LEN(waves); i++) {
-		const struct rollout_stage stage = {.count = waves[i].count,
-			.batch_is_percent = waves[i].percent,
-			.batch = waves[i].batch};
-		assert_int_equal(rollout_wave_size(&stage), waves[i].size);
+		size_t started = 0;
+		for (size_t wave = 0; wave < 4; wave++) {
+			size_t room = batches_room(&waves[i].batch, waves[i].count, started);
+			assert_int_equal(room, waves[i].rooms[wave]);
+			assert_int_equal(batches_wave(&waves[i].batch, waves[i].count, wave), room);
+			/* after a restart in the middle of a wave only the rest of it may start */
+			if (room > 1)
+				assert_int_equal(
+					batches_room(&waves[i].batch, waves[i].count, started + 1),
+					room - 1);
+			started += room;
+		}
 	}
 }
 

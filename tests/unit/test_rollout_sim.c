@@ -23,7 +23,7 @@ struct step_under_way {
 	bool running;
 	enum rollout_action_kind kind;
 	int64_t done_ms;
-	bool ok;
+	bool ok, away;
 };
 
 struct sim_host {
@@ -145,11 +145,16 @@ static void begin(struct world *world, uint64_t seed)
 	plan->stage_count = 2;
 	plan->stages[0] = (struct plan_stage){.name = mem_dup_str("canary"),
 		.max_failures = (int64_t)(roll(world) % 2),
-		.batch = 1 + (int64_t)(roll(world) % 2),
+		.max_unreachable = (int64_t)(roll(world) % 2),
+		.batch = {.items = {{.size = 1 + (int64_t)(roll(world) % 2)}}, .count = 1},
 		.bake_ms = (int64_t)(roll(world) % 4) * 500};
 	plan->stages[1] = (struct plan_stage){.name = mem_dup_str("production"),
-		.batch_is_percent = true,
-		.batch = 1 + (int64_t)(roll(world) % 100),
+		.batch = {.items = {{.size = 1}, {true, 1 + (int64_t)(roll(world) % 100)}},
+			.count = 1 + roll(world) % 2},
+		.wave_pause_ms = (int64_t)(roll(world) % 2) * 300,
+		.manual = roll(world) % 3 == 0,
+		.approval_expires_ms = (int64_t)(roll(world) % 3) * 20000,
+		.max_unreachable = (int64_t)(roll(world) % 3),
 		.bake_ms = (int64_t)(roll(world) % 3) * 700,
 		.max_failures = (int64_t)(roll(world) % 2)};
 	plan->roll_back = !chance(world, 100);
@@ -242,7 +247,8 @@ static void send_queued(struct world *world)
 
 static void check_canary_first(struct world *world, const struct rollout_client *client)
 {
-	size_t healthy = 0, failed = 0;
+	size_t healthy = 0, failed = 0, skipped = 0;
+	const struct rollout_stage *canary = &world->rollout->stages[0];
 	if (client->stage == 0)
 		return;
 	for (size_t i = 0; i < world->canaries; i++) {
@@ -251,12 +257,31 @@ static void check_canary_first(struct world *world, const struct rollout_client 
 		healthy += record->state == CLIENT_HEALTHY &&
 			   !strcmp(record->current.release, world->plan.entries[i].to.release);
 		failed += world->rollout->clients[i].failed;
+		skipped += world->rollout->clients[i].record->state == MEMBER_SKIPPED;
 		demand(world, !world->steps[i].running, "promise 1: a canary is worked on");
 	}
-	demand(world, failed <= (size_t)world->rollout->stages[0].max_failures,
+	demand(world, failed <= (size_t)canary->max_failures,
 		"promise 1: too many canaries failed");
-	demand(world, healthy && healthy + failed == world->canaries,
+	demand(world, skipped <= (size_t)canary->max_unreachable,
+		"promise 1: too many canaries are out of reach");
+	demand(world, healthy && healthy + failed + skipped == world->canaries,
 		"promise 1: canaries are not recorded healthy");
+}
+
+static void check_approved(struct world *world, const struct rollout_client *client)
+{
+	const struct stage_record *stage = world->rollout->stages[client->stage].record;
+	const struct rollout_record *record =
+		status_rollout(world->accepted, world->rollout->record.id);
+	demand(world, !stage->manual || rollout_record_is_approved(record, stage->name),
+		"promise 1: started without the approval that its stage asks for");
+}
+
+static size_t largest_wave(const struct rollout_stage *stage)
+{
+	size_t first = batches_wave(&stage->batch, stage->count, 0);
+	size_t second = batches_wave(&stage->batch, stage->count, 1);
+	return first > second ? first : second;
 }
 
 static void check_wave(struct world *world, size_t index)
@@ -275,7 +300,7 @@ static void check_wave(struct world *world, size_t index)
 		demand(world, !busy || other->stage == client->stage,
 			"promise 2: two stages are in flight");
 	}
-	demand(world, in_flight < rollout_wave_size(stage), "promise 2: more than a wave");
+	demand(world, in_flight < largest_wave(stage), "promise 2: more than a wave");
 	/* An activation that a crash interrupted is ended, whatever became of the others. */
 	bool fresh = strcmp(world->hosts[index].rollout, world->rollout->record.id) != 0;
 	demand(world, !fresh || failed <= (size_t)stage->max_failures,
@@ -308,13 +333,15 @@ static void begin_step(struct world *world, size_t index, enum rollout_action_ki
 		demand(world, !world->plan.entries[index].unproved,
 			"promise 6: activated, though the host runs the release already");
 		check_canary_first(world, client);
+		check_approved(world, client);
 		check_wave(world, index);
 	}
 	*step = (struct step_under_way){.running = true,
 		.kind = kind,
+		.away = !back && world->unreachable[index],
 		.done_ms = world->now_ms + 1 + (int64_t)(roll(world) % 300),
 		.ok = back ? !world->bad_for_good[index] : !world->broken_activate[index]};
-	if (!back && world->unreachable[index])
+	if (step->away)
 		return;
 	memcpy(host->rollout, world->rollout->record.id, sizeof(host->rollout));
 	host->activating = true;
@@ -386,7 +413,7 @@ static void answer_ask(struct world *world, size_t index)
 						    : RUNS_BACK;
 	feed(world, (struct rollout_event){.kind = EVENT_RUNS,
 			    .client = index,
-			    .ok = !chance(world, 100),
+			    .ok = !world->unreachable[index] && !chance(world, 100),
 			    .runs = runs,
 			    .text = "no answer"});
 }
@@ -395,7 +422,7 @@ static void end_step(struct world *world, size_t index)
 {
 	struct step_under_way *step = &world->steps[index];
 	step->running = false;
-	if (step->kind == ACTION_DEPLOY && world->unreachable[index]) {
+	if (step->away) {
 		feed(world,
 			(struct rollout_event){
 				.kind = EVENT_UNREACHABLE, .client = index, .text = "no route"});
@@ -436,7 +463,7 @@ static void crash(struct world *world)
 		fact_free(world->queue[i]);
 	world->sending = world->queued = 0;
 	for (size_t i = 0; i < world->client_count; i++) {
-		bool reached = world->steps[i].kind == ACTION_BACK || !world->unreachable[i];
+		bool reached = !world->steps[i].away;
 		if (world->steps[i].running && world->steps[i].ok && reached && chance(world, 300))
 			world->hosts[i].activating = false;
 		world->steps[i].running = world->rounds[i].running = false;
@@ -510,7 +537,18 @@ static void happen(struct world *world)
 	}
 	if (world->now_ms >= rollout_next_tick_ms(world->rollout))
 		feed(world, (struct rollout_event){.kind = EVENT_TICK});
+	for (size_t i = 0; i < world->client_count; i++)
+		if (world->unreachable[i] && chance(world, 3))
+			world->unreachable[i] = false;
 	send_queued(world);
+}
+
+static void answer_person(struct world *world)
+{
+	bool yes = !chance(world, 100);
+	feed(world, (struct rollout_event){.kind = yes ? EVENT_APPROVE : EVENT_ABORT,
+			    .who = "eva",
+			    .text = "because"});
 }
 
 static void check_end(struct world *world)
@@ -539,7 +577,7 @@ static void check_end(struct world *world)
 				strstr(world->hosts[i].release, "aaaa") &&
 					!world->hosts[i].activating,
 				"promise 3: rolled back, but the host does not run the known good");
-		if (touched && client->state == CLIENT_HEALTHY &&
+		if (touched && client->ended == MEMBER_HEALTHY &&
 			record->state == ROLLOUT_SUCCEEDED)
 			demand(world,
 				strstr(world->hosts[i].release, "bbbb") &&
@@ -565,6 +603,8 @@ static void simulate(uint64_t seed)
 			start(world);
 		} else if (world->accepted->rollout_count == 1 && chance(world, 1)) {
 			refuse(world);
+		} else if (rollout_wait_is_for_person(world->rollout->waits) && chance(world, 5)) {
+			answer_person(world);
 		} else if (!world->superseded && chance(world, 1)) {
 			world->superseded = true;
 			feed(world, (struct rollout_event){

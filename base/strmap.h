@@ -8,6 +8,7 @@
 struct strmap_slot {
 	const char *key; /* NULL: free */
 	void *value;
+	uint64_t hash; /* of the key, so that only the right one is looked at */
 };
 
 struct strmap {

@@ -107,6 +107,7 @@ static struct fact *fact_rollout(
 static struct fact *fact_rollout_started(const struct fact_context *context)
 {
 	struct fact *fact = fact_rollout(context, "started", "started");
+	fact_add_reasons(fact, &context->rollout->record.reasons);
 	prune_rollouts(fact, context->status);
 	return fact;
 }
@@ -230,12 +231,14 @@ struct fact *fact_refused(const struct status *status, const char *commit, const
 	return fact;
 }
 
-struct fact *fact_hold_ended(const struct client_record *record, const char *reason, int64_t wall_s)
+struct fact *fact_hold_ended(
+	const struct client_record *record, const char *by, const char *reason, int64_t wall_s)
 {
 	struct fact *fact = mem_zero(1, sizeof(*fact));
 	fact->subject = mem_printf("hold(%s): ended", record->client);
 	fact_add_trailer(fact, "Client", record->client);
 	fact_add_trailer(fact, "Stage", record->stage);
+	fact_add_trailer(fact, "Author", by);
 	fact_add_trailer(fact, "Reason", reason);
 	fact->client = mem_zero(1, sizeof(*fact->client));
 	client_record_copy(fact->client, record);

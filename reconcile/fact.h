@@ -49,9 +49,9 @@ struct fact *fact_from_action(
 /** rollout(<id>): refused, with all reasons. */
 struct fact *fact_refused(const struct status *status, const char *commit, const char *plan_digest,
 	const struct strlist *reasons, int64_t wall_s);
-/** hold(<client>): ended. */
+/** hold(<client>): ended. @param by  who asked for it; NULL: nobody */
 struct fact *fact_hold_ended(
-	const struct client_record *record, const char *reason, int64_t wall_s);
+	const struct client_record *record, const char *by, const char *reason, int64_t wall_s);
 /** drift(<client>): what the host says it runs is taken into the record. */
 struct fact *fact_drift(const struct client_record *record);
 /** pause(<client>) or pause(fleet): <reason>. @param client  NULL: the fleet */
@@ -59,6 +59,9 @@ struct fact *fact_pause(const struct status *status, const struct client_record 
 	const struct request *request, int64_t wall_s);
 /** resume(<client>) or resume(fleet). */
 struct fact *fact_resume(const struct status *status, const struct client_record *client,
+	const struct request *request, int64_t wall_s);
+/** retry(<client>), or retry(<newest rollout>): failures so far hold it, or nobody, any more. */
+struct fact *fact_retry(const struct status *status, const struct client_record *client,
 	const struct request *request, int64_t wall_s);
 /** leader(<instance>): epoch N. */
 struct fact *fact_leader(const char *instance, int64_t epoch, int64_t wall_s);

@@ -15,14 +15,27 @@ static int subject_len(const char *reason)
 	return (int)len;
 }
 
+/* verb(name): reason, and who asked. */
+static struct fact *fact_said(const char *verb, const char *name, const struct request *request)
+{
+	struct fact *fact = mem_zero(1, sizeof(*fact));
+	const char *reason = request->reason;
+	fact->subject = mem_printf(
+		"%s(%s)%s%.*s", verb, name, *reason ? ": " : "", subject_len(reason), reason);
+	return fact;
+}
+
+static void add_who(struct fact *fact, const struct request *request)
+{
+	fact_add_trailer(fact, "Author", request->by);
+	fact_add_trailer(fact, "Reason", request->reason);
+}
+
 /* A fact about one client, or about the fleet, whose records are then changed. */
 static struct fact *fact_asked(const struct status *status, const struct client_record *client,
 	const struct request *request, const char *verb)
 {
-	struct fact *fact = mem_zero(1, sizeof(*fact));
-	const char *reason = request->reason;
-	fact->subject = mem_printf("%s(%s)%s%.*s", verb, client ? client->client : "fleet",
-		*reason ? ": " : "", subject_len(reason), reason);
+	struct fact *fact = fact_said(verb, client ? client->client : "fleet", request);
 	if (client) {
 		fact_add_trailer(fact, "Client", client->client);
 		fact_add_trailer(fact, "Stage", client->stage);
@@ -32,8 +45,7 @@ static struct fact *fact_asked(const struct status *status, const struct client_
 		fact->asked = mem_zero(1, sizeof(*fact->asked));
 		asked_record_copy(fact->asked, &status->asked);
 	}
-	fact_add_trailer(fact, "Author", request->by);
-	fact_add_trailer(fact, "Reason", reason);
+	add_who(fact, request);
 	return fact;
 }
 
@@ -70,5 +82,28 @@ struct fact *fact_resume(const struct status *status, const struct client_record
 {
 	struct fact *fact = fact_asked(status, client, request, "resume");
 	pause_clear(client ? &fact->client->pause : &fact->asked->pause);
+	return finish(fact, wall_s);
+}
+
+struct fact *fact_retry(const struct status *status, const struct client_record *client,
+	const struct request *request, int64_t wall_s)
+{
+	const struct rollout_record *newest = status->rollout_count ? status->rollouts[0] : NULL;
+	const char *name = client ? client->client : newest ? newest->id : "fleet";
+	struct fact *fact = fact_said("retry", name, request);
+	struct retry retry = {.client = client ? client->client : NULL,
+		.reason = (char *)(uintptr_t)request->reason, /* copied below */
+		.by = (char *)(uintptr_t)request->by,
+		.at_s = wall_s};
+	(void)snprintf(retry.until, sizeof(retry.until), "%s", newest ? newest->id : "");
+	if (client) {
+		fact_add_trailer(fact, "Client", client->client);
+		fact_add_trailer(fact, "Stage", client->stage);
+	}
+	fact_add_trailer(fact, "Rollout", newest ? newest->id : NULL);
+	add_who(fact, request);
+	fact->asked = mem_zero(1, sizeof(*fact->asked));
+	asked_record_copy(fact->asked, &status->asked);
+	asked_record_add_retry(fact->asked, &retry);
 	return finish(fact, wall_s);
 }

@@ -241,7 +241,7 @@ static const struct rollout_record *last_rollout_of(const struct status *status,
 static const char *why_wait(const struct status *status, const char *commit)
 {
 	const struct rollout_record *record = last_rollout_of(status, commit);
-	if (!record)
+	if (!record || asked_record_retry(&status->asked, record->id))
 		return NULL;
 	switch (record->state) {
 	case ROLLOUT_FAILED:

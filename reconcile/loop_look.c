@@ -177,8 +177,23 @@ static void end_holds(struct loop *loop, const struct plan *plan)
 		auto_free char *reason =
 			mem_printf("commit %.7s wants another release", plan->target);
 		if (record)
-			loop_record(loop, fact_hold_ended(record, reason, clock_wall_s()), false);
+			loop_record(
+				loop, fact_hold_ended(record, NULL, reason, clock_wall_s()), false);
 	}
+}
+
+/* The first rollout after a retry tells who asked for it. */
+static void note_retry(const struct status *status, struct rollout *rollout)
+{
+	const struct retry *retry =
+		status->rollout_count ? asked_record_retry(&status->asked, status->rollouts[0]->id)
+				      : NULL;
+	if (!retry)
+		return;
+	const char *reason = retry->reason ? retry->reason : "";
+	strlist_addf(&rollout->record.reasons, "retry%s%s, asked by %s%s%s",
+		retry->client ? " of " : "", retry->client ? retry->client : "",
+		retry->by ? retry->by : "somebody", *reason ? ": " : "", reason);
 }
 
 static void start_plan(struct loop *loop, struct look_result *result)
@@ -192,8 +207,9 @@ static void start_plan(struct loop *loop, struct look_result *result)
 	}
 	result->plan = NULL;
 	memcpy(loop->signed_by, result->signed_by, sizeof(loop->signed_by));
-	loop_begin(
-		loop, rollout_from_plan(plan, loop->status, clock_wall_s()), plan, result->author);
+	struct rollout *rollout = rollout_from_plan(plan, loop->status, clock_wall_s());
+	note_retry(loop->status, rollout);
+	loop_begin(loop, rollout, plan, result->author);
 }
 
 static void resume_rollout(struct loop *loop, struct look_result *result)

@@ -42,7 +42,7 @@ void loop_on_request(struct loop *loop, const struct message *message)
 /* ---- answers ------------------------------------------------------------------------------------
  */
 
-PRINTF(2, 3) static void say(struct asked *asked, const char *format, ...)
+void asked_say(struct asked *asked, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -50,14 +50,13 @@ PRINTF(2, 3) static void say(struct asked *asked, const char *format, ...)
 	va_end(args);
 }
 
-/* Decided: done as soon as everything that is queued so far was accepted. */
-static void decided(struct loop *loop, struct asked *asked)
+void asked_decided(struct loop *loop, struct asked *asked)
 {
 	asked->decided = true;
 	asked->facts = loop->queued_ever;
 }
 
-static void refuse(struct asked *asked)
+void asked_refuse(struct asked *asked)
 {
 	asked->decided = true;
 	asked->refused = true;
@@ -124,20 +123,20 @@ static void decide_pause(struct loop *loop, struct asked *asked, const struct cl
 {
 	const struct request *request = &asked->request;
 	const struct pause *pause = client ? &client->pause : &loop->status->asked.pause;
-	const char *who = client ? client->client : "the fleet";
+	const char *target = request->target, *who = *target ? target : "the fleet";
 	char since[CLOCK_TEXT_SIZE];
-	decided(loop, asked);
+	asked_decided(loop, asked);
 	if (pause->paused) {
-		say(asked, "%s is paused already, since %s by %s: %s", who,
+		asked_say(asked, "%s is paused already, since %s by %s: %s", who,
 			clock_format(pause->since_s, since), pause->by ? pause->by : "somebody",
 			pause->reason ? pause->reason : "");
 		return;
 	}
 	loop_record(loop, fact_pause(loop->status, client, request, clock_wall_s()), false);
 	loop_apply_pauses(loop);
-	decided(loop, asked);
-	say(asked, "%s is paused: nothing new starts%s until 'aviary resume%s%s'", who,
-		client ? " there" : "", client ? " " : "", client ? client->client : "");
+	asked_decided(loop, asked);
+	asked_say(asked, "%s is paused: nothing new starts%s until 'aviary resume%s%s'", who,
+		*target ? " there" : "", *target ? " " : "", target);
 }
 
 static void decide_resume(
@@ -145,17 +144,17 @@ static void decide_resume(
 {
 	const struct request *request = &asked->request;
 	const struct pause *pause = client ? &client->pause : &loop->status->asked.pause;
-	const char *who = client ? client->client : "the fleet";
-	decided(loop, asked);
+	const char *who = request->target[0] ? request->target : "the fleet";
+	asked_decided(loop, asked);
 	if (!pause->paused) {
-		say(asked, "%s is not paused: nothing to do", who);
+		asked_say(asked, "%s is not paused: nothing to do", who);
 		return;
 	}
 	loop_record(loop, fact_resume(loop->status, client, request, clock_wall_s()), false);
 	loop_apply_pauses(loop);
-	decided(loop, asked);
+	asked_decided(loop, asked);
 	loop->look_after_push = true;
-	say(asked, "%s is not paused any more: the newest commit is looked at again", who);
+	asked_say(asked, "%s is not paused any more: the newest commit is looked at again", who);
 }
 
 /* ---- deciding -----------------------------------------------------------------------------------
@@ -165,11 +164,11 @@ static void decide_resume(
 static bool may_decide(const struct loop *loop, struct asked *asked)
 {
 	if (loop->halted[0]) {
-		say(asked, "%.800s", loop->halted);
-		refuse(asked);
+		asked_say(asked, "%.800s", loop->halted);
+		asked_refuse(asked);
 	} else if (loop->stands_by) {
-		say(asked, "%.800s", loop->not_ready);
-		refuse(asked);
+		asked_say(asked, "%.800s", loop->not_ready);
+		asked_refuse(asked);
 	}
 	return !asked->decided && loop->looked && loop->leads && !loop->decide_again &&
 	       !loop->status_stale;
@@ -182,8 +181,8 @@ static void decide(struct loop *loop, struct asked *asked)
 	if (request->target[0]) {
 		client = status_client(loop->status, request->target);
 		if (!client) {
-			say(asked, "no client '%s' is recorded", request->target);
-			refuse(asked);
+			asked_say(asked, "no client '%s' is recorded", request->target);
+			asked_refuse(asked);
 			return;
 		}
 	}
@@ -193,6 +192,9 @@ static void decide(struct loop *loop, struct asked *asked)
 		break;
 	case REQUEST_RESUME:
 		decide_resume(loop, asked, client);
+		break;
+	case REQUEST_RETRY:
+		loop_decide_retry(loop, asked, client);
 		break;
 	case REQUEST_RECONCILE:
 	case REQUEST_KINDS:

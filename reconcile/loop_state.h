@@ -128,10 +128,21 @@ void loop_on_request(struct loop *loop, const struct message *message);
 void loop_settle_requests(struct loop *loop);
 /** Their facts were dropped: all that were not accepted are decided again. */
 void loop_reopen_requests(struct loop *loop);
+/** What a request's answer says, once it is done. */
+PRINTF(2, 3) void asked_say(struct asked *asked, const char *format, ...);
+/** Done as soon as everything that is queued so far was accepted. */
+void asked_decided(struct loop *loop, struct asked *asked);
+/** Done now, and refused; asked_say() tells why. */
+void asked_refuse(struct asked *asked);
 /** Tell the rollout that runs what is paused now. */
 void loop_apply_pauses(struct loop *loop);
 /** What became of them, for a snapshot. */
 void loop_show_requests(const struct loop *loop, struct snapshot *snapshot);
+
+/* loop_retry.c */
+
+/** End holds, and let the newest commit be tried again. @param client  NULL: all */
+void loop_decide_retry(struct loop *loop, struct asked *asked, const struct client_record *client);
 
 /* loop.c */
 

@@ -21,7 +21,6 @@ struct plan_inputs {
 };
 
 struct plan_cached {
-	char *client;
 	char key[DIGEST_TEXT];
 	struct plan_inputs *inputs;
 	struct plan_wanted wanted; /* apps of the cache's lists */
@@ -46,13 +45,6 @@ struct plan_cache *plan_cache_new(void)
 
 static void forget(struct plan_cache *cache)
 {
-	for (size_t i = 0; i < cache->clients.capacity; i++) {
-		struct plan_cached *cached = cache->clients.slots[i].value;
-		if (!cached)
-			continue;
-		free(cached->client);
-		free(cached);
-	}
 	strmap_clear(&cache->clients);
 	for (size_t i = 0; i < cache->inputs.capacity; i++) {
 		struct plan_inputs *inputs = cache->inputs.slots[i].value;
@@ -206,9 +198,10 @@ void plan_cache_put(struct plan_work *work, size_t index, const char *key)
 	struct plan_cached *cached = strmap_get(&work->cache->clients, name);
 
 	if (!cached) {
-		cached = mem_zero(1, sizeof(*cached));
-		cached->client = mem_dup_str(name);
-		strmap_set(&work->cache->clients, cached->client, cached);
+		/* Not from the heap: pieces that stay between those that building a release frees
+		 * would leave holes, and each allocation after it would search them. */
+		cached = arena_alloc(work->cache->arena, sizeof(*cached));
+		strmap_set(&work->cache->clients, arena_str(work->cache->arena, name), cached);
 	}
 	memcpy(cached->key, key, sizeof(cached->key));
 	cached->inputs = wanted->inputs;

@@ -326,7 +326,8 @@ void plan_judge(struct plan_work *work)
 	}
 	check_max_changed(work);
 	bool failed = work->own &&
-		      (work->own->state == ROLLOUT_FAILED || work->own->state == ROLLOUT_ABORTED);
+		      (work->own->state == ROLLOUT_FAILED || work->own->state == ROLLOUT_ABORTED) &&
+		      !asked_record_retry(&work->request->status->asked, work->own->id);
 	if (failed)
 		plan->verdict = PLAN_NOTHING;
 	else if (plan->refusals.count)

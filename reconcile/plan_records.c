@@ -103,6 +103,27 @@ static bool failed(const struct rollout_record *rollout)
 	return rollout && (rollout->state == ROLLOUT_FAILED || rollout->state == ROLLOUT_ABORTED);
 }
 
+/* Has a person asked that this failure holds the client no more? With a client named: it, and the
+ * clients of the stages before its own. */
+static bool is_forgiven(const struct looked *looked, const struct rollout_record *rollout)
+{
+	const struct plan_work *work = looked->work;
+	const struct asked_record *asked = &work->request->status->asked;
+	const struct fleet *fleet = work->target.fleet;
+	for (size_t i = 0; i < asked->retry_count; i++) {
+		const struct retry *retry = &asked->retries[i];
+		const struct client *named =
+			retry->client ? fleet_client(fleet, retry->client) : NULL;
+		if (strcmp(rollout->id, retry->until) > 0)
+			continue;
+		if (!retry->client || !strcmp(retry->client, looked->client->name))
+			return true;
+		if (named && work->stages[looked->index] < work->stages[named - fleet->clients])
+			return true;
+	}
+	return false;
+}
+
 static bool hold_holds(struct looked *looked, struct reason_list *reasons)
 {
 	const struct client_hold *hold = &looked->record->hold;
@@ -124,12 +145,13 @@ static bool rollout_holds(struct looked *looked, struct reason_list *reasons)
 	const struct member_record *member = work->last[looked->index];
 	const struct rollout_record *rollout = work->last_of[looked->index];
 
-	if (failed(work->own)) {
+	if (failed(work->own) && !is_forgiven(looked, work->own)) {
 		reason_add(reasons, "", 0, "held: rollout %s of this commit %s", work->own->id,
 			rollout_state_name(work->own->state));
 		return true;
 	}
-	if (!failed(rollout) || !is_wanted(looked, member->to, member->to_key) ||
+	if (!failed(rollout) || is_forgiven(looked, rollout) ||
+		!is_wanted(looked, member->to, member->to_key) ||
 		(*member->checks && strcmp(member->checks, looked->wanted->checks) != 0))
 		return false;
 	reason_add(reasons, "", 0, "held: rollout %s wanted the same and %s", rollout->id,

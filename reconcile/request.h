@@ -15,6 +15,7 @@ enum request_kind {
 	REQUEST_RECONCILE, /* look again now; never waits */
 	REQUEST_PAUSE,
 	REQUEST_RESUME,
+	REQUEST_RETRY,
 	REQUEST_KINDS
 };
 

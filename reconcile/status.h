@@ -211,8 +211,18 @@ void rollout_record_clear(struct rollout_record *record);
 void rollout_record_copy(struct rollout_record *to, const struct rollout_record *from);
 
 /** requests.yaml: what people asked for that still counts and concerns no single client. */
+struct retry {
+	char until[ROLLOUT_TEXT]; /* failures of rollouts up to this one hold nobody any more: */
+	char *client;             /* but this client and those of earlier stages; NULL all */
+	char *reason, *by;
+	int64_t at_s;
+};
+#define STATUS_RETRIES_MAX 50 /* of single clients; the oldest go first */
+
 struct asked_record {
 	struct pause pause; /* of the fleet */
+	struct retry *retries;
+	size_t retry_count;
 };
 /** Free what it owns; make a copy that owns its own (@p to is overwritten). */
 void asked_record_clear(struct asked_record *record);
@@ -259,6 +269,10 @@ const struct rollout_record *status_running(const struct status *status);
 void status_put_client(struct status *status, const struct client_record *record);
 void status_put_rollout(struct status *status, const struct rollout_record *record);
 
+/** One more; @p retry is copied. One of all replaces those before it. */
+void asked_record_add_retry(struct asked_record *record, const struct retry *retry);
+/** The newest retry that forgives this rollout to somebody, or NULL. */
+const struct retry *asked_record_retry(const struct asked_record *record, const char *rollout);
 /** Likewise what people asked of the fleet. */
 void status_put_asked(struct status *status, const struct asked_record *record);
 

@@ -12,6 +12,7 @@ static const struct rule {
 	[REQUEST_RECONCILE] = {"reconcile", API_WRITE, false},
 	[REQUEST_PAUSE] = {"pause", API_WRITE, true},
 	[REQUEST_RESUME] = {"resume", API_WRITE, false},
+	[REQUEST_RETRY] = {"retry", API_WRITE, false},
 };
 
 static const char *nearest_client(const struct status *status, const char *name)

@@ -23,6 +23,7 @@ static const struct command *const commands[] = {
 	&command_reconcile,
 	&command_pause,
 	&command_resume,
+	&command_retry,
 	&command_history,
 	&command_validate,
 	&command_plan,

@@ -36,6 +36,14 @@ static const char usage_resume[] =
 	"Ends the pause of the fleet, or of one client; the newest commit is looked at again.\n"
 	"  --reason TEXT       why; stands in the record\n" COMMON_JSON EXIT_STATES;
 
+static const char usage_retry[] =
+	"usage: aviary retry [CLIENT] [-c FILE | --url URL [--token-file FILE]] [--reason TEXT]\n"
+	"                    [--json]\n\n"
+	"Ends the hold that a failed or aborted rollout, or 'aviary rollback', has left, and starts a\n"
+	"new rollout of the newest commit over all clients that still differ, canary first. With a\n"
+	"client named: over it and the clients of the stages before its own.\n"
+	"  --reason TEXT       why; stands in the record\n" COMMON_JSON EXIT_STATES;
+
 /* One command that posts. */
 static const struct ask {
 	const char *name, *usage;
@@ -45,6 +53,7 @@ static const struct ask {
 } asks[] = {
 	{"pause", usage_pause, ONLINE_ARGUMENT | ONLINE_WHY, "/pause", "/clients"},
 	{"resume", usage_resume, ONLINE_ARGUMENT, "/resume", "/clients"},
+	{"retry", usage_retry, ONLINE_ARGUMENT, "/retry", "/clients"},
 };
 
 /* The argument as part of a path. */
@@ -258,3 +267,7 @@ const struct command command_pause = {.name = "pause",
 	.run = run_ask};
 const struct command command_resume = {
 	.name = "resume", .summary = "end a pause", .usage = usage_resume, .run = run_ask};
+const struct command command_retry = {.name = "retry",
+	.summary = "end a hold and try the newest commit again",
+	.usage = usage_retry,
+	.run = run_ask};

@@ -274,3 +274,112 @@ def test_a_remote_that_is_away_is_told_and_the_request_stays(fleet):
     fleet.wait_for("the record", lambda: json.loads(
         fleet.service.ask(see)[1])["state"] == "done")
     assert newest(fleet, "pause(fleet): demo").author == "eva"
+
+
+# ---- retry -----------------------------------------------------------------------------------
+
+
+def fail(fleet, client="alpha", version="1.0.1"):
+    """An upgrade that fails on one client; returns the commit."""
+    fleet.sick(client, f"api:{version}")
+    commit = fleet.upgrade(version)
+    fleet.wait_for("the failure", lambda: fleet.ends(commit) == ["failed"])
+    fleet.settle()
+    return commit
+
+
+def test_a_retry_ends_the_hold_and_tries_the_same_commit_again(fleet):
+    commit = fail(fleet)
+    assert fleet.record("alpha")["held"]
+    count = len(fleet.activations())
+    fleet.sick("alpha")
+    out = done(fleet.command("retry", "--reason", "the mail server is back"))
+    assert commit[:7] in out and "canary first" in out
+    fleet.wait_for("the rollout", lambda: fleet.ends(commit) == ["failed", "succeeded"])
+    fleet.settle()
+    assert fleet.versions() == dict.fromkeys(WITH_API, "1.0.1")
+    assert [each.client for each in fleet.activations()[count:]][0] == "alpha"
+    assert "held" not in fleet.record("alpha")
+    first, second = fleet.rollouts(commit)
+    fact = newest(fleet, f"retry({first['id']}): the mail server is back")
+    assert (fact.author, fact.reason) == (me(), "the mail server is back")
+    ended = newest(fleet, "hold(alpha): ended")
+    assert (ended.author, ended.reason) == (me(), "the mail server is back")
+    assert second["reasons"] == [f"retry, asked by {me()}: the mail server is back"]
+    assert "nobody is held" in done(fleet.command("retry"))
+    assert fleet.ends(commit) == ["failed", "succeeded"]
+
+
+def test_a_retry_that_fails_again_is_held_again(fleet):
+    commit = fail(fleet)
+    done(fleet.command("retry"))
+    fleet.wait_for("the rollout", lambda: fleet.ends(commit) == ["failed", "failed"])
+    fleet.settle()
+    tip = fleet.tip()
+    done(fleet.command("reconcile"))
+    fleet.settle()
+    assert fleet.tip() == tip and fleet.record("alpha")["held"]
+    assert fleet.versions() == dict.fromkeys(WITH_API, "1.0.0")
+
+
+def test_a_retry_of_one_client_leaves_the_others_held(fleet):
+    commit = fail(fleet)
+    fleet.sick("alpha")
+    out = done(fleet.command("retry", "gamma"))
+    assert "gamma and the canaries before it" in out
+    fleet.wait_for("the rollout", lambda: fleet.ends(commit)[:2] == ["failed", "succeeded"])
+    fleet.settle()
+    assert fleet.versions() == {"alpha": "1.0.1", "beta": "1.0.0", "gamma": "1.0.1",
+                                "delta": "1.0.0"}
+    done(fleet.command("retry"))
+    fleet.wait_for("the rest", lambda: fleet.ends(commit)[2:] == ["succeeded"])
+    assert fleet.versions() == dict.fromkeys(WITH_API, "1.0.1")
+
+
+def test_a_retry_is_not_lost_by_kill_9_and_an_empty_state_folder(fleet):
+    """The pause keeps the rollout from starting before the service is killed."""
+    commit = fail(fleet)
+    fleet.sick("alpha")
+    done(fleet.command("pause", "--reason", "demo"))
+    assert "once 'aviary resume'" in done(fleet.command("retry"))
+    lose_state(fleet)
+    fleet.start().settle()
+    assert fleet.ends(commit) == ["failed"]
+    done(fleet.command("resume"))
+    fleet.wait_for("the rollout", lambda: fleet.ends(commit) == ["failed", "succeeded"])
+
+
+def test_a_hold_survives_kill_9_and_an_empty_state_folder(fleet):
+    commit = fail(fleet)
+    lose_state(fleet)
+    fleet.start().settle()
+    done(fleet.command("reconcile"))
+    fleet.settle()
+    assert fleet.ends(commit) == ["failed"] and fleet.record("alpha")["held"]
+
+
+def test_a_retry_while_a_rollout_runs_is_refused(fleet):
+    fleet.hold_back("alpha")
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for_activation("alpha", commit)
+    result = fleet.command("retry", "--json")
+    assert result.returncode == 1
+    answer = json.loads(result.stdout)
+    assert answer["state"] == "refused" and fleet.rollout(commit)["id"] in answer["text"]
+    fleet.let_go("alpha")
+    fleet.settle()
+    assert fleet.ends(commit) == ["succeeded"]
+
+
+def test_a_refused_commit_is_judged_again(fleet):
+    """And refused again, which is no news, as long as it is the same."""
+    fleet.edit("fleet.yaml", "verify:", "policy: {max_changed: 10%}\nverify:")
+    fleet.push("Careful")
+    fleet.settle()
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert fleet.ends(commit) == ["refused"]
+    tip = fleet.tip()
+    done(fleet.command("retry"))
+    fleet.settle()
+    assert fleet.ends(commit) == ["refused"] and len(fleet.history(since=tip)) == 1

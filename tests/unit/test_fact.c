@@ -258,7 +258,7 @@ static void the_end_of_a_hold_heals_only_who_was_brought_back(void **state)
 		record.hold.held = true;
 		PUT(record.current.release, OLD);
 		record.known_good = record.current;
-		auto_fact struct fact *fact = fact_hold_ended(&record, "another", WALL_S);
+		auto_fact struct fact *fact = fact_hold_ended(&record, NULL, "another", WALL_S);
 		assert_string_equal(fact->subject, "hold(alpha): ended");
 		assert_int_equal(fact->client->state, cases[i].after);
 		assert_false(fact->client->hold.held);

@@ -225,6 +225,60 @@ static void a_pause_of_a_client_that_does_not_change_means_nothing(void **state)
 	assert_int_equal(plan->verdict, PLAN_ALLOWED);
 }
 
+/* What a person asked for: up to the failed rollout of fail_second(). */
+static void ask_retry(struct status *status, const char *client)
+{
+	auto_free char *name = mem_dup_str(client);
+	struct retry retry = {.client = name, .until = "20261124-101542-aaaaaaa"};
+	asked_record_add_retry(&status->asked, &retry);
+}
+
+static void end_hold(struct client_record *record, const void *data)
+{
+	(void)data;
+	free(record->hold.reason);
+	record->hold = (struct client_hold){0};
+}
+
+static void a_retry_lets_the_same_commit_start_again(void **state)
+{
+	auto_status struct status *status = status_new();
+	struct oid first = deploy_first(*state, status);
+	struct oid second = fail_second(*state, status, &first);
+	infra_put(status, "alpha", end_hold, NULL);
+	ask_retry(status, NULL);
+	auto_plan struct plan *plan = infra_plan(*state, &second, &first, status);
+	assert_int_equal(plan->verdict, PLAN_ALLOWED);
+	assert_int_equal(plan->changed, 3);
+}
+
+static void a_retry_of_one_client_frees_it_and_the_canaries(void **state)
+{
+	auto_status struct status *status = status_new();
+	struct oid first = deploy_first(*state, status);
+	struct oid second = fail_second(*state, status, &first);
+	infra_put(status, "alpha", end_hold, NULL);
+	ask_retry(status, "gamma");
+	auto_plan struct plan *plan = infra_plan(*state, &second, &first, status);
+	assert_int_equal(plan->verdict, PLAN_ALLOWED);
+	assert_action(plan, "alpha", PLAN_UPGRADE);
+	assert_action(plan, "beta", PLAN_HELD);
+	assert_action(plan, "gamma", PLAN_UPGRADE);
+}
+
+static void a_retry_of_a_canary_frees_no_production(void **state)
+{
+	auto_status struct status *status = status_new();
+	struct oid first = deploy_first(*state, status);
+	struct oid second = fail_second(*state, status, &first);
+	infra_put(status, "alpha", end_hold, NULL);
+	ask_retry(status, "alpha");
+	auto_plan struct plan *plan = infra_plan(*state, &second, &first, status);
+	assert_int_equal(plan->verdict, PLAN_ALLOWED);
+	assert_int_equal(plan->changed, 1);
+	assert_action(plan, "gamma", PLAN_HELD);
+}
+
 static void a_revert_ends_the_hold_and_nobody_moves(void **state)
 {
 	struct infra *infra = *state;
@@ -253,6 +307,9 @@ int main(void)
 		TEST(a_paused_canary_blocks_production),
 		TEST(a_paused_client_beside_others_of_its_stage_blocks_nobody),
 		TEST(a_pause_of_a_client_that_does_not_change_means_nothing),
+		TEST(a_retry_lets_the_same_commit_start_again),
+		TEST(a_retry_of_one_client_frees_it_and_the_canaries),
+		TEST(a_retry_of_a_canary_frees_no_production),
 		TEST(other_checks_end_a_hold_but_not_one_set_by_hand),
 		TEST(a_revert_ends_the_hold_and_nobody_moves),
 	};

@@ -104,6 +104,9 @@ static void what_is_asked_of_the_fleet_reads_back_as_it_was(void **state)
 	struct error err;
 	record.pause.reason = mem_dup_str("# no comment");
 	record.pause.by = mem_dup_str("no");
+	struct retry one = {.client = record.pause.reason, .at_s = WALL_S}; /* copied */
+	PUT(one.until, "20260101-000000-1111111");
+	asked_record_add_retry(&record, &one);
 	asked_record_to_yaml(&record, &text);
 	assert_true(parse(arena, text.text, &node, &err));
 	assert_true(asked_record_from_node(node, &again, &err));
@@ -111,6 +114,8 @@ static void what_is_asked_of_the_fleet_reads_back_as_it_was(void **state)
 	assert_string_equal(again.pause.reason, "# no comment");
 	assert_string_equal(again.pause.by, "no");
 	assert_int_equal(again.pause.since_s, WALL_S);
+	assert_int_equal(again.retry_count, 1);
+	assert_string_equal(again.retries[0].client, "# no comment");
 	asked_record_clear(&record);
 	asked_record_clear(&again);
 	assert_true(parse(arena, "{}\n", &node, &err));
@@ -118,6 +123,28 @@ static void what_is_asked_of_the_fleet_reads_back_as_it_was(void **state)
 	assert_false(again.pause.paused);
 	assert_true(parse(arena, "paused: {since: soon}\n", &node, &err));
 	assert_false(asked_record_from_node(node, &again, &err));
+	assert_true(parse(arena, "retried: [{client: alpha}]\n", &node, &err));
+	assert_false(asked_record_from_node(node, &again, &err));
+}
+
+static void a_retry_of_all_takes_the_place_of_those_before_it(void **state)
+{
+	(void)state;
+	struct asked_record record = {0};
+	char alpha[] = "alpha";
+	struct retry retry = {.client = alpha};
+	PUT(retry.until, "20260101-000000-1111111");
+	for (int i = 0; i < STATUS_RETRIES_MAX + 3; i++)
+		asked_record_add_retry(&record, &retry);
+	assert_int_equal(record.retry_count, STATUS_RETRIES_MAX);
+	retry.client = NULL;
+	PUT(retry.until, "20260102-000000-1111111");
+	asked_record_add_retry(&record, &retry);
+	assert_int_equal(record.retry_count, 1);
+	assert_non_null(asked_record_retry(&record, "20260102-000000-1111111"));
+	assert_non_null(asked_record_retry(&record, "20251231-235959-2222222"));
+	assert_null(asked_record_retry(&record, "20260102-000001-1111111"));
+	asked_record_clear(&record);
 }
 
 static const char rollout_text[] = "id: 20260101-000000-1111111\n"
@@ -300,6 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_clients_record_reads_back_as_it_was),
 		cmocka_unit_test(what_is_asked_of_the_fleet_reads_back_as_it_was),
+		cmocka_unit_test(a_retry_of_all_takes_the_place_of_those_before_it),
 		cmocka_unit_test(a_rollouts_record_reads_back_as_it_was),
 		cmocka_unit_test(records_that_somebody_broke_are_refused_with_the_reason),
 		cmocka_unit_test(an_id_is_later_than_all_others_whatever_the_clock_says),

@@ -49,6 +49,13 @@ def run_program(command, env):
         return (late.stdout or b"").decode(errors="replace") + "\ntimed out\n", 124
 
 
+def skip_reason(name, output):
+    """What a skipped test said before it gave up."""
+    said = re.search(rf"^\[ RUN +\] {name}\n(.*?)^\[ +SKIPPED \] {name}$", output, re.M | re.S)
+    told = re.findall(r"^skipped: (.+)$", said.group(1), re.M) if said else []
+    return told[-1] if told else "no reason told"
+
+
 def run_unit(build, counts, env):
     for program in sorted((build / "tests/unit").glob("test_*")):
         if program.suffix or not os.access(program, os.X_OK):
@@ -64,7 +71,7 @@ def run_unit(build, counts, env):
             failed = 1  # crashed, hung, or a sanitizer's report
         print(f"{program.name}: {passed} passed, {failed} failed, {skipped} skipped", flush=True)
         for name in skipped_names:
-            print(f"  skipped: {name}", flush=True)
+            print(f"  skipped: {name}: {skip_reason(name, output)}", flush=True)
         if failed:
             print(output, flush=True)
         counts.add(passed, failed, skipped)

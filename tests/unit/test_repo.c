@@ -118,11 +118,18 @@ static void a_mirror_that_is_a_file_is_refused_by_name(void **state)
 	assert_non_null(strstr(err.message, "mirror.git"));
 }
 
+static void skip_unless_root(void)
+{
+	if (geteuid() == 0)
+		return;
+	print_message("skipped: only root can give a folder away\n");
+	skip();
+}
+
 static void a_mirror_of_another_user_is_refused(void **state)
 {
 	(void)state;
-	if (geteuid() != 0)
-		skip(); /* only root can give a folder away */
+	skip_unless_root();
 	auto_free char *path = mem_printf("%s/mirror.git", scratch);
 	auto_repo struct repo *repo = NULL;
 
@@ -160,8 +167,7 @@ static void a_repository_of_another_user_says_so(void **state)
 	(void)state;
 	auto_repo struct repo *repo = NULL;
 
-	if (geteuid() != 0)
-		skip(); /* only root can give a folder away */
+	skip_unless_root();
 	gitrepo_make(scratch);
 	assert_int_equal(chown(scratch, 65534, 65534), 0);
 	assert_false(repo_discover(scratch, &repo, &err));

@@ -6,6 +6,7 @@
 #   make WERROR=1        warnings are errors (CI)
 #   make demo            six acts with the real service; KEEP=1 leaves it running
 #   make test            everything; test-unit, test-e2e a part of it
+#   make crash           kill -9 at each change of the world in a rollout (half an hour)
 #   make sanitize, tsan  the tests under ASan and UBSan, under TSan
 #   make fuzz            looks for new inputs; TARGET=yaml one format only
 #   make lint, format    what is wrong with form and layers; clang-format
@@ -98,7 +99,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(test_lib) $(library)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(PKG_LIBS) -lz -lpthread -lm
 
-.PHONY: tests-built test test-unit test-e2e sanitize tsan lint format bench fuzz demo deps deps-dev install clean help man
+.PHONY: tests-built test test-unit test-e2e crash sanitize tsan lint format bench fuzz demo deps deps-dev install clean help man
 tests-built: $(BUILD)/aviary $(unit_tests) $(tools) $(fuzz_corpus)
 
 test: deps
@@ -110,6 +111,9 @@ test-unit: tests-built
 
 test-e2e: tests-built
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) e2e
+
+crash: tests-built
+	$(Q)AVIARY_CRASH=all AVIARY_BUILD=$(BUILD) $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/e2e/test_crash.py
 
 sanitize: deps
 	$(Q)$(MAKE) --no-print-directory SAN=address,undefined CFLAGS='-O1 -g' tests-built

@@ -11,11 +11,11 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import yaml
 
 from tests.lib.faulty import Site, final_results, scratch_folder, wait_until
+from tests.lib.outcome import forget_reasons, outcome, settle
 
-AT_ONCE = 4  # they mostly wait
+AT_ONCE = 6  # they mostly wait
 
 START, BAKING = "rollout: started", "rollout: stage canary baking"
 CANARY_GOOD = "rollout: stage canary succeeded"
@@ -55,56 +55,6 @@ CASES += [(name, point, mode) for name, (_, points) in SCENARIOS.items() for poi
           if point.startswith("activate") for mode in ("all-die-empty", "service-dies-same")]
 
 
-# ---- what must be the same ------------------------------------------------------------------
-
-TIMES = {"updated", "started", "finished", "bake_started"}
-
-
-def plain(value, names):
-    """A record without times, its ids by their order."""
-    if isinstance(value, dict):
-        return {names.get(key, key): plain(item, names) for key, item in value.items()
-                if key not in TIMES}
-    if isinstance(value, list):
-        return [plain(item, names) for item in value]
-    if isinstance(value, str):
-        for name, short in names.items():
-            value = value.replace(name, short)
-    return value
-
-
-def forget_reasons(value):
-    if isinstance(value, dict):
-        return {key: forget_reasons(item) for key, item in value.items()
-                if key not in ("reason", "reasons")}
-    return [forget_reasons(item) for item in value] if isinstance(value, list) else value
-
-
-def outcome(site):
-    """Everything that an interruption must not change."""
-    rollouts = [yaml.safe_load(text) for _, text in sorted(site.records("rollouts").items())]
-    names = {rollout["id"]: f"r{i}" for i, rollout in enumerate(rollouts)}
-    facts = [(plain(fact.subject, names), fact.result, fact.client, fact.action, fact.stage)
-             for fact in site.facts() if fact.result and not fact.subject.startswith("leader")]
-    tags = site.git("for-each-ref", "--format=%(refname) %(*objectname)", "refs/tags").splitlines()
-    hosts = {}
-    for client in ("alpha", "beta", "gamma"):
-        if not (site.folder / "hosts" / client / ".aviary/state").exists():
-            continue
-        state = site.host_state(client)
-        hosts[client] = (state["phase"], state["release"], plain(state["rollout"], names),
-                         site.running(client))
-    return {"clients": {name: plain(yaml.safe_load(text), names)
-                        for name, text in site.records("clients").items()},
-            "rollouts": [plain(rollout, names) for rollout in rollouts], "facts": facts,
-            "tags": sorted(plain(tag, names) for tag in tags), "hosts": hosts}
-
-
-def settle(site, service, commit):
-    site.wait_ended(commit, service=service)
-    service.wait_status("rest", lambda now: now.get("idle"))
-
-
 # ---- the runs -------------------------------------------------------------------------------
 
 @pytest.fixture(name="folder", scope="module")
@@ -119,7 +69,7 @@ class Bench:
     def __init__(self, folder):
         self.folder = folder
         self.ready, self.commits, self.expected, self.traces = {}, {}, {}, {}
-        site = Site.make(folder / "0", verify_timeout="1s")
+        site = Site.make(folder / "0", verify_timeout="3s")
         for name, (version, _) in SCENARIOS.items():
             self.commits[name] = site.commit(version)
             site.close()

@@ -98,6 +98,7 @@ echo $$ > ../../pid
 echo "begin $version $AVIARY_ACTION $AVIARY_ROLLOUT" >> $diary
 gate "activate-begin:$AVIARY_CLIENT:$version"
 echo "$version" > ../../running
+case "$version" in *unfit*) rm ../../pid; echo "version $version does not start"; exit 1;; esac
 gate "activate-end:$AVIARY_CLIENT:$version"
 rm ../../pid
 echo "end $version $AVIARY_ACTION $AVIARY_ROLLOUT" >> $diary

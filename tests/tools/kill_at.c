@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define NOT_PERMITTED 125
-#define LISTING 4096
+#define LISTING       4096
 
 static const struct {
 	uint64_t number;
@@ -68,7 +68,8 @@ static volatile sig_atomic_t forward_to; /* the command, for the signals that ar
 static void forward(int signal)
 {
 	if (forward_to > 0)
-		(void)kill((pid_t)forward_to, signal); /* it may have ended: then there is nothing to tell */
+		(void)kill((pid_t)forward_to,
+			signal); /* it may have ended: then there is nothing to tell */
 }
 
 static const char *change_name(uint64_t number)
@@ -176,7 +177,7 @@ static pid_t start(char *const argv[])
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFSTOPPED(status))
 		return -1;
 	long options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
-	               PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
+		       PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
 	if (ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)options) < 0 ||
 		ptrace(PTRACE_SYSCALL, pid, NULL, NULL) < 0)
 		return -1;

@@ -63,6 +63,9 @@ struct fact *fact_resume(const struct status *status, const struct client_record
 /** retry(<client>), or retry(<newest rollout>): failures so far hold it, or nobody, any more. */
 struct fact *fact_retry(const struct status *status, const struct client_record *client,
 	const struct request *request, int64_t wall_s);
+/** hold(<client>): the release that the newest commit wants is forbidden by a person. */
+struct fact *fact_hold_by_hand(const struct client_record *client, const struct release_ref *wanted,
+	const struct request *request, int64_t wall_s);
 /** leader(<instance>): epoch N. */
 struct fact *fact_leader(const char *instance, int64_t epoch, int64_t wall_s);
 /** key(<id>): digest key made. */

@@ -47,13 +47,19 @@ struct look_result {
 	bool resume_gone;               /* the repository lacks its commit: it is superseded */
 	char signed_by[SIGNED_BY_TEXT]; /* who signed what is planned, "" without a list */
 	char resume_signed_by[SIGNED_BY_TEXT];
-	struct truth *truth; /* with accept_history: what the hosts run; else NULL */
+	bool by_hand;              /* answers a request with `only` */
+	struct release_ref wanted; /* then: what the head wants of that client */
+	struct truth *truth;       /* with accept_history: what the hosts run; else NULL */
 };
 void look_result_free(struct look_result *result);
 
 struct look_request {
 	bool force;  /* plan again though nothing moved */
 	bool resume; /* a running rollout of the branch is to be gone on with */
+	/* `rollback CLIENT`: plan only this client, to the commit of a release that it ran. The
+	 * plan is then of that commit, the author too. NULL: no; borrowed until the answer */
+	const char *only;
+	struct oid only_commit;
 	/* who asks */
 	const char *instance; /* borrowed until the answer */
 	bool leads, state_is_new;

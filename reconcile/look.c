@@ -209,6 +209,7 @@ static bool plan_commit(struct looker *looker, const struct oid *commit,
 		.commit = *commit,
 		.status = status,
 		.keyring = keyring,
+		.only = looker->only,
 		.cache = looker->cache};
 	if (!tree_open_commit(looker->repo, commit, &tree, err) ||
 		!plan_last_deployed(looker->repo, status, &request.base, err) ||
@@ -232,7 +233,7 @@ static bool plan_commit(struct looker *looker, const struct oid *commit,
 static const struct rollout_record *last_rollout_of(const struct status *status, const char *commit)
 {
 	for (size_t i = 0; i < status->rollout_count; i++)
-		if (!strcmp(status->rollouts[i]->commit, commit))
+		if (!status->rollouts[i]->by_hand && !strcmp(status->rollouts[i]->commit, commit))
 			return status->rollouts[i];
 	return NULL;
 }
@@ -356,6 +357,37 @@ static bool look_at_head(struct looker *looker, struct look_result *result, stru
 	return true;
 }
 
+/* A person sends one client back: the plan of that commit for it alone, and what the head wants. */
+static bool look_by_hand(struct looker *looker, const struct look_request *request,
+	struct look_result *result, struct error *err)
+{
+	auto_strlist struct strlist ignored = STRLIST_INIT;
+	auto_plan struct plan *head = NULL;
+	const struct client_record *record = status_client(result->status, request->only);
+	char subject[200];
+	result->by_hand = true;
+	if (!repo_has_commit(looker->repo, &request->only_commit)) {
+		strlist_addf(&result->refusals, "commit %.7s is not in the repository any more",
+			request->only_commit.hex);
+		return true;
+	}
+	/* A head with mistakes wants nothing: what runs is held then. */
+	if (!plan_commit(looker, &result->head, result->status, &head, &ignored, err) ||
+		!describe(looker, &request->only_commit, subject, sizeof(subject),
+			result->resume_author, sizeof(result->resume_author), err))
+		return false;
+	const struct plan_entry *entry = head ? plan_find(head, request->only) : NULL;
+	if (entry)
+		result->wanted = entry->to;
+	else if (record)
+		result->wanted = record->current;
+	if (!plan_commit(looker, &request->only_commit, result->status, &result->plan,
+		    &result->refusals, err))
+		return false;
+	memcpy(result->signed_by, looker->signed_by, sizeof(looker->signed_by));
+	return true;
+}
+
 /* Whoever leads goes on until somebody else has a higher epoch. Else a new state folder may lead,
  * or the one that led last; one that was overtaken while it tried may not. */
 static bool may_lead(const struct look_request *request, const struct status *status)
@@ -372,6 +404,8 @@ static bool look_for_work(struct looker *looker, const struct look_request *requ
 	struct look_result *result, struct error *err)
 {
 	const struct rollout_record *running = status_running(result->status);
+	if (request->only)
+		return look_by_hand(looker, request, result, err);
 	if (request->resume && !ledger_repair_tags(looker->ledger, err))
 		return false;
 	if (!request->resume || !running)
@@ -387,6 +421,7 @@ bool look(struct looker *looker, const struct look_request *request,
 {
 	auto_look_result struct look_result *result = mem_zero(1, sizeof(*result));
 	bool accept = looker->options->accept_history && !looker->looked;
+	looker->only = request->only;
 	if (!fetch_head(looker, &result->head, err) ||
 		!ledger_load(looker->ledger, accept, &result->status, err) ||
 		!describe(looker, &result->head, result->subject, sizeof(result->subject),

@@ -15,6 +15,7 @@ struct looker {
 	struct plan_cache *cache;          /* borrowed */
 	struct oid head, tip;              /* of the last look */
 	bool looked;
+	const char *only;               /* of the look under way */
 	char signed_by[SIGNED_BY_TEXT]; /* who signed the commit that was planned last */
 };
 

@@ -149,7 +149,7 @@ static bool is_refused(const struct status *status, const char *commit, const ch
 {
 	bool kept_back = !strncmp(reason, PLAN_NONE_STARTS, strlen(PLAN_NONE_STARTS));
 	for (size_t i = 0; i < status->rollout_count; i++)
-		if (!strcmp(status->rollouts[i]->commit, commit))
+		if (!status->rollouts[i]->by_hand && !strcmp(status->rollouts[i]->commit, commit))
 			return status->rollouts[i]->state == ROLLOUT_REFUSED ||
 			       (kept_back && status->rollouts[i]->state == ROLLOUT_SUCCEEDED);
 	return false;
@@ -354,6 +354,7 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	loop->looks++;
 	loop->changed = true;
 	if (!message->ok) {
+		loop_by_hand_failed(loop, &message->err);
 		on_look_failed(loop, &message->err);
 		plan_next_look(loop);
 		return;
@@ -362,11 +363,16 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	message->data = NULL;
 	remember_seen(loop, result);
 	plan_next_look(loop);
-	if (result->plan)
+	if (result->plan && !result->by_hand)
 		note_vanished(loop, result->plan);
 	if (result->stands_by)
 		stop_leading(loop, result->status);
-	if (loop->decide_again || result->stands_by || stays_halted(loop, result))
+	bool still = loop->decide_again || result->stands_by || stays_halted(loop, result);
+	if (loop->by_hand) {
+		loop_on_by_hand(loop, result, !still);
+		return;
+	}
+	if (still)
 		return;
 	if (loop->rollout) {
 		if (!result->nothing_new)

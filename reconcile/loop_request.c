@@ -170,8 +170,8 @@ static bool may_decide(const struct loop *loop, struct asked *asked)
 		asked_say(asked, "%.800s", loop->not_ready);
 		asked_refuse(asked);
 	}
-	return !asked->decided && loop->looked && loop->leads && !loop->decide_again &&
-	       !loop->status_stale;
+	return !asked->decided && !asked->looking && loop->looked && loop->leads &&
+	       !loop->decide_again && !loop->status_stale;
 }
 
 static void decide(struct loop *loop, struct asked *asked)
@@ -195,6 +195,9 @@ static void decide(struct loop *loop, struct asked *asked)
 		break;
 	case REQUEST_RETRY:
 		loop_decide_retry(loop, asked, client);
+		break;
+	case REQUEST_ROLLBACK:
+		loop_decide_rollback(loop, asked, client);
 		break;
 	case REQUEST_RECONCILE:
 	case REQUEST_KINDS:

@@ -68,7 +68,8 @@ static bool commit_is_held(const struct loop *loop)
 {
 	const struct status *status = loop->status;
 	for (size_t i = 0; i < status->rollout_count; i++)
-		if (!strcmp(status->rollouts[i]->commit, loop->seen->head.hex))
+		if (!status->rollouts[i]->by_hand &&
+			!strcmp(status->rollouts[i]->commit, loop->seen->head.hex))
 			return (ended_badly(status->rollouts[i]) ||
 				       status->rollouts[i]->state == ROLLOUT_REFUSED) &&
 			       !asked_record_retry(&status->asked, status->rollouts[i]->id);

@@ -15,6 +15,7 @@ struct asked {
 	struct request request;
 	bool decided; /* its facts are queued, or it is known that none are needed */
 	bool refused;
+	bool looking;                   /* the git thread looks for it */
 	uint64_t facts;                 /* done once so many were accepted */
 	char text[REQUEST_ANSWER_TEXT]; /* the answer; before that, what it waits for */
 };
@@ -62,6 +63,8 @@ struct loop {
 
 	uint64_t queued_ever, accepted_ever; /* facts since the start; dropped ones count as both */
 
+	uint64_t by_hand; /* request that the look under way is for; 0 none */
+	char by_hand_client[ROLLOUT_TEXT];
 	bool status_stale;   /* facts were dropped: the next look reads the branch anew */
 	struct asked *asked; /* in the order of their numbers */
 	size_t asked_count, asked_capacity;
@@ -143,6 +146,16 @@ void loop_show_requests(const struct loop *loop, struct snapshot *snapshot);
 
 /** End holds, and let the newest commit be tried again. @param client  NULL: all */
 void loop_decide_retry(struct loop *loop, struct asked *asked, const struct client_record *client);
+
+/* loop_by_hand.c */
+
+/** `rollback CLIENT`: look what the release to go back to needs. */
+void loop_decide_rollback(
+	struct loop *loop, struct asked *asked, const struct client_record *client);
+/** The look ended: the rollout begins, or is refused. @param may  we lead and nothing is amiss */
+void loop_on_by_hand(struct loop *loop, struct look_result *result, bool may);
+/** The look failed, if it was for a request: that is refused. */
+void loop_by_hand_failed(struct loop *loop, const struct error *err);
 
 /* loop.c */
 

@@ -224,7 +224,8 @@ bool plan_last_deployed(
 		const struct rollout_record *rollout = status->rollouts[i];
 		struct oid commit = {{0}};
 		bool older = false;
-		if (rollout->state != ROLLOUT_SUCCEEDED || !oid_valid(rollout->commit))
+		if (rollout->state != ROLLOUT_SUCCEEDED || rollout->by_hand ||
+			!oid_valid(rollout->commit))
 			continue;
 		memcpy(commit.hex, rollout->commit, sizeof(commit.hex));
 		if (oid_equal(&commit, &newest) || !repo_has_commit(repo, &commit))

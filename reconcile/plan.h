@@ -75,6 +75,8 @@ struct plan_request {
 	struct oid base;                /* last deployed commit, empty = nothing */
 	const struct keyring *keyring;  /* NULL: without keys */
 	const struct digest_keys *keys; /* NULL: without keys */
+	const char *only; /* a client that a person sends there: nothing else changes, and no hold,
+			     pause or limit speaks against it; NULL: all */
 	struct plan_cache *cache; /* may be NULL; makes the next plan of the same fleet cheap */
 };
 

@@ -319,6 +319,10 @@ void plan_judge(struct plan_work *work)
 	struct plan *plan = work->plan;
 	size_t kept_back = count_actions(plan);
 
+	if (work->request->only) {
+		plan->verdict = plan->changed ? PLAN_ALLOWED : PLAN_NOTHING;
+		return;
+	}
 	if (plan->changed || kept_back) {
 		check_coverage(work);
 		if (!some_may_start(plan))

@@ -81,7 +81,7 @@ void plan_find_members(struct plan_work *work)
 		strmap_set(&map, fleet->clients[i].name, (void *)(uintptr_t)(i + 1));
 	for (size_t r = 0; r < status->rollout_count; r++) {
 		const struct rollout_record *rollout = status->rollouts[r];
-		if (!work->own && *work->request->commit.hex &&
+		if (!work->own && !rollout->by_hand && *work->request->commit.hex &&
 			!strcmp(rollout->commit, work->request->commit.hex))
 			work->own = rollout;
 		for (size_t s = 0; s < rollout->stage_count; s++)
@@ -283,10 +283,11 @@ static void add_entry(struct looked *looked, enum plan_action action, bool moved
 	struct reason_list reasons = {0};
 	char *summary = NULL;
 	bool onboard = action == PLAN_ONBOARD;
-	bool held =
-		(looked->record && hold_holds(looked, &reasons)) || rollout_holds(looked, &reasons);
+	bool by_hand = looked->work->request->only != NULL;
+	bool held = !by_hand && ((looked->record && hold_holds(looked, &reasons)) ||
+					rollout_holds(looked, &reasons));
 
-	bool paused = !held && is_paused(looked->record, &reasons);
+	bool paused = !held && !by_hand && is_paused(looked->record, &reasons);
 	if (!held && looked->record && looked->record->hold.held)
 		strlist_add(&looked->work->plan->ends_hold, looked->client->name);
 	if (moved)
@@ -356,9 +357,11 @@ bool plan_compare_records(struct plan_work *work)
 	const struct fleet *fleet = work->target.fleet;
 
 	plan_find_members(work);
+	const char *only = work->request->only;
 	for (size_t i = 0; i < fleet->client_count; i++)
-		compare_client(work, i);
-	for (size_t i = 0; i < status->client_count; i++) {
+		if (!only || !strcmp(only, fleet->clients[i].name))
+			compare_client(work, i);
+	for (size_t i = 0; i < status->client_count && !only; i++) {
 		const struct client_record *record = status->clients[i];
 		if (record->state != CLIENT_OFFBOARDED && !fleet_client(fleet, record->client))
 			add_vanished(work, record);

@@ -203,6 +203,14 @@ struct rollout *rollout_from_record(
 	return rollout;
 }
 
+/* What a person sent back: what the hold forbids it does not change it. */
+static bool is_forbidden(
+	const struct rollout *rollout, const char *wanted, const struct client_record *record)
+{
+	return rollout->record.by_hand && record && record->hold.held &&
+	       !strcmp(wanted, record->hold.release);
+}
+
 bool rollout_is_changed_by(
 	const struct rollout *rollout, const struct plan *newer, const struct status *status)
 {
@@ -213,8 +221,9 @@ bool rollout_is_changed_by(
 		const char *wanted = entry    ? entry->to.release
 				     : record ? record->current.release
 					      : "";
-		if (strcmp(wanted, member->to) != 0 ||
-			(entry && strcmp(entry->checks, member->checks) != 0))
+		if (!is_forbidden(rollout, wanted, record) &&
+			(strcmp(wanted, member->to) != 0 ||
+				(entry && strcmp(entry->checks, member->checks) != 0)))
 			return true;
 	}
 	return false;

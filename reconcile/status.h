@@ -191,6 +191,8 @@ struct rollout_record {
 	char commit[OID_HEX + 1];
 	char plan[16];
 	enum rollout_state state;
+	bool by_hand; /* `rollback CLIENT`: says nothing about its commit, which other clients left
+		       */
 	struct strlist reasons;
 	struct strlist notes; /* newer commits that let it go on, and why */
 	char *over_limit;     /* why policy.max_changed asks for an approval, or NULL */

@@ -132,6 +132,8 @@ static void emit_rollout(struct emitter *emitter, const struct rollout_record *r
 	emit_str(emitter, "commit", record->commit);
 	emit_opt(emitter, "plan", record->plan);
 	emit_str(emitter, "state", rollout_state_name(record->state));
+	if (record->by_hand)
+		emit_bool(emitter, "by_hand", true);
 	emit_strs(emitter, "reasons", &record->reasons);
 	emit_strs(emitter, "notes", &record->notes);
 	emit_opt(emitter, "over_limit", record->over_limit);
@@ -260,13 +262,18 @@ static bool read_ref(const struct node *map, struct release_ref *ref, struct err
 	       READ_FIXED(map, "rollout", ref->rollout, err);
 }
 
+static bool read_flag(const struct node *map, const char *key)
+{
+	const struct node *flag = node_get(map, key);
+	return flag && flag->kind == NODE_BOOL && flag->boolean;
+}
+
 static bool read_hold(const struct node *map, struct client_hold *hold, struct error *err)
 {
 	if (!map || map->kind != NODE_MAP)
 		return true;
-	const struct node *by_hand = node_get(map, "by_hand");
 	hold->held = true;
-	hold->by_hand = by_hand && by_hand->kind == NODE_BOOL && by_hand->boolean;
+	hold->by_hand = read_flag(map, "by_hand");
 	hold->reason = mem_dup_str(text_of(map, "reason"));
 	return READ_FIXED(map, "commit", hold->commit, err) &&
 	       READ_FIXED(map, "release", hold->release, err) &&
@@ -451,6 +458,7 @@ static bool rollout_read(const struct node *node, struct rollout_record *record,
 	if (!clock_parse_id(record->id, &id_s))
 		return node_error(err, node_get(node, "id"), "'%s' is no rollout's id", record->id);
 	record->state = (enum rollout_state)state;
+	record->by_hand = read_flag(node, "by_hand");
 	if (!stages || stages->kind != NODE_LIST)
 		return true;
 	record->stages = mem_zero(stages->count, sizeof(*record->stages));

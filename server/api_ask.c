@@ -13,6 +13,7 @@ static const struct rule {
 	[REQUEST_PAUSE] = {"pause", API_WRITE, true},
 	[REQUEST_RESUME] = {"resume", API_WRITE, false},
 	[REQUEST_RETRY] = {"retry", API_WRITE, false},
+	[REQUEST_ROLLBACK] = {"rollback", API_WRITE, true},
 };
 
 static const char *nearest_client(const struct status *status, const char *name)

@@ -24,6 +24,7 @@ static const struct command *const commands[] = {
 	&command_pause,
 	&command_resume,
 	&command_retry,
+	&command_rollback,
 	&command_history,
 	&command_validate,
 	&command_plan,

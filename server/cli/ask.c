@@ -39,9 +39,18 @@ static const char usage_resume[] =
 static const char usage_retry[] =
 	"usage: aviary retry [CLIENT] [-c FILE | --url URL [--token-file FILE]] [--reason TEXT]\n"
 	"                    [--json]\n\n"
-	"Ends the hold that a failed or aborted rollout, or 'aviary rollback', has left, and starts a\n"
-	"new rollout of the newest commit over all clients that still differ, canary first. With a\n"
-	"client named: over it and the clients of the stages before its own.\n"
+	"Ends the hold that a failed or aborted rollout has left, and starts a new rollout of the\n"
+	"newest commit over all clients that still differ, canary first. With a client named: over\n"
+	"it and the clients of the stages before its own.\n"
+	"  --reason TEXT       why; stands in the record\n" COMMON_JSON EXIT_STATES;
+
+static const char usage_rollback[] =
+	"usage: aviary rollback CLIENT --reason TEXT [-c FILE | --url URL [--token-file FILE]]\n"
+	"                       [--json]\n\n"
+	"Brings one client back to the release before, as a rollout of its own: the newest one that\n"
+	"was known good and is not what runs. What the newest commit wants of the client is held,\n"
+	"until another commit wants something else or 'aviary retry CLIENT' ends it. Refused while\n"
+	"a rollout runs. For a whole fleet: git revert.\n"
 	"  --reason TEXT       why; stands in the record\n" COMMON_JSON EXIT_STATES;
 
 /* One command that posts. */
@@ -53,6 +62,7 @@ static const struct ask {
 } asks[] = {
 	{"pause", usage_pause, ONLINE_ARGUMENT | ONLINE_WHY, "/pause", "/clients"},
 	{"resume", usage_resume, ONLINE_ARGUMENT, "/resume", "/clients"},
+	{"rollback", usage_rollback, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY, NULL, "/clients"},
 	{"retry", usage_retry, ONLINE_ARGUMENT, "/retry", "/clients"},
 };
 
@@ -270,4 +280,8 @@ const struct command command_resume = {
 const struct command command_retry = {.name = "retry",
 	.summary = "end a hold and try the newest commit again",
 	.usage = usage_retry,
+	.run = run_ask};
+const struct command command_rollback = {.name = "rollback",
+	.summary = "bring one client back to the release before",
+	.usage = usage_rollback,
 	.run = run_ask};

@@ -16,6 +16,7 @@ extern const struct command command_reconcile;
 extern const struct command command_pause;
 extern const struct command command_resume;
 extern const struct command command_retry;
+extern const struct command command_rollback;
 extern const struct command command_history;
 extern const struct command command_inventory;
 extern const struct command command_plan;

@@ -383,3 +383,108 @@ def test_a_refused_commit_is_judged_again(fleet):
     done(fleet.command("retry"))
     fleet.settle()
     assert fleet.ends(commit) == ["refused"] and len(fleet.history(since=tip)) == 1
+
+
+# ---- rollback CLIENT -------------------------------------------------------------------------
+
+
+def test_a_rollback_is_a_rollout_of_its_own_and_holds_what_is_wanted(fleet):
+    first = fleet.head()
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    wanted = fleet.record("beta")["release"]
+    out = done(fleet.command("rollback", "beta", "--reason", "customer complains"))
+    assert first[:7] in out and "aviary retry beta" in out
+    fleet.settle()
+    assert fleet.versions() == dict(dict.fromkeys(WITH_API, "1.0.1"), beta="1.0.0")
+    assert fleet.ends(first) == ["succeeded", "succeeded"]
+    back = fleet.rollouts(first)[-1]
+    assert back["by_hand"] is True
+    assert back["reasons"] == [f"rollback of beta, asked by {me()}: customer complains"]
+    assert [fact.action for fact in fleet.facts(first) if fact.rollout == back["id"]
+            and fact.result == "succeeded" and fact.client] == ["rollback"]
+    record = fleet.record("beta")
+    assert record["state"] == "healthy" and record["known_good"]["release"] == record["release"]
+    assert record["held"]["release"] == wanted and record["held"]["by_hand"] is True
+    held = [fact for fact in fleet.history() if fact.subject.startswith("hold(beta)")][-1]
+    assert (held.author, held.reason, held.result) == (me(), "customer complains", "held")
+    # a repeated webhook, a restart on an empty machine: nothing changes
+    tip = fleet.tip()
+    fleet.push("Nothing at all")
+    fleet.settle()
+    assert fleet.versions()["beta"] == "1.0.0"
+    lose_state(fleet)
+    fleet.start().settle()
+    assert fleet.versions()["beta"] == "1.0.0" and len(fleet.rollouts(first)) == 2
+    assert not [fact for fact in fleet.history(since=tip) if fact.client]
+    # a newer commit that wants something else ends it
+    newer = fleet.upgrade("1.0.2")
+    fleet.settle()
+    assert fleet.ends(newer) == ["succeeded"]
+    assert fleet.versions() == dict.fromkeys(WITH_API, "1.0.2")
+    assert commit != newer and "held" not in fleet.record("beta")
+
+
+def test_a_retry_ends_the_hold_of_a_rollback(fleet):
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    done(fleet.command("rollback", "alpha", "--reason", "customer complains"))
+    fleet.settle()
+    assert fleet.versions()["alpha"] == "1.0.0"
+    done(fleet.command("retry", "alpha"))
+    fleet.wait_for("alpha", lambda: fleet.versions()["alpha"] == "1.0.1")
+    fleet.settle()
+    assert fleet.ends(commit)[-1] == "succeeded" and "held" not in fleet.record("alpha")
+
+
+def test_a_rollback_survives_kill_9_in_the_middle_of_it(fleet):
+    first = fleet.head()
+    fleet.upgrade("1.0.1")
+    fleet.settle()
+    fleet.hold_back("beta")
+    out = done(fleet.command("rollback", "beta", "--reason", "customer complains"))
+    fleet.wait_for_activation("beta", first)
+    lose_state(fleet)
+    fleet.let_go("beta")
+    fleet.start().settle()
+    assert fleet.versions() == dict(dict.fromkeys(WITH_API, "1.0.1"), beta="1.0.0")
+    assert fleet.ends(first) == ["succeeded", "succeeded"]
+    assert fleet.rollouts(first)[-1]["id"] in out and fleet.record("beta")["held"]["by_hand"]
+
+
+def test_a_rollback_that_is_not_well_goes_back_to_what_was_known_good(fleet):
+    first = fleet.head()
+    fleet.upgrade("1.0.1")
+    fleet.settle()
+    fleet.sick("beta", "api:1.0.0")
+    done(fleet.command("rollback", "beta", "--reason", "customer complains"))
+    fleet.settle()
+    assert fleet.versions() == dict.fromkeys(WITH_API, "1.0.1")
+    assert fleet.ends(first) == ["succeeded", "failed"]
+    assert fleet.results(first)["beta"][-1] == "rolled-back"
+    assert fleet.record("beta")["state"] == "healthy"  # it runs what the newest commit wants
+
+
+@pytest.mark.parametrize("prepare, why", [
+    (lambda fleet: None, "no earlier release"),
+    (lambda fleet: done(fleet.command("pause", "--reason", "demo")), "the fleet is paused"),
+    (lambda fleet: done(fleet.command("pause", "beta", "--reason", "demo")), "beta is paused")],
+    ids=["first", "fleet", "client"])
+def test_a_rollback_that_cannot_be_is_refused(fleet, prepare, why):
+    prepare(fleet)
+    result = fleet.command("rollback", "beta", "--reason", "customer complains")
+    assert result.returncode == 1 and why in result.stderr, result.stderr
+    assert fleet.activations() == [] and "held" not in fleet.record("beta")
+
+
+def test_a_rollback_while_a_rollout_runs_is_refused(fleet):
+    fleet.upgrade("1.0.1")
+    fleet.settle()
+    fleet.hold_back("alpha")
+    commit = fleet.upgrade("1.0.2")
+    fleet.wait_for_activation("alpha", commit)
+    result = fleet.command("rollback", "beta", "--reason", "customer complains")
+    assert result.returncode == 1 and fleet.rollout(commit)["id"] in result.stderr
+    fleet.let_go("alpha")
+    fleet.settle()
+    assert fleet.ends(commit) == ["succeeded"]

@@ -11,6 +11,7 @@
 #   make fuzz            looks for new inputs; TARGET=yaml one format only
 #   make lint, format    what is wrong with form and layers; clang-format
 #   make bench           figures beside what they are compared to
+#   make bench-secrets   those of SOPS and age files alone
 #   make install         binary, man pages, systemd unit; PREFIX=/usr/local DESTDIR=
 #   make deps, deps-dev  the Debian packages that are missing
 #   make man, clean      man pages in build/man; remove all builds
@@ -99,7 +100,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(test_lib) $(library)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(PKG_LIBS) -lz -lpthread -lm
 
-.PHONY: tests-built test test-unit test-e2e crash sanitize tsan lint format bench fuzz demo deps deps-dev install clean help man
+.PHONY: tests-built test test-unit test-e2e crash sanitize tsan lint format bench bench-secrets fuzz demo deps deps-dev install clean help man
 tests-built: $(BUILD)/aviary $(unit_tests) $(tools) $(fuzz_corpus)
 
 test: deps
@@ -136,6 +137,10 @@ format:
 bench: deps-dev all
 	$(Q)$(MAKE) --no-print-directory tests-built
 	$(Q)$(PYTHON) tests/bench/run.py --build $(BUILD)
+
+# Of secrets alone, with `sops` and `age` where they are in PATH.
+bench-secrets: deps all
+	$(Q)$(PYTHON) tests/bench/run.py --build $(BUILD) secrets
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all

@@ -3,6 +3,7 @@
 #include "reconcile/secrets/age.h"
 #include "reconcile/secrets/age_format.h"
 #include "reconcile/secrets/age_ssh.h"
+#include "reconcile/secrets/age_stream.h"
 #include <sodium.h>
 
 #define X25519_LABEL "age-encryption.org/v1/X25519"
@@ -177,36 +178,38 @@ static void payload_key(
 		(struct age_bytes){nonce, AGE_NONCE_SIZE}, "payload", key_out);
 }
 
-static bool decrypt_payload(const struct age_header *header, const uint8_t *file_key, size_t len,
-	struct buf *out, struct error *err)
+bool age_start_read(struct age_bytes bytes, const struct age_identities *identities,
+	struct age_start *start_out, enum age_failure *failure_out, struct error *err)
 {
-	const uint8_t *nonce = (const uint8_t *)header->bytes + header->size;
-	uint8_t key[AGE_HASH_SIZE];
-	payload_key(file_key, nonce, key);
-	bool ok = age_stream_open(
-		key, nonce + AGE_NONCE_SIZE, len - header->size - AGE_NONCE_SIZE, out, err);
-	sodium_memzero(key, sizeof(key));
+	auto_age_header struct age_header header = {0};
+	uint8_t file_key[AGE_FILE_KEY_SIZE] = {0};
+	*failure_out = AGE_HEADER;
+	if (!age_header_parse((const char *)bytes.bytes, bytes.len, &header, err))
+		return false;
+	bool ok = unwrap_header(&header, identities, file_key, failure_out, err);
+	if (ok && bytes.len - header.size < AGE_NONCE_SIZE) {
+		*failure_out = AGE_HEADER;
+		ok = error_set(err, ERR_INVALID, "age file ends within its nonce");
+	}
+	if (ok) {
+		payload_key(file_key, bytes.bytes + header.size, start_out->key);
+		start_out->size = header.size + AGE_NONCE_SIZE;
+	}
+	sodium_memzero(file_key, sizeof(file_key));
 	return ok;
 }
 
 static bool decrypt_binary(const struct age_file *file, const struct age_identities *identities,
 	struct buf *out, enum age_failure *failure_out, struct error *err)
 {
-	auto_age_header struct age_header header = {0};
-	uint8_t file_key[AGE_FILE_KEY_SIZE] = {0};
-	*failure_out = AGE_HEADER;
-	if (!age_header_parse(file->bytes, file->len, &header, err))
+	const struct age_bytes all = {file->bytes, file->len};
+	struct age_start start;
+	if (!age_start_read(all, identities, &start, failure_out, err))
 		return false;
-	bool ok = unwrap_header(&header, identities, file_key, failure_out, err);
-	if (ok && file->len - header.size < AGE_NONCE_SIZE) {
-		*failure_out = AGE_HEADER;
-		ok = error_set(err, ERR_INVALID, "age file ends within its nonce");
-	}
-	if (ok) {
-		ok = decrypt_payload(&header, file_key, file->len, out, err);
-		*failure_out = ok ? AGE_OK : AGE_PAYLOAD;
-	}
-	sodium_memzero(file_key, sizeof(file_key));
+	bool ok =
+		age_stream_open(start.key, all.bytes + start.size, all.len - start.size, out, err);
+	*failure_out = ok ? AGE_OK : AGE_PAYLOAD;
+	sodium_memzero(&start, sizeof(start));
 	return ok;
 }
 
@@ -242,18 +245,16 @@ static bool add_recipient(struct buf *header, const uint8_t *recipient, const ui
 	return ok;
 }
 
-static void add_payload(struct buf *out, const uint8_t *file_key, const void *plain, size_t len)
+static void start_payload(struct buf *out, const uint8_t *file_key, uint8_t *key_out)
 {
-	uint8_t nonce[AGE_NONCE_SIZE], key[AGE_HASH_SIZE];
+	uint8_t nonce[AGE_NONCE_SIZE];
 	randombytes_buf(nonce, sizeof(nonce));
 	buf_add(out, nonce, sizeof(nonce));
-	payload_key(file_key, nonce, key);
-	age_stream_seal(key, plain, len, out);
-	sodium_memzero(key, sizeof(key));
+	payload_key(file_key, nonce, key_out);
 }
 
-bool age_encrypt(const struct age_recipients *recipients, const void *plain, size_t len,
-	struct buf *out, struct error *err)
+bool age_start_write(const struct age_recipients *recipients, struct buf *out,
+	struct age_start *start_out, struct error *err)
 {
 	auto_buf struct buf header = BUF_INIT(AGE_MAX_HEADER);
 	uint8_t file_key[AGE_FILE_KEY_SIZE], mac[AGE_HASH_SIZE];
@@ -271,10 +272,22 @@ bool age_encrypt(const struct age_recipients *recipients, const void *plain, siz
 		age_base64_encode(mac, sizeof(mac), &header);
 		buf_add_char(&header, '\n');
 		buf_add(out, header.text, header.len);
-		add_payload(out, file_key, plain, len);
+		start_payload(out, file_key, start_out->key);
+		start_out->size = header.len + AGE_NONCE_SIZE;
 	}
 	sodium_memzero(file_key, sizeof(file_key));
 	return ok || error_set(err, ERR_INVALID,
 			     "an age file needs 1 to %d recipients, none of them of low order",
 			     AGE_MAX_STANZAS);
+}
+
+bool age_encrypt(const struct age_recipients *recipients, const void *plain, size_t len,
+	struct buf *out, struct error *err)
+{
+	struct age_start start;
+	if (!age_start_write(recipients, out, &start, err))
+		return false;
+	age_stream_seal(start.key, plain, len, out);
+	sodium_memzero(&start, sizeof(start));
+	return true;
 }

@@ -1,14 +1,15 @@
 /* ASCII armor: BEGIN line, padded base64 in lines of 64 columns, END line (specs/sops-age.md 1.12).
  * White space may stand before BEGIN and after END, nowhere else. */
+#include "base/base64.h"
 #include "reconcile/secrets/age_format.h"
 #include <sodium.h>
 
-#define BEGIN_LINE    "-----BEGIN AGE ENCRYPTED FILE-----"
-#define END_LINE      "-----END AGE ENCRYPTED FILE-----"
-#define COLUMNS       64
-#define LINE_BYTES    48
-#define SPACE_LIMIT   1024 /* of white space outside, as age's reader has it */
-#define BASE64_PADDED sodium_base64_VARIANT_ORIGINAL
+#define BEGIN_LINE  "-----BEGIN AGE ENCRYPTED FILE-----"
+#define END_LINE    "-----END AGE ENCRYPTED FILE-----"
+#define COLUMNS     64
+#define LINE_BYTES  48
+#define SPACE_LIMIT 1024 /* of white space outside, as age's reader has it */
+#define PADDED      sodium_base64_VARIANT_ORIGINAL
 
 static bool is_space(char c)
 {
@@ -72,9 +73,9 @@ bool age_armor_decode(const char *text, size_t len, struct buf *out, struct erro
 		size_t got = 0;
 		if (line_is(line, END_LINE))
 			return check_behind(at, end, err);
-		if (!more || !line.len || line.len > COLUMNS || line.len % 4 ||
-			sodium_base642bin(bytes, sizeof(bytes), line.text, line.len, NULL, &got,
-				NULL, BASE64_PADDED) != 0)
+		if (!more || !line.len || line.len > COLUMNS ||
+			!base64_decode(
+				BASE64_PADDED, line.text, line.len, bytes, sizeof(bytes), &got))
 			return error_set(err, ERR_INVALID, "age armor has a malformed line");
 		more = got == LINE_BYTES;
 		buf_add(out, bytes, got);
@@ -84,12 +85,12 @@ bool age_armor_decode(const char *text, size_t len, struct buf *out, struct erro
 
 void age_armor_encode(const uint8_t *bytes, size_t len, struct buf *out)
 {
-	char line[sodium_base64_ENCODED_LEN(LINE_BYTES, BASE64_PADDED)];
+	char line[sodium_base64_ENCODED_LEN(LINE_BYTES, PADDED)];
 	buf_add_str(out, BEGIN_LINE "\n");
 	for (size_t at = 0; at < len; at += LINE_BYTES) {
 		size_t part = len - at < LINE_BYTES ? len - at : LINE_BYTES;
 		buf_addf(out, "%s\n",
-			sodium_bin2base64(line, sizeof(line), bytes + at, part, BASE64_PADDED));
+			sodium_bin2base64(line, sizeof(line), bytes + at, part, PADDED));
 	}
 	buf_add_str(out, END_LINE "\n");
 }

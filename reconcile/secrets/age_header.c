@@ -6,6 +6,7 @@
  *   0..63 characters LF
  *   --- 43 characters of base64 LF        HMAC over everything up to the dashes
  */
+#include "base/base64.h"
 #include "reconcile/secrets/age_format.h"
 #include <sodium.h>
 
@@ -38,9 +39,7 @@ static bool next_line(struct reader *reader, struct age_arg *line_out, struct er
 bool age_base64_decode(const char *text, size_t len, uint8_t *out, size_t size)
 {
 	size_t got = 0;
-	return sodium_base642bin(out, size, text, len, NULL, &got, NULL,
-		       sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0 &&
-	       got == size;
+	return base64_decode(BASE64_UNPADDED, text, len, out, size, &got) && got == size;
 }
 
 void age_base64_encode(const void *bytes, size_t len, struct buf *out)

@@ -1,4 +1,5 @@
 /* SSH keys: the wire form of public ones, the numbers of RSA keys (RFC 4253 6.6, RFC 8709) */
+#include "base/base64.h"
 #include "reconcile/secrets/age_ssh_parts.h"
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>
@@ -187,8 +188,7 @@ bool age_ssh_public_parse(const char *line, struct age_ssh_key **key_out, struct
 	if (!rsa && !(type_len == 11 && memcmp(line, "ssh-ed25519", 11) == 0))
 		return refuse_type(line, err);
 	struct age_ssh_key *key = NULL;
-	if (sodium_base642bin(bytes, sizeof(bytes), text, strcspn(text, BLANKS), NULL, &got, NULL,
-		    sodium_base64_VARIANT_ORIGINAL) == 0)
+	if (base64_decode(BASE64_PADDED, text, strcspn(text, BLANKS), bytes, sizeof(bytes), &got))
 		key = read_wire(rsa ? "ssh-rsa" : "ssh-ed25519", bytes, got);
 	if (!key)
 		return error_set(err, ERR_INVALID,

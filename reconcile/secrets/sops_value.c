@@ -1,5 +1,6 @@
 /* ENC[AES256_GCM,data:...,iv:...,tag:...,type:...] and the MAC (specs/sops-age.md 2.5, 2.9) */
 #include "reconcile/secrets/sops_value.h"
+#include "base/base64.h"
 #include "base/buf.h"
 #include <openssl/evp.h>
 #include <sodium.h>
@@ -98,7 +99,7 @@ bool sops_value_is_encrypted(const char *text, size_t len)
 
 static bool decode(struct part part, uint8_t *out, size_t max, size_t *len_out)
 {
-	return sodium_base642bin(out, max, part.text, part.len, NULL, len_out, NULL, BASE64) == 0;
+	return base64_decode(BASE64_PADDED, part.text, part.len, out, max, len_out);
 }
 
 static bool find_type(struct part part, enum sops_type *type_out)

@@ -1,5 +1,5 @@
 #include "tests/lib/age_vectors.h"
-#include "reconcile/secrets/age.h"
+#include "reconcile/secrets/age_flow.h"
 #include <dirent.h>
 #include <zlib.h>
 
@@ -95,6 +95,49 @@ static bool refusal_is_right(
 	return failure != AGE_OK;
 }
 
+/* A vector that is read in pieces, and what was made of it. */
+struct pieces {
+	const char *at, *end;
+	struct buf out;
+};
+
+static ssize_t read_piece(void *data, void *out, size_t size, struct error *err)
+{
+	struct pieces *pieces = data;
+	size_t left = (size_t)(pieces->end - pieces->at), most = 10007; /* no part of a chunk */
+	(void)err;                                                      /* cannot fail */
+	size = size < most ? size : most;
+	size = size < left ? size : left;
+	memcpy(out, pieces->at, size);
+	pieces->at += size;
+	return (ssize_t)size;
+}
+
+static bool write_piece(void *data, const void *bytes, size_t len, struct error *err)
+{
+	struct pieces *pieces = data;
+	(void)err; /* cannot fail */
+	buf_add(&pieces->out, bytes, len);
+	return true;
+}
+
+/* What is read piece by piece ends as the whole does, with the same bytes. */
+static bool flow_is_same(
+	const struct vector *vector, enum age_failure failure, const struct buf *whole)
+{
+	struct pieces pieces = {vector->file, vector->file + vector->len, BUF_INIT(INFLATED_MAX)};
+	const struct age_flow flow = {read_piece, write_piece, &pieces};
+	enum age_failure got;
+	struct error err;
+	if (vector->armored)
+		return true;
+	bool ok = age_flow_decrypt(&vector->identities, &flow, &got, &err);
+	bool same = got == failure && ok == (got == AGE_OK) && pieces.out.len == whole->len &&
+		    memcmp(pieces.out.text, whole->text, whole->len) == 0;
+	buf_clear(&pieces.out);
+	return same;
+}
+
 static void check_vector(const char *name, const struct vector *vector, struct tally *tally)
 {
 	auto_buf struct buf out = BUF_INIT_SECRET(INFLATED_MAX);
@@ -104,6 +147,10 @@ static void check_vector(const char *name, const struct vector *vector, struct t
 	const struct age_file file = {vector->file, vector->len, vector->armored};
 	bool ok = age_decrypt(&file, &vector->identities, &out, &failure, &err);
 	const char *got = failure_name(failure);
+	if (!flow_is_same(vector, failure, &out)) {
+		tally_add(tally, name, false, "ends otherwise when it is read in pieces");
+		return;
+	}
 	if (vector->post_quantum) {
 		tally_add(tally, name, refusal_is_right(vector, failure, &err),
 			"post-quantum, got %s (%s)", got, err.message);

@@ -28,7 +28,7 @@ static bool decode_group(const char *text, uint8_t *out)
 {
 	uint32_t bits = 0;
 	bool good = add_char(text[0], &bits) && add_char(text[1], &bits) &&
-		    add_char(text[2], &bits) & add_char(text[3], &bits);
+		    add_char(text[2], &bits) && add_char(text[3], &bits);
 	out[0] = (uint8_t)(bits >> 16);
 	out[1] = (uint8_t)(bits >> 8);
 	out[2] = (uint8_t)bits;

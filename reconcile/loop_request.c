@@ -90,8 +90,10 @@ void loop_show_requests(const struct loop *loop, struct snapshot *snapshot)
 		place->id = asked->request.id;
 		place->state = REQUEST_QUEUED;
 		/* Decided, and not accepted yet: why not, if somebody knows. */
-		(void)snprintf(place->text, sizeof(place->text), "%.800s",
-			asked->decided && !loop->problem[0] ? "is being recorded" : loop->problem);
+		const char *text = loop->problem[0] ? loop->problem
+				   : asked->decided ? "is being recorded"
+						    : asked->text;
+		(void)snprintf(place->text, sizeof(place->text), "%.800s", text);
 	}
 	snapshot->answer_count = count + loop->asked_count;
 }
@@ -157,6 +159,74 @@ static void decide_resume(
 	asked_say(asked, "%s is not paused any more: the newest commit is looked at again", who);
 }
 
+/* ---- approve, abort -----------------------------------------------------------------------------
+ */
+
+static bool is_running(const struct loop *loop, const char *id)
+{
+	return loop->rollout && !strcmp(loop->rollout->record.id, id);
+}
+
+static void refuse_over(const struct loop *loop, struct asked *asked)
+{
+	const char *id = asked->request.target;
+	const struct rollout_record *record = status_rollout(loop->status, id);
+	asked_refuse(asked);
+	if (record)
+		asked_say(asked, "rollout %s is over: it ended %s", id,
+			rollout_state_name(record->state));
+	else
+		asked_say(asked, "no rollout '%s' is recorded", id);
+}
+
+static void decide_approve(struct loop *loop, struct asked *asked)
+{
+	const struct request *request = &asked->request;
+	if (!is_running(loop, request->target)) {
+		refuse_over(loop, asked);
+		return;
+	}
+	const struct rollout_record *record = &loop->rollout->record;
+	bool asks = rollout_wait_is_for_person(loop->rollout->waits);
+	auto_free char *what = mem_dup_str(record->waits_for ? record->waits_for : "nothing");
+	if (!asks || loop->rollout->superseded || loop->rollout->aborted) {
+		asked_refuse(asked);
+		asked_say(asked, "rollout %s asks nobody: it is %s, and waits for %s",
+			request->target, rollout_state_name(record->state), what);
+		return;
+	}
+	loop_feed(
+		loop, (struct rollout_event){
+			      .kind = EVENT_APPROVE, .who = request->by, .text = request->reason});
+	asked_decided(loop, asked);
+	asked_say(asked, "rollout %s goes on: %s", request->target, what);
+}
+
+/* Done when the rollout is over: what runs of it ends first. */
+static void decide_abort(struct loop *loop, struct asked *asked)
+{
+	const struct request *request = &asked->request;
+	if (!is_running(loop, request->target)) {
+		if (!asked->told)
+			refuse_over(loop, asked);
+		else
+			asked_decided(loop, asked);
+		return;
+	}
+	if (!loop->rollout->aborted)
+		loop_feed(loop,
+			(struct rollout_event){
+				.kind = EVENT_ABORT, .who = request->by, .text = request->reason});
+	asked->told = true;
+	const struct rollout_record *record = &loop->rollout->record;
+	asked_say(asked, "rollout %s %s; commit %.7s is held until 'aviary retry'", record->id,
+		loop->rollout->ended ? rollout_state_name(record->state)
+				     : "ends: what runs of it comes first",
+		record->commit);
+	if (loop->rollout->ended)
+		asked_decided(loop, asked);
+}
+
 /* ---- deciding -----------------------------------------------------------------------------------
  */
 
@@ -174,11 +244,16 @@ static bool may_decide(const struct loop *loop, struct asked *asked)
 	       !loop->decide_again && !loop->status_stale;
 }
 
+static bool is_about_rollout(const struct request *request)
+{
+	return request->kind == REQUEST_APPROVE || request->kind == REQUEST_ABORT;
+}
+
 static void decide(struct loop *loop, struct asked *asked)
 {
 	const struct request *request = &asked->request;
 	const struct client_record *client = NULL;
-	if (request->target[0]) {
+	if (request->target[0] && !is_about_rollout(request)) {
 		client = status_client(loop->status, request->target);
 		if (!client) {
 			asked_say(asked, "no client '%s' is recorded", request->target);
@@ -198,6 +273,12 @@ static void decide(struct loop *loop, struct asked *asked)
 		break;
 	case REQUEST_ROLLBACK:
 		loop_decide_rollback(loop, asked, client);
+		break;
+	case REQUEST_APPROVE:
+		decide_approve(loop, asked);
+		break;
+	case REQUEST_ABORT:
+		decide_abort(loop, asked);
 		break;
 	case REQUEST_RECONCILE:
 	case REQUEST_KINDS:

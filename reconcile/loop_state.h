@@ -15,6 +15,7 @@ struct asked {
 	struct request request;
 	bool decided; /* its facts are queued, or it is known that none are needed */
 	bool refused;
+	bool told;                      /* abort: the machine knows */
 	bool looking;                   /* the git thread looks for it */
 	uint64_t facts;                 /* done once so many were accepted */
 	char text[REQUEST_ANSWER_TEXT]; /* the answer; before that, what it waits for */

@@ -208,6 +208,8 @@ static const struct http_route routes[] = {
 	{"POST", "/api/v1/resume", api_on_ask, HTTP_GUARDED, REQUEST_RESUME},
 	{"POST", "/api/v1/retry", api_on_ask, HTTP_GUARDED, REQUEST_RETRY},
 	{"POST", "/api/v1/clients/{name}/retry", api_on_ask, HTTP_GUARDED, REQUEST_RETRY},
+	{"POST", "/api/v1/rollouts/{name}/approve", api_on_ask, HTTP_GUARDED, REQUEST_APPROVE},
+	{"POST", "/api/v1/rollouts/{name}/abort", api_on_ask, HTTP_GUARDED, REQUEST_ABORT},
 	{"POST", "/api/v1/clients/{name}/rollback", api_on_ask, HTTP_GUARDED, REQUEST_ROLLBACK},
 	{"POST", "/api/v1/clients/{name}/pause", api_on_ask, HTTP_GUARDED, REQUEST_PAUSE},
 	{"POST", "/api/v1/clients/{name}/resume", api_on_ask, HTTP_GUARDED, REQUEST_RESUME},

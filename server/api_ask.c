@@ -13,6 +13,8 @@ static const struct rule {
 	[REQUEST_PAUSE] = {"pause", API_WRITE, true},
 	[REQUEST_RESUME] = {"resume", API_WRITE, false},
 	[REQUEST_RETRY] = {"retry", API_WRITE, false},
+	[REQUEST_APPROVE] = {"approve", API_APPROVE, true},
+	[REQUEST_ABORT] = {"abort", API_APPROVE, true},
 	[REQUEST_ROLLBACK] = {"rollback", API_WRITE, true},
 };
 
@@ -24,15 +26,33 @@ static const char *nearest_client(const struct status *status, const char *name)
 	return nearest_name(name, names, status->client_count);
 }
 
+static const char *nearest_rollout(const struct status *status, const char *id)
+{
+	auto_free const char **ids = mem_zero(status->rollout_count + 1, sizeof(*ids));
+	for (size_t i = 0; i < status->rollout_count; i++)
+		ids[i] = status->rollouts[i]->id;
+	return nearest_name(id, ids, status->rollout_count);
+}
+
+static bool is_about_rollout(const struct request *asked)
+{
+	return asked->kind == REQUEST_APPROVE || asked->kind == REQUEST_ABORT;
+}
+
 /* @return false, with 404 */
 static bool check_target(const struct snapshot *snapshot, const struct request *asked,
 	struct http_response *response)
 {
-	if (!asked->target[0] || status_client(snapshot->status, asked->target))
+	const struct status *status = snapshot->status;
+	bool rollout = is_about_rollout(asked);
+	if (!asked->target[0] || (rollout ? status_rollout(status, asked->target) != NULL
+					  : status_client(status, asked->target) != NULL))
 		return true;
-	const char *near = nearest_client(snapshot->status, asked->target);
-	http_respond_error(response, 404, "no client '%s' is recorded%s%s%s", asked->target,
-		near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+	const char *near = rollout ? nearest_rollout(status, asked->target)
+				   : nearest_client(status, asked->target);
+	http_respond_error(response, 404, "no %s '%s' is recorded%s%s%s",
+		rollout ? "rollout" : "client", asked->target, near ? ": did you mean '" : "",
+		near ? near : "", near ? "'?" : "");
 	return false;
 }
 
@@ -41,7 +61,7 @@ static bool read_target(
 {
 	const char *name = http_request_param(request, "name");
 	if (name && strlen(name) >= sizeof(asked->target)) {
-		http_respond_error(response, 404, "no client has so long a name");
+		http_respond_error(response, 404, "nothing has so long a name");
 		return false;
 	}
 	(void)snprintf(asked->target, sizeof(asked->target), "%s", name ? name : "");

@@ -21,6 +21,8 @@ static const struct command *const commands[] = {
 	&command_apply,
 	&command_status,
 	&command_reconcile,
+	&command_approve,
+	&command_abort,
 	&command_pause,
 	&command_resume,
 	&command_retry,

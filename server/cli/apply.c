@@ -136,6 +136,16 @@ static bool is_true(const char *json, const char *key)
 	return yes;
 }
 
+/* For a person, hosts or a window: the service goes on with it when it may. */
+static bool is_waiting(const char *json)
+{
+	cJSON *status = cJSON_Parse(json);
+	const cJSON *rollout = cJSON_GetObjectItemCaseSensitive(status, "rollout");
+	bool waiting = !strcmp(online_text(rollout, "state"), "waiting");
+	cJSON_Delete(status);
+	return waiting;
+}
+
 static bool ask_status(const struct online_service *service, struct buf *view, struct error *err)
 {
 	buf_clear(view);
@@ -187,7 +197,7 @@ static int apply_there(const struct config *config, const struct online_options 
 		expect_new_rollout(follow, old, view.text);
 		follow_update(follow, view.text);
 		bool looked = number_of(view.text, "looks") > looks;
-		if (looked && is_true(view.text, "idle"))
+		if (looked && (is_true(view.text, "idle") || is_waiting(view.text)))
 			break;
 		if (!looked && clock_mono_ms() > until_ms) {
 			fprintf(stderr,

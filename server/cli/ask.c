@@ -53,6 +53,22 @@ static const char usage_rollback[] =
 	"a rollout runs. For a whole fleet: git revert.\n"
 	"  --reason TEXT       why; stands in the record\n" COMMON_JSON EXIT_STATES;
 
+static const char usage_approve[] =
+	"usage: aviary approve ID --reason TEXT [-c FILE | --url URL [--token-file FILE]]\n"
+	"                      [--json]\n\n"
+	"Says yes to what a rollout waits for a person for: a stage with approval: manual, or more\n"
+	"changes than policy.max_changed allows. 'aviary status' shows its id and what it asks.\n"
+	"Over HTTP the token must be one that may approve.\n"
+	"  --reason TEXT       why; stands in the record, with your name\n" COMMON_JSON EXIT_STATES;
+
+static const char usage_abort[] =
+	"usage: aviary abort ID --reason TEXT [-c FILE | --url URL [--token-file FILE]]\n"
+	"                    [--json]\n\n"
+	"Ends a rollout: what runs of it comes to its end, the rest is skipped, and its commit is\n"
+	"held until another one comes or 'aviary retry' ends the hold. It is the no to what it\n"
+	"waits for. Over HTTP the token must be one that may approve.\n"
+	"  --reason TEXT       why; stands in the record, with your name\n" COMMON_JSON EXIT_STATES;
+
 /* One command that posts. */
 static const struct ask {
 	const char *name, *usage;
@@ -62,6 +78,8 @@ static const struct ask {
 } asks[] = {
 	{"pause", usage_pause, ONLINE_ARGUMENT | ONLINE_WHY, "/pause", "/clients"},
 	{"resume", usage_resume, ONLINE_ARGUMENT, "/resume", "/clients"},
+	{"approve", usage_approve, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY, NULL, "/rollouts"},
+	{"abort", usage_abort, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY, NULL, "/rollouts"},
 	{"rollback", usage_rollback, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY, NULL, "/clients"},
 	{"retry", usage_retry, ONLINE_ARGUMENT, "/retry", "/clients"},
 };
@@ -284,4 +302,12 @@ const struct command command_retry = {.name = "retry",
 const struct command command_rollback = {.name = "rollback",
 	.summary = "bring one client back to the release before",
 	.usage = usage_rollback,
+	.run = run_ask};
+const struct command command_approve = {.name = "approve",
+	.summary = "say yes to what a rollout waits for",
+	.usage = usage_approve,
+	.run = run_ask};
+const struct command command_abort = {.name = "abort",
+	.summary = "end a rollout and hold its commit",
+	.usage = usage_abort,
 	.run = run_ask};

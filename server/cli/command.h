@@ -15,6 +15,8 @@ extern const struct command command_status;
 extern const struct command command_reconcile;
 extern const struct command command_pause;
 extern const struct command command_resume;
+extern const struct command command_approve;
+extern const struct command command_abort;
 extern const struct command command_retry;
 extern const struct command command_rollback;
 extern const struct command command_history;

@@ -235,6 +235,8 @@ static const cJSON *fleet_pause(const cJSON *status)
 static int end_waiting(struct follow *follow, const cJSON *status, const char *id)
 {
 	const cJSON *pause = fleet_pause(status);
+	const char *waits_for =
+		online_text(cJSON_GetObjectItemCaseSensitive(status, "rollout"), "waits_for");
 	if (follow->json)
 		fprintf(follow->out, "{\"result\":\"waiting\",\"rollout\":%s%s%s}\n",
 			*id ? "\"" : "", *id ? id : "null", *id ? "\"" : "");
@@ -242,6 +244,8 @@ static int end_waiting(struct follow *follow, const cJSON *status, const char *i
 		fprintf(follow->out,
 			"waiting: the fleet is paused by %s: %s. Again: aviary resume\n",
 			online_text(pause, "by"), online_text(pause, "reason"));
+	else if (*waits_for)
+		fprintf(follow->out, "waiting for %s. Next: aviary status\n", waits_for);
 	else
 		fprintf(follow->out, "waiting: see 'aviary status'\n");
 	return 4;

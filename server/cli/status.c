@@ -42,6 +42,10 @@ static void print_wait(const cJSON *rollout)
 	if (*online_text(rollout, "waits_since"))
 		printf(", since %s", online_text(rollout, "waits_since"));
 	putchar('\n');
+	/* Hosts and windows answer by themselves. */
+	if (!strncmp(what, "approval", strlen("approval")))
+		printf("Next    aviary approve %s --reason '...', or aviary abort %s --reason '...'\n",
+			online_text(rollout, "id"), online_text(rollout, "id"));
 }
 
 static void print_rollout(const cJSON *status, const cJSON *rollout)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.lib.fleet import AVIARY, CLIENTS, PATIENCE_S, WITH_API, environment
+from tests.lib.fleet import AVIARY, CLIENTS, PATIENCE_S, POLICY, WITH_API, environment
 from tests.lib.gitserver import git
 
 
@@ -488,3 +488,130 @@ def test_a_rollback_while_a_rollout_runs_is_refused(fleet):
     fleet.let_go("alpha")
     fleet.settle()
     assert fleet.ends(commit) == ["succeeded"]
+
+
+# ---- approve, abort --------------------------------------------------------------------------
+
+
+def wait_for_approval(fleet):
+    """An upgrade whose production waits; returns the commit and the rollout's id."""
+    fleet.edit(POLICY, "batch: 2}", "batch: 2, approval: manual}")
+    fleet.push("Production by hand")
+    fleet.settle()
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for("the question", lambda: fleet.rollouts(commit)
+                   and fleet.rollout(commit)["state"] == "waiting")
+    return commit, fleet.rollout(commit)["id"]
+
+
+def test_an_approval_lets_production_start_and_is_recorded(fleet):
+    commit, rollout = wait_for_approval(fleet)
+    assert {each.client for each in fleet.activations()} == {"alpha"}
+    status = done(fleet.command("status"))
+    assert "approval of production" in status and f"aviary approve {rollout}" in status
+    out = done(fleet.command("approve", rollout, "--reason", "looked at alpha"))
+    assert rollout in out and "approval of production" in out
+    fleet.settle()
+    assert fleet.ends(commit)[-1] == "succeeded"
+    assert fleet.versions() == dict.fromkeys(WITH_API, "1.0.1")
+    (fact,) = [fact for fact in fleet.history() if fact.subject.startswith("approve(")]
+    assert (fact.approved_by, fact.reason, fact.rollout) == (me(), "looked at alpha", rollout)
+    result = fleet.command("approve", rollout, "--reason", "again")
+    assert result.returncode == 1 and "it ended succeeded" in result.stderr
+
+
+def test_a_question_survives_kill_9_and_an_empty_state_folder(fleet):
+    commit, rollout = wait_for_approval(fleet)
+    lose_state(fleet)
+    fleet.start()
+    fleet.wait_for("the question", lambda: (
+        fleet.service.api("status")["rollout"] or {}).get("state") == "waiting")
+    done(fleet.command("approve", rollout, "--reason", "fine"))
+    fleet.settle()
+    assert fleet.ends(commit)[-1] == "succeeded" and len(fleet.rollouts(commit)) == 1
+
+
+def test_an_abort_is_the_no_and_holds_the_commit(fleet):
+    commit, rollout = wait_for_approval(fleet)
+    out = done(fleet.command("abort", rollout, "--reason", "not today"))
+    assert rollout in out and "aviary retry" in out
+    fleet.settle()
+    assert fleet.ends(commit)[-1] == "aborted"
+    assert f"aborted by {me()}: not today" in fleet.rollout(commit)["reasons"]
+    assert fleet.versions() == dict(dict.fromkeys(WITH_API, "1.0.0"), alpha="1.0.1")
+    tip = fleet.tip()
+    done(fleet.command("reconcile"))
+    fleet.settle()
+    assert fleet.tip() == tip
+    done(fleet.command("retry"))
+    fleet.wait_for("the question", lambda: fleet.rollouts(commit)[-1]["state"] == "waiting")
+    done(fleet.command("approve", fleet.rollouts(commit)[-1]["id"], "--reason", "now"))
+    fleet.settle()
+    assert fleet.versions() == dict.fromkeys(WITH_API, "1.0.1")
+
+
+def test_an_abort_lets_what_runs_end(fleet):
+    fleet.hold_back("alpha")
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for_activation("alpha", commit)
+    rollout = fleet.rollout(commit)["id"]
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(fleet.command, "abort", rollout, "--reason", "not today")
+                 for _ in range(2)]
+        fleet.wait_for("the machine to know", lambda: "comes first" in "".join(
+            json.loads(fleet.service.ask(f"/api/v1/requests/{number}")[1]).get("text", "")
+            for number in request_numbers(fleet)))
+        fleet.let_go("alpha")
+        results = [each.result() for each in asked]
+    assert [result.returncode for result in results] == [0, 0], results
+    fleet.settle()
+    assert fleet.ends(commit) == ["aborted"]
+    assert {each.client for each in fleet.activations()} == {"alpha"}
+
+
+def request_numbers(fleet):
+    """Numbers of the requests that the service may know: they count up from its start."""
+    status, body = fleet.service.ask("/api/v1/resume", "POST", body={})
+    assert status == 202
+    newest = json.loads(body)["request"]
+    return range(newest - 8, newest)
+
+
+def test_who_may_not_approve_is_told_so(fleet):
+    commit, rollout = wait_for_approval(fleet)
+    token_file = fleet.folder / "keys/api-token"
+    over_tcp = ("--url", fleet.service.url, "--token-file", token_file)
+    for command in ("approve", "abort"):
+        result = run(command, rollout, "--reason", "x", *over_tcp)
+        assert result.returncode == 1 and "'eva' may not approve" in result.stderr, result.stderr
+    text = fleet.service.config.read_text()
+    fleet.service.config.write_text(text.replace("may: [read, write]", "may: [approve]"))
+    fleet.service.stop()
+    fleet.start()
+    fleet.wait_for("the question", lambda: fleet.rollout(commit)["state"] == "waiting")
+    over_tcp = ("--url", fleet.service.url, "--token-file", token_file)
+    result = run("pause", "--reason", "x", *over_tcp)
+    assert result.returncode == 1 and "'eva' may not write" in result.stderr
+    done(run("approve", rollout, "--reason", "fine", *over_tcp))
+    fleet.wait_for("the end", lambda: fleet.ends(commit)[-1:] == ["succeeded"])
+
+
+def test_a_rollout_that_asks_nobody_is_not_approved(fleet):
+    fleet.hold_back("alpha")
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for_activation("alpha", commit)
+    rollout = fleet.rollout(commit)["id"]
+    result = fleet.command("approve", rollout, "--reason", "fine")
+    assert result.returncode == 1 and "asks nobody" in result.stderr
+    near = rollout[:-1] + ("0" if rollout[-1] != "0" else "1")
+    for command in ("approve", "abort"):
+        result = fleet.command(command, near, "--reason", "fine")
+        assert result.returncode == 1 and f"did you mean '{rollout}'?" in result.stderr
+    newer = fleet.upgrade("1.0.2")
+    fleet.wait_for("the newer commit to be seen",
+                   lambda: fleet.service.api("status")["commit"] == newer)
+    result = fleet.command("approve", rollout, "--reason", "fine")
+    assert result.returncode == 1 and "asks nobody" in result.stderr
+    fleet.let_go("alpha")
+    fleet.settle()
+    assert fleet.ends(commit) == ["superseded"] and fleet.ends(newer) == ["succeeded"]

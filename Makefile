@@ -96,6 +96,17 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/lib/fuzz_driver.o 
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(PKG_LIBS) -lpthread -lm
 
+# Writers of records can be left out, see tests/sim/texts.c
+sim_wraps := -Wl,--wrap=client_record_to_yaml -Wl,--wrap=rollout_record_to_yaml
+$(BUILD)/tests/sim.parts/%.o: tests/sim/%.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/sim: $(patsubst tests/sim/%.c,$(BUILD)/tests/sim.parts/%.o,$(wildcard tests/sim/*.c)) $(library)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(all_ldflags) $(sim_wraps) -o $@ $^ $(PKG_LIBS) -lpthread -lm
+
 $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(test_lib) $(library)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(PKG_LIBS) -lz -lpthread -lm

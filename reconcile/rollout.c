@@ -276,12 +276,15 @@ int64_t rollout_next_tick_ms(const struct rollout *rollout)
 	/* A bake that is over does not end while a client of it goes back: an event tells that. */
 	for (size_t i = 0; i < rollout->stage_count; i++) {
 		const struct rollout_stage *stage = &rollout->stages[i];
-		bool quiet = (stage->bake_until_ms || stage->wave_until_ms) &&
-			     rollout->record.state != ROLLOUT_WAITING &&
-			     !stage_tally(rollout, stage).in_flight;
-		if (quiet)
-			next = earlier(next,
-				stage->bake_until_ms ? stage->bake_until_ms : stage->wave_until_ms);
+		if (!stage->bake_until_ms && !stage->wave_until_ms)
+			continue;
+		struct tally tally = stage_tally(rollout, stage);
+		if (tally.in_flight || rollout->record.state == ROLLOUT_WAITING)
+			continue;
+		if (stage->bake_until_ms)
+			next = earlier(next, stage->bake_until_ms);
+		else if (tally.pending && !rollout->paused) /* else a person is waited for */
+			next = earlier(next, stage->wave_until_ms);
 	}
 	return next;
 }

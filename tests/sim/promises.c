@@ -1,0 +1,471 @@
+/* Promises about one client: each move of it must have its reason. */
+#include "tests/sim/promises.h"
+#include <stdarg.h>
+
+void break_promise(struct world *world, const char *format, ...)
+{
+	va_list args;
+	if (world->broken[0])
+		return; /* the first one counts */
+	va_start(args, format);
+	(void)vsnprintf(world->broken, sizeof(world->broken), format, args); /* long text is cut */
+	va_end(args);
+	tell(world, "BROKEN: %s", world->broken);
+}
+
+bool has_known_good(const struct world *world, const struct sim_client *client)
+{
+	const struct client_record *record = status_client(world->branch, client->name);
+	return record && record->known_good.release[0];
+}
+
+bool step_has(const struct rollout_actions *actions, enum rollout_action_kind kind, size_t member)
+{
+	for (size_t i = 0; i < actions->count; i++)
+		if (actions->items[i].kind == kind && actions->items[i].client == member)
+			return true;
+	return false;
+}
+
+/* ---- what the promises know -------------------------------------------------------------------
+ */
+
+/* Clients that hold back every later stage: held, or all that changes there is paused. */
+static void find_blocked(struct world *world)
+{
+	const struct service *service = &world->service;
+	const struct plan *plan = service->plan;
+	for (size_t s = 0; s < world->stage_count; s++)
+		world->blocked[s] = false;
+	for (size_t i = 0; i < plan->entry_count; i++) {
+		const struct plan_entry *entry = &plan->entries[i];
+		if (entry->stage >= world->stage_count)
+			continue;
+		bool member = false;
+		for (size_t m = 0; m < service->rollout->client_count; m++)
+			member |=
+				!strcmp(service->rollout->clients[m].record->client, entry->client);
+		bool alone = !service->rollout->stages[entry->stage].count;
+		if (!member &&
+			(entry->action == PLAN_HELD || (entry->action == PLAN_PAUSED && alone)))
+			world->blocked[entry->stage] = true;
+	}
+}
+
+/* Nothing is tried again by itself that failed: neither the commit nor a client's release. */
+static void check_hold(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	const struct sim_commit *commit = world->service.commit;
+	for (size_t i = 0; i < world->client_count; i++)
+		if (world->clients[i].hold_known && commit->wanted[i] != VERSION_NONE &&
+			commit->wanted[i] != world->clients[i].hold_version)
+			world->clients[i].hold_known = false;
+	for (size_t i = 0; i < rollout->client_count; i++)
+		demand(world, !world_member(world, i)->hold_known,
+			"hold: %s is started again on a release that failed there",
+			world_member(world, i)->name);
+	for (size_t i = 0; i < world->branch->rollout_count; i++)
+		demand(world,
+			strcmp(world->branch->rollouts[i]->commit, commit->id) != 0 ||
+				(world->branch->rollouts[i]->state != ROLLOUT_FAILED &&
+					world->branch->rollouts[i]->state != ROLLOUT_ABORTED),
+			"hold: a commit whose rollout failed is rolled out again");
+}
+
+/* Does everybody who changes in the stage go back to what was known good there? */
+static bool only_goes_back(struct world *world, size_t stage)
+{
+	const struct rollout *rollout = world->service.rollout;
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		const struct member_record *member = rollout->clients[i].record;
+		const struct client_record *record = status_client(world->branch, member->client);
+		bool good = false;
+		if (rollout->clients[i].stage != stage)
+			continue;
+		for (size_t k = 0; record && k < record->good_count; k++)
+			good |= !strcmp(record->good[k].release, member->to);
+		if (!good || member->action != PLAN_ROLLBACK)
+			return false;
+	}
+	return !world->blocked[stage];
+}
+
+static void find_limits(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	const struct sim_commit *commit = world->service.commit;
+	size_t changed = 0;
+	for (size_t i = 0; i < rollout->client_count; i++)
+		changed += rollout->clients[i].record->action != PLAN_ONBOARD;
+	world->over_limit =
+		changed * 100 > (size_t)commit->max_changed * world->branch->client_count;
+	for (size_t s = 0; s < world->stage_count; s++)
+		world->bake_ms[s] = only_goes_back(world, s) ? commit->stages[s].rollback_bake_ms
+							     : commit->stages[s].bake_ms;
+}
+
+static void begin_new(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	demand(world, !status_running(world->branch), "promise 2, blast radius: two rollouts run");
+	demand(world, !strcmp(rollout->record.commit, world_head(world)->id),
+		"promise 5, level-triggered: not the newest commit is rolled out");
+	check_hold(world);
+	memcpy(world->rollout, rollout->record.id, sizeof(world->rollout));
+	world->rollouts++;
+	world->aborted = world->yes_to_limit = false;
+	memset(world->yes_to_stage, 0, sizeof(world->yes_to_stage));
+	for (size_t i = 0; i < world->client_count; i++) {
+		struct sim_client *client = &world->clients[i];
+		const struct client_record *record = status_client(world->branch, client->name);
+		client->watch = (struct watch){0};
+		client->restored = record && record->state == CLIENT_FAILED;
+	}
+}
+
+/* A failure that neither the branch nor the host knows is judged anew. */
+static bool is_known_failed(const struct world *world, const struct sim_client *client)
+{
+	const struct client_record *record = status_client(world->branch, client->name);
+	const struct sim_host *host = &client->host;
+	if (!record || strcmp(record->current.rollout, world->rollout) != 0)
+		return false;
+	return record->going_back || record->ended == MEMBER_ROLLED_BACK ||
+	       record->ended == MEMBER_FAILED ||
+	       (host->by_way_back && !strcmp(host->rollout, world->rollout));
+}
+
+void promises_begin_rollout(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	bool new = strcmp(rollout->record.id, world->rollout) != 0;
+	world->superseded = world->aborted = world->clock_was_set = false;
+	if (new)
+		begin_new(world);
+	find_blocked(world);
+	if (new)
+		find_limits(world);
+	world->settled_ms = world->now_ms;
+	world->waits_ms = 0;
+	for (size_t s = 0; s < world->stage_count; s++)
+		world->stages[s] = rollout->stages[s].record->state;
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		struct watch *watch = &world_member(world, i)->watch;
+		watch->failed = is_known_failed(world, world_member(world, i));
+		watch->phase = rollout->clients[i].phase;
+		watch->intent_out = watch->phase == PHASE_RESUME;
+		watch->good = watch->bad = 0;
+		watch->starts = 0;
+		watch->attempts = watch->failed_ms = 0;
+		watch->since_ms = world->now_ms;
+		watch->healthy_ms = watch->round_ms = 0;
+	}
+}
+
+void promises_on_restart(struct world *world)
+{
+	for (size_t i = 0; i < world->client_count; i++)
+		world->clients[i].watch.phase = PHASE_PENDING;
+}
+
+void promises_before(struct world *world, const struct rollout_event *event)
+{
+	if (event->kind == EVENT_SUPERSEDED)
+		world->superseded = true;
+	bool again = event->kind == EVENT_UNREACHABLE || event->kind == EVENT_UNSURE ||
+		     (event->kind == EVENT_DEPLOYED && event->transient);
+	if (again) {
+		world_member(world, event->client)->watch.starts = 0;
+		world_member(world, event->client)->watch.failed_ms = world->now_ms;
+	}
+	if (event->kind != EVENT_ROUND)
+		return;
+	struct watch *watch = &world_member(world, event->client)->watch;
+	if (world->asked_ms < watch->since_ms)
+		return; /* it asked what ran before */
+	watch->good = event->ok ? watch->good + 1 : 0;
+	watch->bad = event->ok ? 0 : watch->bad + 1;
+	watch->round_ms = world->now_ms;
+}
+
+/* ---- moves of one client ----------------------------------------------------------------------
+ */
+
+struct move {
+	size_t member;
+	struct sim_client *client;
+	struct watch *watch;
+	enum rollout_phase from, to;
+	enum member_state state;
+	const struct rollout_event *event;
+	bool own; /* the event is about this client */
+};
+
+static bool is_answer(const struct move *move, enum rollout_event_kind kind, bool ok)
+{
+	return move->own && move->event->kind == kind && move->event->ok == ok;
+}
+
+static bool timed_out(const struct world *world, const struct move *move)
+{
+	return world->now_ms >= move->watch->since_ms + world->service.commit->timeout_ms;
+}
+
+/* May the release count as failed on this client? */
+static bool is_bad(const struct world *world, const struct move *move)
+{
+	switch (move->from) {
+	case PHASE_DEPLOY:
+	case PHASE_BACK:
+		return is_answer(move, EVENT_DEPLOYED, false) ||
+		       is_answer(move, EVENT_UNREACHABLE, false);
+	case PHASE_VERIFY:
+	case PHASE_BACK_VERIFY:
+		return timed_out(world, move);
+	case PHASE_HEALTHY:
+		return move->watch->bad >= world->service.commit->healthy;
+	case PHASE_RETRY: /* of its way back */
+		return move->watch->failed;
+	case PHASE_RESUME:
+		return is_answer(move, EVENT_RUNS, true)
+			       ? move->event->runs == RUNS_BACK_UNSURE || move->watch->failed
+			       : is_answer(move, EVENT_RUNS, false) && timed_out(world, move);
+	default:
+		return false;
+	}
+}
+
+static bool is_verified(const struct world *world, const struct move *move)
+{
+	return move->client->no_checks || move->watch->good >= world->service.commit->healthy;
+}
+
+static void to_verify(struct world *world, const struct move *move)
+{
+	const char *to = world->service.rollout->clients[move->member].record->to;
+	bool runs = move->client->host.version == release_version(to);
+	bool asked =
+		is_answer(move, EVENT_RUNS, true) &&
+		(move->event->runs == RUNS_TARGET || (move->event->runs == RUNS_UNTOUCHED && runs));
+	demand(world,
+		is_answer(move, EVENT_DEPLOYED, true) || (move->from == PHASE_INTENT && runs) ||
+			((move->from == PHASE_RESUME || move->from == PHASE_AWAY) && asked),
+		"promise 1, canary first: %s is verified without having been activated",
+		move->client->name);
+}
+
+static void to_back(struct world *world, const struct move *move)
+{
+	demand(world, is_bad(world, move),
+		"promise 3, automatic rollback: %s goes back without need", move->client->name);
+	demand(world, has_known_good(world, move->client) && world->service.commit->roll_back,
+		"promise 3, automatic rollback: %s goes back, but may not", move->client->name);
+	move->watch->failed = true;
+}
+
+static void to_failed(struct world *world, const struct move *move)
+{
+	bool was_back = move->from == PHASE_BACK || move->from == PHASE_BACK_VERIFY ||
+			(move->from == PHASE_RESUME && move->watch->failed);
+	demand(world, is_bad(world, move), "promise 3, automatic rollback: %s failed without need",
+		move->client->name);
+	demand(world,
+		was_back || !world->service.commit->roll_back ||
+			!has_known_good(world, move->client),
+		"promise 3, automatic rollback: %s failed and does not go back",
+		move->client->name);
+	move->watch->failed = true;
+}
+
+/* Is something under way on its host that has not ended in this very step? */
+static bool is_in_step(const struct move *move)
+{
+	if (move->from == PHASE_RESUME)
+		return !is_answer(move, EVENT_RUNS, true);
+	if (move->from != PHASE_DEPLOY && move->from != PHASE_BACK)
+		return false;
+	return !move->own ||
+	       (move->event->kind != EVENT_DEPLOYED && move->event->kind != EVENT_UNREACHABLE);
+}
+
+static void to_retry(struct world *world, const struct move *move)
+{
+	demand(world,
+		is_bad(world, move) &&
+			(move->event->transient || move->event->kind == EVENT_UNREACHABLE),
+		"retries: %s is tried again, though its failure cannot pass by itself",
+		move->client->name);
+	demand(world, ++move->watch->attempts <= world->service.commit->retries,
+		"retries: %s is tried again too often", move->client->name);
+}
+
+static void to_skipped(struct world *world, const struct move *move)
+{
+	const struct rollout *rollout = world->service.rollout;
+	size_t stage = move->client->stage;
+	bool past = stage_failed(world, stage) >
+		    (size_t)world->service.commit->stages[stage].max_failures;
+	demand(world,
+		move->from == PHASE_AWAY || (move->from == PHASE_INTENT && past) ||
+			(move->from == PHASE_PENDING && rollout->ended) ||
+			(world->aborted && !is_in_step(move)),
+		"promise 6, crash-safe: %s is skipped without need", move->client->name);
+	demand(world, !move->watch->failed,
+		"promise 3, automatic rollback: %s failed and is called skipped",
+		move->client->name);
+}
+
+static void to_superseded(struct world *world, const struct move *move)
+{
+	demand(world, world->superseded, "promise 6, crash-safe: %s is superseded by nothing",
+		move->client->name);
+	demand(world, !move->watch->failed,
+		"promise 3, automatic rollback: %s failed and is called superseded",
+		move->client->name);
+	demand(world, !is_in_step(move),
+		"promise 6, crash-safe: %s is left in the middle of a step", move->client->name);
+}
+
+static void to_healthy(struct world *world, const struct move *move)
+{
+	demand(world, is_verified(world, move),
+		"promise 1, canary first: %s counts as healthy after %d good rounds of %lld",
+		move->client->name, move->watch->good, (long long)world->service.commit->healthy);
+	demand(world, move->from == PHASE_VERIFY || move->client->no_checks,
+		"promise 1, canary first: %s is healthy without verification", move->client->name);
+	move->watch->healthy_ms = world->now_ms;
+	move->watch->round_ms = world->now_ms;
+	move->watch->proved = true;
+}
+
+static void to_done(struct world *world, const struct move *move)
+{
+	switch (move->state) {
+	case MEMBER_HEALTHY:
+		if (move->from != PHASE_HEALTHY)
+			to_healthy(world, move);
+		break;
+	case MEMBER_ROLLED_BACK:
+		demand(world, is_verified(world, move) && move->watch->failed,
+			"promise 3, automatic rollback: %s is rolled back after %d good rounds",
+			move->client->name, move->watch->good);
+		break;
+	case MEMBER_FAILED:
+		to_failed(world, move);
+		break;
+	case MEMBER_SKIPPED:
+		to_skipped(world, move);
+		break;
+	case MEMBER_SUPERSEDED:
+		to_superseded(world, move);
+		break;
+	default:
+		demand(world, false, "promise 6, crash-safe: %s ends as '%s'", move->client->name,
+			member_state_name(move->state));
+		break;
+	}
+}
+
+static void check_move(struct world *world, const struct move *move)
+{
+	switch (move->to) {
+	case PHASE_VERIFY:
+		to_verify(world, move);
+		break;
+	case PHASE_HEALTHY:
+		to_healthy(world, move);
+		break;
+	case PHASE_BACK:
+		to_back(world, move);
+		break;
+	case PHASE_RETRY:
+		to_retry(world, move);
+		break;
+	case PHASE_AWAY:
+		demand(world, is_answer(move, EVENT_UNREACHABLE, false),
+			"promise 6, crash-safe: %s waits for its host without need",
+			move->client->name);
+		break;
+	case PHASE_BACK_VERIFY:
+		demand(world,
+			is_answer(move, EVENT_DEPLOYED, true) ||
+				(is_answer(move, EVENT_RUNS, true) &&
+					move->event->runs == RUNS_BACK),
+			"promise 3, automatic rollback: %s is not back yet", move->client->name);
+		move->watch->failed = true;
+		break;
+	case PHASE_DONE:
+		to_done(world, move);
+		break;
+	default:
+		break; /* starts are checked where they happen */
+	}
+	if (move->to == PHASE_BACK && move->from != PHASE_RETRY)
+		move->watch->attempts = 0;
+	if (move->to == PHASE_HEALTHY || move->to == PHASE_DONE || move->to == PHASE_AWAY)
+		world->settled_ms = world->now_ms;
+	if (move->to == PHASE_AWAY)
+		move->watch->attempts = 0; /* its host answers before the next one */
+	if (move->to == PHASE_RESUME)
+		move->watch->since_ms = world->now_ms;
+	if (move->to == PHASE_VERIFY || move->to == PHASE_BACK_VERIFY) {
+		move->watch->since_ms = world->now_ms;
+		move->watch->good = move->watch->bad = 0;
+	}
+}
+
+/* What must have happened by now. */
+static void check_waits(struct world *world, const struct move *move)
+{
+	const struct rollout *rollout = world->service.rollout;
+	bool verifies = move->to == PHASE_VERIFY || move->to == PHASE_BACK_VERIFY;
+	bool bad = move->watch->bad >= world->service.commit->healthy;
+	if (rollout->stopping)
+		return;
+	demand(world, !verifies || !timed_out(world, move),
+		"promise 3, automatic rollback: the verification of %s does not end",
+		move->client->name);
+	demand(world, move->to != PHASE_HEALTHY || !bad,
+		"promise 3, automatic rollback: %s is not healthy in its bake and stays",
+		move->client->name);
+	bool answered = move->own && (move->event->kind == EVENT_DEPLOYED ||
+					     move->event->kind == EVENT_UNREACHABLE);
+	bool step = move->from == PHASE_DEPLOY || move->from == PHASE_BACK;
+	demand(world, !answered || !step || move->to != move->from,
+		"promise 6, crash-safe: the result of a step of %s is lost", move->client->name);
+}
+
+static void check_client(struct world *world, size_t member, const struct rollout_event *event)
+{
+	const struct rollout_client *client = &world->service.rollout->clients[member];
+	struct move move = {.member = member,
+		.client = world_member(world, member),
+		.to = client->phase,
+		.state = client->record->state,
+		.event = event,
+		.own = event->client == member};
+	move.watch = &move.client->watch;
+	move.from = move.watch->phase;
+	if (move.from != move.to)
+		check_move(world, &move);
+	check_waits(world, &move);
+	move.watch->phase = move.to;
+}
+
+void promises_after(struct world *world, const struct rollout_event *event,
+	const struct rollout_actions *actions)
+{
+	const struct rollout *rollout = world->service.rollout;
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		enum rollout_phase before = world_member(world, i)->watch.phase;
+		check_client(world, i, event);
+		if (rollout->clients[i].phase == PHASE_BACK && before != PHASE_BACK)
+			demand(world, step_has(actions, ACTION_BACK, i),
+				"promise 3, automatic rollback: %s does not go back at once",
+				rollout->clients[i].record->client);
+	}
+	check_starts(world, actions);
+	check_stages(world);
+	check_end(world);
+}

@@ -1,0 +1,194 @@
+/* Promises about the branch, and about the end of a run. */
+#include "tests/sim/promises.h"
+
+static const char *trailer(const struct fact *fact, const char *key)
+{
+	for (size_t i = 0; i < fact->trailer_keys.count; i++)
+		if (!strcmp(fact->trailer_keys.items[i], key))
+			return fact->trailer_values.items[i];
+	return "";
+}
+
+static bool is_final(const char *result)
+{
+	static const char *const finals[] = {
+		"succeeded", "failed", "rolled-back", "skipped", "superseded"};
+	for (size_t i = 0; i < ARRAY_LEN(finals); i++)
+		if (!strcmp(result, finals[i]))
+			return true;
+	return false;
+}
+
+static void accept_final(struct world *world, struct sim_client *client, const struct fact *fact)
+{
+	const struct client_record *record = fact->client;
+	client->watch.finals++;
+	demand(world, client->watch.touched,
+		"promise 6, crash-safe: %s has a final record without a start", client->name);
+	demand(world, client->watch.finals == 1,
+		"promise 6, crash-safe: %s has %u final records in one rollout", client->name,
+		client->watch.finals);
+	demand(world, !client->step.running || client->step.orphan,
+		"promise 6, crash-safe: %s has its final record while a step runs", client->name);
+	if (record->ended != MEMBER_ROLLED_BACK && record->ended != MEMBER_HEALTHY)
+		return;
+	demand(world,
+		release_version(record->current.release) == client->host.version &&
+			!client->host.activating,
+		"promise 3, automatic rollback: the record of %s and its host differ",
+		client->name);
+}
+
+static void accept_client(struct world *world, const struct fact *fact)
+{
+	const char *result = trailer(fact, "Result");
+	struct sim_client *client = &world->clients[client_index(fact->client->client)];
+	if (strcmp(trailer(fact, "Rollout"), world->rollout) != 0)
+		return;
+	if (!strcmp(result, "started"))
+		client->watch.touched = true;
+	else if (is_final(result))
+		accept_final(world, client, fact);
+	else if (!strcmp(result, "held")) {
+		client->hold_known = true;
+		client->hold_version = release_version(fact->client->hold.release);
+		demand(world, client->watch.finals == 1,
+			"promise 6, crash-safe: %s is held before its final record", client->name);
+	}
+}
+
+static void check_member_record(struct world *world, const struct member_record *member)
+{
+	const struct sim_client *client = &world->clients[client_index(member->client)];
+	const struct client_record *record = status_client(world->branch, member->client);
+	bool touched = client->watch.touched;
+	demand(world, client->watch.finals == (touched ? 1 : 0),
+		"promise 6, crash-safe: %s has %u final records in an ended rollout", client->name,
+		client->watch.finals);
+	demand(world,
+		touched || member->state == MEMBER_SKIPPED || member->state == MEMBER_SUPERSEDED,
+		"promise 6, crash-safe: %s was not touched and is '%s'", client->name,
+		member_state_name(member->state));
+	demand(world, !touched || (record && record->ended == (int)member->state),
+		"promise 6, crash-safe: the records of %s and of its rollout tell two endings",
+		client->name);
+	bool failed = member->state == MEMBER_FAILED || member->state == MEMBER_ROLLED_BACK;
+	demand(world, !failed || (record->hold.held && !strcmp(record->hold.release, member->to)),
+		"hold: %s failed and is not held", client->name);
+	demand(world, failed == client->watch.failed,
+		"promise 3, automatic rollback: %s %s, its record says '%s'", client->name,
+		failed ? "did not fail" : "failed", member_state_name(member->state));
+	demand(world,
+		!record || !touched ||
+			(record->state != CLIENT_DEPLOYING && record->state != CLIENT_ONBOARDING),
+		"promise 6, crash-safe: %s stays '%s'", client->name,
+		client_state_name(record->state));
+}
+
+static void accept_rollout(struct world *world, const struct rollout_record *record)
+{
+	if (!rollout_state_is_final(record->state) || strcmp(record->id, world->rollout) != 0)
+		return;
+	for (size_t s = 0; s < record->stage_count; s++)
+		for (size_t m = 0; m < record->stages[s].member_count; m++)
+			check_member_record(world, &record->stages[s].members[m]);
+}
+
+void promises_on_accepted(struct world *world, const struct fact *fact)
+{
+	tell(world, "  accepted: %s", fact->subject);
+	if (fact->client)
+		accept_client(world, fact);
+	if (fact->rollout)
+		accept_rollout(world, fact->rollout);
+}
+
+/* Does the newer commit want something else of a client of the rollout? */
+void promises_on_supersede(struct world *world, const struct plan *plan, bool changed)
+{
+	const struct rollout *rollout = world->service.rollout;
+	const struct sim_commit *newer = world_commit(world, plan->target);
+	bool expected = rollout->record.state == ROLLOUT_WAITING && plan->changed;
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		size_t index = client_index(rollout->clients[i].record->client);
+		expected |= newer->wanted[index] != release_version(rollout->clients[i].record->to);
+	}
+	demand(world, changed == expected, "superseded: a newer commit %s, and the rollout %s",
+		expected ? "changes a client" : "changes nothing", changed ? "ends" : "goes on");
+}
+
+/* ---- at rest ----------------------------------------------------------------------------------
+ */
+
+static const struct rollout_record *last_of(const struct world *world, const char *commit)
+{
+	for (size_t i = 0; i < world->branch->rollout_count; i++)
+		if (!strcmp(world->branch->rollouts[i]->commit, commit))
+			return world->branch->rollouts[i];
+	return NULL;
+}
+
+/* The newest rollout that had this client wanted the same and failed, whether it reached it or not.
+ */
+static bool is_held_by_rollout(const struct world *world, const struct sim_client *client)
+{
+	uint8_t wanted = world_head(world)->wanted[client_index(client->name)];
+	for (size_t i = 0; i < world->branch->rollout_count; i++) {
+		const struct rollout_record *rollout = world->branch->rollouts[i];
+		for (size_t s = 0; s < rollout->stage_count; s++)
+			for (size_t m = 0; m < rollout->stages[s].member_count; m++) {
+				const struct member_record *member = &rollout->stages[s].members[m];
+				if (!strcmp(member->client, client->name))
+					return (rollout->state == ROLLOUT_FAILED ||
+						       rollout->state == ROLLOUT_ABORTED) &&
+					       rollout->reasons.count &&
+					       release_version(member->to) == wanted;
+			}
+	}
+	return false;
+}
+
+/* Why a client may differ from what the newest commit wants. */
+static bool is_kept_back(const struct world *world, const struct sim_client *client)
+{
+	const struct client_record *record = status_client(world->branch, client->name);
+	const struct rollout_record *last = last_of(world, world_head(world)->id);
+	bool held = record && record->hold.held && record->hold.reason && record->hold.reason[0];
+	bool stopped = last &&
+		       (last->state == ROLLOUT_FAILED || last->state == ROLLOUT_REFUSED ||
+			       last->state == ROLLOUT_ABORTED) &&
+		       last->reasons.count;
+	return held || stopped || is_held_by_rollout(world, client);
+}
+
+static void check_client_at_rest(struct world *world, const struct sim_client *client)
+{
+	const struct sim_commit *head = world_head(world);
+	const struct client_record *record = status_client(world->branch, client->name);
+	uint8_t wanted = head->wanted[client_index(client->name)];
+	bool well = record && client->host.version == wanted && !client->host.activating &&
+		    record->state == CLIENT_HEALTHY &&
+		    release_version(record->known_good.release) == wanted;
+	demand(world,
+		!record || record->state == CLIENT_FAILED ||
+			release_version(record->current.release) == client->host.version ||
+			!record->current.release[0],
+		"promise 6, crash-safe: %s runs something else than its record says", client->name);
+	if (well)
+		return;
+	demand(world, world->chapter != CHAPTER_RESCUE,
+		"promise 5, level-triggered: %s does not run what the newest commit wants",
+		client->name);
+	demand(world, is_kept_back(world, client),
+		"promise 5, level-triggered: %s differs from the newest commit, and nobody says why",
+		client->name);
+}
+
+void promises_at_rest(struct world *world)
+{
+	demand(world, !world->service.rollout, "promise 6, crash-safe: the rollout never ends");
+	demand(world, !status_running(world->branch),
+		"promise 6, crash-safe: a rollout has no final record");
+	for (size_t i = 0; i < world->client_count; i++)
+		check_client_at_rest(world, &world->clients[i]);
+}

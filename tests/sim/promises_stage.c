@@ -1,0 +1,419 @@
+/* Promises about stages and about what starts. */
+#include "tests/sim/promises.h"
+
+/* A bake is watched: longer than this no client is without an answer. */
+#define ROUND_SLOWEST_MS 2600
+
+size_t wave_size(const struct world *world, size_t stage, size_t wave)
+{
+	const struct batches *policy = &world->service.commit->stages[stage].batch;
+	const struct batch *batch = &policy->items[wave < policy->count ? wave : policy->count - 1];
+	int64_t members = (int64_t)world->service.rollout->stages[stage].count;
+	int64_t size = batch->percent ? members * batch->size / 100 : batch->size;
+	return size < 1 ? 1 : (size_t)size;
+}
+
+/* Number of the wave that comes when so many were started. */
+static size_t wave_after(const struct world *world, size_t stage, size_t started)
+{
+	size_t wave = 0;
+	for (size_t end = 0; (end += wave_size(world, stage, wave)) <= started;)
+		wave++;
+	return wave;
+}
+
+static size_t largest_wave(const struct world *world, size_t stage)
+{
+	size_t largest = 0;
+	for (size_t wave = 0; wave < BATCHES_MAX; wave++)
+		if (wave_size(world, stage, wave) > largest)
+			largest = wave_size(world, stage, wave);
+	return largest;
+}
+
+size_t stage_unreachable(struct world *world, size_t stage)
+{
+	const struct rollout *rollout = world->service.rollout;
+	size_t unreachable = 0;
+	for (size_t i = 0; i < rollout->client_count; i++)
+		unreachable += rollout->clients[i].stage == stage &&
+			       rollout->clients[i].record->state == MEMBER_SKIPPED &&
+			       world_member(world, i)->watch.touched;
+	return unreachable;
+}
+
+size_t stage_failed(struct world *world, size_t stage)
+{
+	size_t failed = 0;
+	for (size_t i = 0; i < world->client_count; i++)
+		failed += world->clients[i].stage == stage && world->clients[i].watch.failed;
+	return failed;
+}
+
+/* ---- what starts ------------------------------------------------------------------------------
+ */
+
+/* The canaries' health is on the branch: recorded first. */
+static void check_canaries(struct world *world, size_t stage)
+{
+	const struct rollout *rollout = world->service.rollout;
+	for (size_t s = 0; s < stage; s++) {
+		size_t healthy = 0, members = 0;
+		demand(world, !world->blocked[s],
+			"promise 1, canary first: a stage starts behind a held client");
+		for (size_t i = 0; i < rollout->client_count; i++) {
+			if (rollout->clients[i].stage != s)
+				continue;
+			const struct member_record *member = rollout->clients[i].record;
+			const struct client_record *record =
+				status_client(world->branch, member->client);
+			members++;
+			healthy += record && record->state == CLIENT_HEALTHY &&
+				   !strcmp(record->known_good.release, member->to) &&
+				   !strcmp(record->current.rollout, rollout->record.id);
+		}
+		demand(world, !members || healthy,
+			"promise 1, canary first: no client of the stage before is known good");
+		demand(world,
+			stage_failed(world, s) <=
+				(size_t)world->service.commit->stages[s].max_failures,
+			"promise 1, canary first: too many failed in the stage before");
+		demand(world,
+			stage_unreachable(world, s) <=
+				(size_t)world->service.commit->stages[s].max_unreachable,
+			"promise 1, canary first: too many were not reached in the stage before");
+		demand(world,
+			rollout->stages[s].record->state == STAGE_SUCCEEDED ||
+				rollout->stages[s].record->state == STAGE_SKIPPED,
+			"promise 1, canary first: the stage before has not ended");
+	}
+}
+
+static bool is_in_flight(const struct sim_client *client)
+{
+	const struct watch *watch = &client->watch;
+	return (watch->touched || watch->intent_out) && !watch->proved &&
+	       watch->phase != PHASE_DONE && watch->phase != PHASE_AWAY && !watch->finals;
+}
+
+/* Whoever was started before, in this life or in another one. */
+static size_t stage_started(struct world *world, size_t stage)
+{
+	size_t started = 0;
+	for (size_t i = 0; i < world->client_count; i++)
+		started += world->clients[i].stage == stage &&
+			   (world->clients[i].watch.touched || world->clients[i].watch.intent_out);
+	return started;
+}
+
+static bool is_approved(const struct world *world, const char *what)
+{
+	const struct rollout_record *record = status_rollout(world->branch, world->rollout);
+	for (size_t i = 0; record && i < record->approval_count; i++)
+		if (!strcmp(record->approvals[i].what, what))
+			return true;
+	return false;
+}
+
+/* What a person or the clock must allow. */
+static void check_gates(struct world *world, size_t stage)
+{
+	const struct sim_stage *policy = &world->service.commit->stages[stage];
+	size_t before = stage_started(world, stage);
+	demand(world, !world->closed[stage], "windows: a wave starts outside of them");
+	demand(world, !policy->manual || world->yes_to_stage[stage],
+		"promise 1, canary first: a stage starts that nobody approved");
+	demand(world, !world->over_limit || world->yes_to_limit,
+		"max_changed: a wave starts that nobody approved");
+	demand(world, !before || world->now_ms >= world->settled_ms + policy->wave_pause_ms,
+		"promise 2, blast radius: a wave starts before its pause is over");
+}
+
+void check_starts(struct world *world, const struct rollout_actions *actions)
+{
+	const struct rollout *rollout = world->service.rollout;
+	const struct status *known = world->service.known;
+	size_t started = 0, in_flight = 0, stage = SIZE_MAX;
+	for (size_t i = 0; i < actions->count; i++) {
+		const struct rollout_action *action = &actions->items[i];
+		if (action->kind != ACTION_RECORD || action->fact != FACT_CLIENT_STARTED)
+			continue;
+		const char *name = rollout->clients[action->client].record->client;
+		const struct client_record *record = status_client(known, name);
+		demand(world, !known->asked.pause.paused && !(record && record->pause.paused),
+			"pause: %s is started", name);
+		demand(world, !world->superseded, "superseded: %s is started", name);
+		demand(world, stage == SIZE_MAX || stage == action->stage,
+			"promise 2, blast radius: two stages start");
+		stage = action->stage;
+		started++;
+	}
+	if (!started)
+		return;
+	for (size_t i = 0; i < world->client_count; i++)
+		in_flight += is_in_flight(&world->clients[i]);
+	demand(world, !in_flight, "promise 2, blast radius: a wave starts while another runs");
+	check_gates(world, stage);
+	size_t wave = wave_after(world, stage, stage_started(world, stage));
+	demand(world, started <= wave_size(world, stage, wave),
+		"promise 2, blast radius: %zu clients start, wave %zu is %zu", started, wave + 1,
+		wave_size(world, stage, wave));
+	demand(world, !world->aborted, "aborted: a wave starts");
+	demand(world,
+		stage_failed(world, stage) <=
+			(size_t)world->service.commit->stages[stage].max_failures,
+		"promise 2, blast radius: a wave starts past max_failures");
+	for (size_t i = 0; i < actions->count; i++)
+		if (actions->items[i].kind == ACTION_RECORD &&
+			actions->items[i].fact == FACT_CLIENT_STARTED)
+			world_member(world, actions->items[i].client)->watch.intent_out = true;
+}
+
+/* ---- activations ------------------------------------------------------------------------------
+ */
+
+static void check_recorded_first(struct world *world, const struct sim_client *client)
+{
+	const struct client_record *record = status_client(world->branch, client->name);
+	const char *id = world->service.rollout->record.id;
+	demand(world, record && !strcmp(record->current.rollout, id) && client->watch.touched,
+		"promise 4, recorded first: %s is touched before the remote accepted it",
+		client->name);
+	demand(world, record && record->ended == MEMBER_PENDING && !client->watch.finals,
+		"promise 6, crash-safe: %s is touched after its final record", client->name);
+	demand(world, record && (!record->known_good.release[0] || record->rollback_tag),
+		"promise 4, recorded first: %s is touched without its rollback tag", client->name);
+	demand(world, status_rollout(world->branch, id) != NULL,
+		"promise 4, recorded first: the rollout is not on the branch");
+}
+
+static void check_radius(struct world *world, const struct sim_client *client)
+{
+	size_t in_flight = 0;
+	for (size_t i = 0; i < world->client_count; i++) {
+		const struct sim_client *other = &world->clients[i];
+		if (!is_in_flight(other))
+			continue;
+		in_flight++;
+		demand(world, other->stage == client->stage,
+			"promise 2, blast radius: two stages are in flight");
+	}
+	demand(world, in_flight <= largest_wave(world, client->stage),
+		"promise 2, blast radius: %zu clients in flight", in_flight);
+	/* An activation that a crash interrupted is ended, whatever became of the others. */
+	bool fresh = strcmp(client->host.rollout, world->rollout) != 0;
+	demand(world,
+		!fresh || stage_failed(world, client->stage) <=
+				  (size_t)world->service.commit->stages[client->stage].max_failures,
+		"promise 2, blast radius: %s starts past max_failures", client->name);
+}
+
+static void check_need(struct world *world, size_t member, struct sim_client *client)
+{
+	const char *to = world->service.rollout->clients[member].record->to;
+	bool runs = client->host.version == release_version(to) && !client->host.activating;
+	demand(world, !client->watch.failed,
+		"promise 3, automatic rollback: %s failed and is activated again", client->name);
+	demand(world, !runs || client->host.away || client->restored,
+		"promise 6, crash-safe: %s is activated, though it runs the release already",
+		client->name);
+	demand(world, !client->watch.starts++, "promise 6, crash-safe: %s is activated twice",
+		client->name);
+	demand(world,
+		!client->watch.attempts || client->host.away ||
+			world->now_ms >= client->watch.failed_ms + 1000,
+		"retries: %s is tried again at once", client->name);
+}
+
+void promises_on_activate(struct world *world, size_t member, enum rollout_action_kind kind)
+{
+	const struct service *service = &world->service;
+	struct sim_client *client = world_member(world, member);
+	demand(world, !client->step.running, "promise 6, crash-safe: two steps at once on %s",
+		client->name);
+	check_recorded_first(world, client);
+	if (kind == ACTION_BACK)
+		return;
+	demand(world, !service->queue.of_rollout && !service->sent.of_rollout,
+		"promise 4, recorded first: %s starts while facts are not accepted", client->name);
+	demand(world, !world->superseded, "superseded: %s is activated", client->name);
+	demand(world, !service->stopping, "stopping: %s is activated", client->name);
+	demand(world, !world->aborted, "aborted: %s is activated", client->name);
+	demand(world,
+		!service->commit->stages[client->stage].manual ||
+			is_approved(world, service->rollout->stages[client->stage].record->name),
+		"promise 4, recorded first: %s starts before its approval is accepted",
+		client->name);
+	demand(world, !world->over_limit || is_approved(world, APPROVES_LIMIT),
+		"promise 4, recorded first: %s starts before its approval is accepted",
+		client->name);
+	check_canaries(world, client->stage);
+	check_radius(world, client);
+	check_need(world, member, client);
+}
+
+/* ---- stages -----------------------------------------------------------------------------------
+ */
+
+static void check_bake(struct world *world, size_t stage, const struct sim_client *client)
+{
+	const struct watch *watch = &client->watch;
+	int64_t bake_ms = world->bake_ms[stage];
+	int64_t interval_ms = world->service.commit->interval_ms;
+	demand(world, world->now_ms >= watch->healthy_ms + bake_ms && watch->healthy_ms,
+		"promise 1, canary first: %s was watched for %lld ms of a bake of %lld",
+		client->name, (long long)(world->now_ms - watch->healthy_ms), (long long)bake_ms);
+	int64_t seen_ms = watch->round_ms > world->baking_ms[stage] ? watch->round_ms
+								    : world->baking_ms[stage];
+	demand(world,
+		client->no_checks || world->stages[stage] != STAGE_BAKING ||
+			world->slept_ms >= watch->healthy_ms ||
+			world->now_ms - seen_ms <= interval_ms + ROUND_SLOWEST_MS,
+		"promise 1, canary first: nobody looked at %s in its bake", client->name);
+}
+
+static void check_succeeded(struct world *world, size_t stage)
+{
+	const struct rollout *rollout = world->service.rollout;
+	size_t healthy = 0;
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		const struct rollout_client *client = &rollout->clients[i];
+		struct sim_client *about = world_member(world, i);
+		if (client->stage != stage)
+			continue;
+		bool left_out =
+			client->phase == PHASE_PENDING || client->record->state == MEMBER_SKIPPED;
+		demand(world, client->phase == PHASE_DONE || (left_out && client->paused),
+			"promise 1, canary first: the stage ends before %s does", about->name);
+		demand(world, !left_out || client->paused || client->unreachable,
+			"promise 6, crash-safe: %s is left out", about->name);
+		if (client->record->state != MEMBER_HEALTHY)
+			continue;
+		healthy++;
+		check_bake(world, stage, about);
+	}
+	demand(world, healthy, "promise 1, canary first: a stage succeeds without any client");
+	demand(world,
+		stage_unreachable(world, stage) <=
+			(size_t)world->service.commit->stages[stage].max_unreachable,
+		"promise 1, canary first: a stage succeeds past max_unreachable");
+	demand(world,
+		stage_failed(world, stage) <=
+			(size_t)world->service.commit->stages[stage].max_failures,
+		"promise 3, automatic rollback: a stage succeeds past max_failures");
+}
+
+void check_stages(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	for (size_t s = 0; s < rollout->stage_count; s++) {
+		enum stage_state state = rollout->stages[s].record->state;
+		if (state == world->stages[s])
+			continue;
+		if (state == STAGE_BAKING)
+			world->baking_ms[s] = world->now_ms;
+		if (state == STAGE_SUCCEEDED)
+			check_succeeded(world, s);
+		if (state == STAGE_SKIPPED)
+			demand(world, !rollout->stages[s].count || rollout->ended,
+				"promise 6, crash-safe: a stage with clients is skipped");
+		world->stages[s] = state;
+	}
+}
+
+/* ---- the end ----------------------------------------------------------------------------------
+ */
+
+static enum rollout_state expected_state(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	for (size_t i = 0; i < rollout->client_count; i++)
+		if (world_member(world, i)->watch.failed)
+			return ROLLOUT_FAILED;
+	if (world->aborted)
+		return ROLLOUT_ABORTED;
+	if (world->superseded)
+		return ROLLOUT_SUPERSEDED;
+	for (size_t i = 0; i < rollout->client_count; i++)
+		if (rollout->clients[i].record->state != MEMBER_HEALTHY &&
+			!rollout->clients[i].paused && !world_member(world, i)->watch.touched)
+			return ROLLOUT_FAILED;
+	return ROLLOUT_SUCCEEDED;
+}
+
+/* A superseded rollout waits for steps that run, and for nothing else. */
+static void check_superseded(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	bool busy = false;
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		enum rollout_phase phase = rollout->clients[i].phase;
+		busy |= phase == PHASE_DEPLOY || phase == PHASE_BACK || phase == PHASE_RESUME ||
+			phase == PHASE_BACK_VERIFY;
+	}
+	for (size_t i = 0; i < rollout->client_count; i++)
+		busy |= rollout->clients[i].phase == PHASE_RETRY && rollout->clients[i].going_back;
+	demand(world, busy, "superseded: the fix waits for the failing one");
+}
+
+/* An approval that nobody gave is an abort, in time and not before. */
+static void check_waiting(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	bool waits = rollout->record.state == ROLLOUT_WAITING;
+	demand(world, waits == (rollout->waits != WAIT_NOTHING),
+		"waiting: the record and the machine differ");
+	demand(world, !waits || rollout->record.waits_for, "waiting: nobody knows for what");
+	if (rollout->waits != WAIT_APPROVAL) {
+		world->waits_ms = 0;
+		return;
+	}
+	if (!world->waits_ms)
+		world->waits_ms = world->now_ms;
+	int64_t limit_ms = world->service.commit->stages[rollout->current].expires_ms;
+	demand(world, !limit_ms || rollout->stopping || world->now_ms < world->waits_ms + limit_ms,
+		"approval_expires: the rollout waits on");
+}
+
+static void check_expired(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	if (!rollout->aborted || world->aborted)
+		return;
+	int64_t limit_ms = world->service.commit->stages[rollout->current].expires_ms;
+	demand(world,
+		limit_ms &&
+			(rollout->resumed || world->clock_was_set ||
+				(world->waits_ms && world->now_ms >= world->waits_ms + limit_ms)),
+		"approval_expires: the rollout is aborted by nobody");
+	world->aborted = true;
+}
+
+void check_end(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	if (!rollout->ended) {
+		demand(world,
+			rollout->record.state == ROLLOUT_RUNNING ||
+				rollout->record.state == ROLLOUT_WAITING,
+			"promise 6, crash-safe: a rollout that goes on has a final state");
+		if (world->superseded || world->aborted)
+			check_superseded(world);
+		check_waiting(world);
+		return;
+	}
+	check_expired(world);
+	demand(world, rollout->record.state == expected_state(world),
+		"promise 3, automatic rollback: the rollout ends '%s' instead of '%s'",
+		rollout_state_name(rollout->record.state),
+		rollout_state_name(expected_state(world)));
+	for (size_t i = 0; i < rollout->client_count; i++)
+		demand(world, rollout->clients[i].phase == PHASE_DONE,
+			"promise 6, crash-safe: the rollout ends before %s does",
+			rollout->clients[i].record->client);
+	for (size_t s = 0; s < rollout->stage_count; s++)
+		demand(world, rollout->stages[s].record->state > STAGE_WAITING,
+			"promise 6, crash-safe: the rollout ends before a stage does");
+	demand(world, rollout->record.state == ROLLOUT_SUCCEEDED || rollout->record.reasons.count,
+		"the rollout ends without a reason");
+}

@@ -1,0 +1,359 @@
+/* Fleets, their policies, and the commits that people push. */
+#include "base/clock.h"
+#include "reconcile/plan_parts.h"
+#include "tests/sim/sim.h"
+
+#define WALL_BASE 1790000000
+
+static const char *const stage_names[STAGES_MAX] = {"canary", "early", "production"};
+
+size_t client_index(const char *name)
+{
+	return (size_t)((name[1] - '0') * 100 + (name[2] - '0') * 10 + (name[3] - '0'));
+}
+
+static char hex_digit(unsigned value)
+{
+	return "0123456789abcdef"[value & 15];
+}
+
+void release_text(size_t client, uint8_t version, char text[DIGEST_TEXT])
+{
+	memset(text, 0, DIGEST_TEXT);
+	memcpy(text, "sha256:", 7);
+	memset(text + 7, '0', 64);
+	text[7] = hex_digit(version >> 4);
+	text[8] = hex_digit(version);
+	text[9] = hex_digit((unsigned)client >> 8);
+	text[10] = hex_digit((unsigned)client >> 4);
+	text[11] = hex_digit((unsigned)client);
+}
+
+static unsigned hex_value(char digit)
+{
+	return digit >= 'a' ? (unsigned)(digit - 'a') + 10 : (unsigned)(digit - '0');
+}
+
+uint8_t release_version(const char *text)
+{
+	return text[0] ? (uint8_t)(hex_value(text[7]) * 16 + hex_value(text[8])) : VERSION_NONE;
+}
+
+const struct sim_commit *world_head(const struct world *world)
+{
+	return &world->commits[world->commit_count - 1];
+}
+
+const struct sim_commit *world_commit(const struct world *world, const char *id)
+{
+	for (size_t i = 0; i < world->commit_count; i++)
+		if (!strcmp(world->commits[i].id, id))
+			return &world->commits[i];
+	return NULL;
+}
+
+struct sim_client *world_member(struct world *world, size_t member)
+{
+	const struct rollout *rollout = world->service.rollout;
+	return &world->clients[client_index(rollout->clients[member].record->client)];
+}
+
+/* ---- plans ------------------------------------------------------------------------------------
+ */
+
+static void plan_policy(
+	struct plan *plan, const struct world *world, const struct sim_commit *commit)
+{
+	plan->roll_back = commit->roll_back;
+	plan->verify_interval_ms = commit->interval_ms;
+	plan->verify_healthy = commit->healthy;
+	plan->verify_timeout_ms = commit->timeout_ms;
+	plan->retries = commit->retries;
+	plan->stages = mem_zero(world->stage_count, sizeof(*plan->stages));
+	plan->stage_count = world->stage_count;
+	for (size_t i = 0; i < world->stage_count; i++) {
+		const struct sim_stage *stage = &commit->stages[i];
+		plan->stages[i] = (struct plan_stage){.name = mem_dup_str(stage_names[i]),
+			.batch = stage->batch,
+			.wave_pause_ms = stage->wave_pause_ms,
+			.bake_ms = stage->bake_ms,
+			.rollback_bake_ms = stage->rollback_bake_ms,
+			.manual = stage->manual,
+			.approval_expires_ms = stage->expires_ms,
+			.max_failures = stage->max_failures,
+			.max_unreachable = stage->max_unreachable};
+	}
+}
+
+struct desk {
+	struct client clients[CLIENTS_MAX];
+	const struct client *by_name[CLIENTS_MAX];
+	struct host hosts[CLIENTS_MAX];
+	struct plan_wanted wanted[CLIENTS_MAX];
+	size_t stages[CLIENTS_MAX];
+	const struct node *vars;
+};
+
+static void put_client(
+	struct desk *desk, struct fleet *fleet, const struct sim_client *client, uint8_t version)
+{
+	size_t at = fleet->client_count++;
+	struct plan_wanted *wanted = &desk->wanted[at];
+	desk->hosts[at] = (struct host){.name = client->name, .vars = desk->vars};
+	desk->clients[at] = (struct client){.name = client->name,
+		.host = &desk->hosts[at],
+		.stage = client->stage,
+		.root = client->name};
+	desk->by_name[at] = &desk->clients[at];
+	desk->stages[at] = client->stage;
+	wanted->key[0] = wanted->checks[0] = '\0';
+	wanted->app_count = 0;
+	release_text(client_index(client->name), version, wanted->digest);
+	if (!client->no_checks)
+		release_text(client_index(client->name), 0xc, wanted->checks);
+}
+
+/* Of a host's variables only the place of its name is asked for. */
+static const struct node *make_vars(struct arena *arena)
+{
+	const struct node place = {.kind = NODE_STRING, .file = "clients.yml", .line = 1};
+	const struct node_entry entry = {.key = "client_name",
+		.key_len = strlen("client_name"),
+		.value = node_new(arena, NODE_STRING, &place)};
+	return node_new_map(arena, &entry, 1, &place);
+}
+
+static int by_stage(const void *a, const void *b)
+{
+	const struct plan_entry *left = a, *right = b;
+	int order = (left->stage > right->stage) - (left->stage < right->stage);
+	return order ? order : strcmp(left->client, right->client);
+}
+
+/* The commit that plans compare with decides nothing here: `fleet.yaml` never changes alone. */
+struct plan *world_plan(
+	struct world *world, const struct sim_commit *commit, const struct status *status)
+{
+	struct desk *desk = mem_alloc(sizeof(*desk)); /* only what is put in is read */
+	struct policy policy = {0};
+	struct fleet fleet = {
+		.policy = &policy, .clients = desk->clients, .by_name = desk->by_name};
+	struct plan_request request = {.status = status};
+	struct problems problems = {0};
+	struct plan_work work = {.request = &request,
+		.problems = &problems,
+		.arena = arena_new(ARENA_PLAIN, 0),
+		.wanted = desk->wanted,
+		.stages = desk->stages,
+		.max_changed = (int)commit->max_changed};
+	desk->vars = make_vars(work.arena);
+	for (size_t i = 0; i < world->client_count; i++)
+		if (commit->wanted[i] != VERSION_NONE)
+			put_client(desk, &fleet, &world->clients[i], commit->wanted[i]);
+	work.target.fleet = &fleet;
+	memcpy(request.commit.hex, commit->id, sizeof(request.commit.hex));
+	struct plan *plan = work.plan = mem_zero(1, sizeof(*plan));
+	memcpy(plan->target, commit->id, sizeof(plan->target));
+	(void)snprintf(plan->digest, sizeof(plan->digest), "p-%.8s", commit->id);
+	plan_policy(plan, world, commit);
+	demand(world, plan_compare_records(&work), "the plan cannot be made");
+	if (plan->entry_count > 1)
+		qsort(plan->entries, plan->entry_count, sizeof(*plan->entries), by_stage);
+	plan_judge(&work);
+	problems_clear(&problems);
+	arena_free(work.arena);
+	free(desk);
+	return plan;
+}
+
+/* ---- commits ----------------------------------------------------------------------------------
+ */
+
+static struct sim_commit *add_commit(struct world *world)
+{
+	struct sim_commit *commit = &world->commits[world->commit_count];
+	const struct sim_commit *before = world->commit_count ? world_head(world) : NULL;
+	if (before)
+		*commit = *before;
+	memset(commit->id, hex_digit((unsigned)world->commit_count), OID_HEX);
+	commit->id[OID_HEX] = '\0';
+	commit->bad = false;
+	world->commit_count++;
+	return commit;
+}
+
+static void choose_batches(struct world *world, struct batches *batches)
+{
+	batches->count = 1 + chance(world, STREAM_WORLD, 200) + chance(world, STREAM_WORLD, 100);
+	for (size_t i = 0; i < batches->count; i++) {
+		batches->items[i].percent = chance(world, STREAM_WORLD, 500);
+		batches->items[i].size =
+			1 + choose(world, STREAM_WORLD, batches->items[i].percent ? 100 : 4);
+	}
+}
+
+static void choose_stage(struct world *world, struct sim_stage *stage)
+{
+	static const unsigned bakes[] = {0, 400, 1000, 3000};
+	choose_batches(world, &stage->batch);
+	stage->bake_ms = bakes[choose(world, STREAM_WORLD, ARRAY_LEN(bakes))];
+	stage->rollback_bake_ms = chance(world, STREAM_WORLD, 500) ? 200 : 0;
+	stage->wave_pause_ms = chance(world, STREAM_WORLD, 200) ? 500 : 0;
+	stage->max_failures = chance(world, STREAM_WORLD, 250);
+	stage->max_unreachable = chance(world, STREAM_WORLD, 200);
+	stage->manual = chance(world, STREAM_WORLD, 100);
+	stage->expires_ms = chance(world, STREAM_WORLD, 400) ? 60000 : 0;
+}
+
+static void choose_policy(struct world *world, struct sim_commit *commit)
+{
+	for (size_t i = 0; i < world->stage_count; i++)
+		choose_stage(world, &commit->stages[i]);
+	commit->retries = choose(world, STREAM_WORLD, 3);
+	commit->max_changed = chance(world, STREAM_WORLD, 50) ? 60 : 100;
+	commit->roll_back = !chance(world, STREAM_WORLD, 80);
+	commit->interval_ms = 100;
+	commit->healthy = 1 + choose(world, STREAM_WORLD, 3);
+	commit->timeout_ms = 1500;
+}
+
+static enum quality choose_quality(struct world *world)
+{
+	static const enum quality kinds[] = {
+		QUALITY_SICK, QUALITY_BROKEN, QUALITY_FLAKY, QUALITY_LATE};
+	if (!chance(world, STREAM_WORLD, 140))
+		return QUALITY_GOOD;
+	return kinds[choose(world, STREAM_WORLD, ARRAY_LEN(kinds))];
+}
+
+/* Which clients a commit changes: all, few, or only some stage's. */
+static bool is_changed(struct world *world, unsigned kind, const struct sim_client *client)
+{
+	if (kind == 1)
+		return chance(world, STREAM_WORLD, 300);
+	if (kind == 2)
+		return client->stage + 1 == world->stage_count;
+	if (kind == 3)
+		return client->stage == 0;
+	return true;
+}
+
+void world_push_commit(struct world *world, bool rescue)
+{
+	uint8_t version = (uint8_t)world->commit_count;
+	struct sim_commit *commit = add_commit(world);
+	unsigned kind = rescue ? 0 : choose(world, STREAM_WORLD, 6);
+	if (!rescue && chance(world, STREAM_WORLD, 300))
+		choose_policy(world, commit);
+	for (size_t i = 0; i < world->client_count; i++) {
+		struct sim_client *client = &world->clients[i];
+		client->quality[version] = QUALITY_GOOD;
+		if (!is_changed(world, kind, client))
+			continue;
+		commit->wanted[i] = version;
+		if (rescue)
+			client->way_back = QUALITY_GOOD;
+		else
+			client->quality[version] = choose_quality(world);
+	}
+	if (rescue)
+		commit->roll_back = true;
+	tell(world, "commit %.7s is pushed", commit->id);
+}
+
+void world_push_bad(struct world *world)
+{
+	struct sim_commit *commit = add_commit(world);
+	commit->bad = true;
+	tell(world, "commit %.7s is pushed, which does not parse", commit->id);
+}
+
+void world_push_revert(struct world *world)
+{
+	size_t older = choose(world, STREAM_WORLD, (uint32_t)world->commit_count);
+	struct sim_commit *commit = add_commit(world);
+	memcpy(commit->wanted, world->commits[older].wanted, sizeof(commit->wanted));
+	tell(world, "commit %.7s is pushed, which wants again what %.7s wanted", commit->id,
+		world->commits[older].id);
+}
+
+/* ---- the beginning ----------------------------------------------------------------------------
+ */
+
+/* Mostly few clients: what breaks breaks with few, and few are fast. */
+static size_t choose_size(struct world *world)
+{
+	uint32_t kind = choose(world, STREAM_WORLD, 1000);
+	if (kind >= 999)
+		return 1 + choose(world, STREAM_WORLD, CLIENTS_MAX);
+	if (kind >= 960)
+		return 1 + choose(world, STREAM_WORLD, 24);
+	return 1 + choose(world, STREAM_WORLD, 6);
+}
+
+static void add_record(struct world *world, struct sim_client *client)
+{
+	struct client_record record = {.client = client->name,
+		.state = CLIENT_HEALTHY,
+		.root = client->name,
+		.host = client->name,
+		.stage = (char *)(uintptr_t)stage_names[client->stage]}; /* only copied */
+	release_text(client_index(client->name), 0, record.current.release);
+	memcpy(record.current.commit, world->commits[0].id, sizeof(record.current.commit));
+	memcpy(record.current.rollout, "20260101-000000-0000000", 24);
+	record.known_good = record.current;
+	record.good = &record.known_good;
+	record.good_count = 1;
+	status_put_client(world->branch, &record);
+	client->host.version = 0;
+	memcpy(client->host.rollout, record.current.rollout, sizeof(client->host.rollout));
+}
+
+static void add_client(struct world *world, size_t index, bool new_fleet)
+{
+	struct sim_client *client = &world->clients[index];
+	(void)snprintf(client->name, sizeof(client->name), "c%03u", (unsigned)index % 1000);
+	client->no_checks = chance(world, STREAM_WORLD, 60);
+	client->way_back = QUALITY_GOOD;
+	if (chance(world, STREAM_WORLD, 100))
+		client->way_back = chance(world, STREAM_WORLD, 500) ? QUALITY_SICK : QUALITY_BROKEN;
+	client->host.version = VERSION_NONE;
+	if (!new_fleet && !chance(world, STREAM_WORLD, 60))
+		add_record(world, client);
+}
+
+static void place_clients(struct world *world)
+{
+	size_t canaries = 1 + choose(world, STREAM_WORLD, 2);
+	for (size_t i = 0; i < world->client_count; i++) {
+		size_t stage = i < canaries ? 0 : world->stage_count - 1;
+		if (i >= canaries && world->stage_count == 3 && i < canaries * 2)
+			stage = 1;
+		world->clients[i].stage = stage;
+	}
+}
+
+void world_begin(struct world *world)
+{
+	world->branch = status_new();
+	world->now_ms = 1000;
+	world->wall_s = WALL_BASE;
+	world->webhook_ms = NEVER;
+	world->client_count = choose_size(world);
+	world->stage_count =
+		2 + chance(world, STREAM_WORLD, 250) - chance(world, STREAM_WORLD, 100);
+	place_clients(world);
+	choose_policy(world, add_commit(world));
+	bool new_fleet = chance(world, STREAM_WORLD, 60);
+	for (size_t i = 0; i < world->client_count; i++)
+		add_client(world, i, new_fleet);
+	world->event_limit = 3000 + 400 * world->client_count;
+	world_push_commit(world, false);
+}
+
+void world_clear(struct world *world)
+{
+	service_free(world);
+	status_free(world->branch);
+	world->branch = NULL;
+}

@@ -8,6 +8,8 @@
 #   make test            everything; test-unit, test-e2e a part of it
 #   make crash           kill -9 at each change of the world in a rollout (half an hour)
 #   make sanitize, tsan  the tests under ASan and UBSan, under TSan
+#   make sim RUNS=N      random rollouts against the promises; SEED=N begins there
+#   make mutants         faults put into the machine on purpose: the simulation must find each
 #   make fuzz            looks for new inputs; TARGET=yaml one format only
 #   make lint, format    what is wrong with form and layers; clang-format
 #   make bench           figures beside what they are compared to
@@ -111,8 +113,8 @@ $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(test_lib) $(library)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(PKG_LIBS) -lz -lpthread -lm
 
-.PHONY: tests-built test test-unit test-e2e crash sanitize tsan lint format bench bench-secrets fuzz demo deps deps-dev install clean help man
-tests-built: $(BUILD)/aviary $(unit_tests) $(tools) $(fuzz_corpus)
+.PHONY: tests-built sim mutants test test-unit test-e2e crash sanitize tsan lint format bench bench-secrets fuzz demo deps deps-dev install clean help man
+tests-built: $(BUILD)/aviary $(unit_tests) $(tools) $(fuzz_corpus) $(BUILD)/tests/sim
 
 test: deps
 	$(Q)$(MAKE) --no-print-directory tests-built
@@ -134,6 +136,14 @@ sanitize: deps
 tsan: deps
 	$(Q)$(MAKE) --no-print-directory SAN=thread CFLAGS='-O1 -g' tests-built
 	$(Q)$(PYTHON) tests/run.py --build build-thread unit e2e
+
+sim: $(BUILD)/tests/sim
+	$(Q)$(BUILD)/tests/sim --runs $(or $(RUNS),200000) --seed $(or $(SEED),$$(date +%s%N))
+
+mutants: $(BUILD)/tests/sim
+	$(Q)SIM_COMPILE='$(CC) $(subst ','"'"',$(all_cflags))' \
+		SIM_LINK='$(CC) $(all_ldflags) $(sim_wraps)' SIM_LIBS='$(PKG_LIBS) -lpthread -lm' \
+		$(PYTHON) tests/sim/mutants.py --build $(BUILD) $(if $(RUNS),--runs $(RUNS))
 
 fuzz:
 	$(Q)tests/lib/deps.sh build fuzz

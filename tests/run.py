@@ -1,12 +1,13 @@
 #!/usr/bin/python3
 """Runs the tests of a build folder and ends with `N passed, N failed, N skipped`.
 
-usage: tests/run.py --build DIR KIND...   with KIND of unit, fuzz, e2e
+usage: tests/run.py --build DIR KIND...   with KIND of unit, fuzz, sim, e2e
 """
 
 import argparse
 import os
 import re
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 E2E_AT_ONCE = 2  # files; more would fight for the processors of a small machine
 UNIT_TIMEOUT_S = 300  # one program; under sanitizers the slowest needs a minute
+SIM_RUNS = 200000  # fresh ones
+SIM_RUNS_SANITIZED = 6000  # a run takes twenty times as long there
+SIM_TIMEOUT_S = 1200
 
 
 class Counts:
@@ -39,11 +43,11 @@ def environment(build):
     return env
 
 
-def run_program(command, env):
+def run_program(command, env, timeout_s=UNIT_TIMEOUT_S):
     """Output and exit status of one test program; a program that hangs is a failure with a name."""
     try:
         done = subprocess.run(command, env=env, cwd=ROOT, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=UNIT_TIMEOUT_S, check=False)
+                              stderr=subprocess.STDOUT, timeout=timeout_s, check=False)
         return done.stdout.decode(errors="replace"), done.returncode
     except subprocess.TimeoutExpired as late:
         return (late.stdout or b"").decode(errors="replace") + "\ntimed out\n", 124
@@ -91,6 +95,31 @@ def run_fuzz(build, counts, env):
         counts.add(0 if status else 1, 1 if status else 0)
 
 
+def sim_seeds():
+    """[(seed, what it once broke)] of tests/sim/seeds.txt."""
+    lines = (ROOT / "tests/sim/seeds.txt").read_text().splitlines()
+    return [line.split(None, 1) for line in lines if line and not line.startswith("#")]
+
+
+def run_sim(build, counts, env):
+    """Seeds that once broke a promise, then fresh ones; each processor takes a part of them."""
+    program, parts = str(build / "tests/sim"), os.cpu_count() or 1
+    sanitized = "-" in build.name
+    runs = int(os.environ.get("SIM_RUNS", SIM_RUNS_SANITIZED if sanitized else SIM_RUNS))
+    first = secrets.randbits(48)
+    old = [[program, "--seed", seed] for seed, _ in sim_seeds()]
+    fresh = [[program, "--runs", str(runs // parts), "--seed", str(first + part * (runs // parts))]
+             for part in range(parts)]
+    with ThreadPoolExecutor(parts) as pool:
+        done = list(pool.map(lambda command: run_program(command, env, SIM_TIMEOUT_S), old + fresh))
+    failed = [output for output, status in done if status]
+    print(f"sim: {len(old)} seeds that once broke a promise, {runs // parts * parts} fresh runs "
+          f"from seed {first}: {len(done) - len(failed)} passed, {len(failed)} failed", flush=True)
+    for output in failed:
+        print(output, flush=True)
+    counts.add(len(done) - len(failed), len(failed))
+
+
 def run_e2e_file(path, scratch, env, extra):
     """(output, counts) of one file of end-to-end tests."""
     report = Path(scratch) / f"{path.stem}.xml"
@@ -127,7 +156,7 @@ def run_e2e(build, counts, env, extra):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default="build")
-    parser.add_argument("kinds", nargs="+", choices=["unit", "fuzz", "e2e"])
+    parser.add_argument("kinds", nargs="+", choices=["unit", "fuzz", "sim", "e2e"])
     arguments, extra = parser.parse_known_args()
     build = (ROOT / arguments.build).resolve()
     counts = Counts()
@@ -136,6 +165,8 @@ def main():
         run_unit(build, counts, env)
     if "fuzz" in arguments.kinds:
         run_fuzz(build, counts, env)
+    if "sim" in arguments.kinds:
+        run_sim(build, counts, env)
     if "e2e" in arguments.kinds:
         run_e2e(build, counts, env, extra)
     print(f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped")

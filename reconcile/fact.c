@@ -268,12 +268,15 @@ struct fact *fact_drift(const struct client_record *record)
 	return fact;
 }
 
-struct fact *fact_leader(const char *instance, int64_t epoch, int64_t wall_s)
+struct fact *fact_leader(
+	const char *instance, int64_t epoch, const struct request *request, int64_t wall_s)
 {
 	auto_buf struct buf text = BUF_INIT(1024);
 	struct emitter emitter;
 	struct fact *fact = mem_zero(1, sizeof(*fact));
 	fact->subject = mem_printf("leader(%s): epoch %lld", instance, (long long)epoch);
+	fact_add_trailer(fact, "Author", request ? request->by : NULL);
+	fact_add_trailer(fact, "Reason", request ? request->reason : NULL);
 	emit_begin(&emitter, EMIT_YAML, &text);
 	emit_str(&emitter, "instance", instance);
 	emit_int(&emitter, "epoch", epoch);

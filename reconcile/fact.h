@@ -66,7 +66,8 @@ struct fact *fact_retry(const struct status *status, const struct client_record 
 /** hold(<client>): the release that the newest commit wants is forbidden by a person. */
 struct fact *fact_hold_by_hand(const struct client_record *client, const struct release_ref *wanted,
 	const struct request *request, int64_t wall_s);
-/** leader(<instance>): epoch N. */
-struct fact *fact_leader(const char *instance, int64_t epoch, int64_t wall_s);
+/** leader(<instance>): epoch N. @param request  of who said so; NULL: the service itself */
+struct fact *fact_leader(
+	const char *instance, int64_t epoch, const struct request *request, int64_t wall_s);
 /** key(<id>): digest key made. */
 struct fact *fact_digest_keys(const char *key_id, const char *text, size_t len);

@@ -63,7 +63,8 @@ struct look_request {
 	/* who asks */
 	const char *instance; /* borrowed until the answer */
 	bool leads, state_is_new;
-	int64_t epoch; /* that it leads in, or tried to; 0: none yet */
+	bool take_over; /* a person says that it leads from now on */
+	int64_t epoch;  /* that it leads in, or tried to; 0: none yet */
 };
 
 struct git_thread;

@@ -392,7 +392,7 @@ static bool look_by_hand(struct looker *looker, const struct look_request *reque
  * or the one that led last; one that was overtaken while it tried may not. */
 static bool may_lead(const struct look_request *request, const struct status *status)
 {
-	if (!status->leader[0] || !strcmp(status->leader, request->instance))
+	if (request->take_over || !status->leader[0] || !strcmp(status->leader, request->instance))
 		return true;
 	if (request->leads)
 		return status->epoch <= request->epoch;

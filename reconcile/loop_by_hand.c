@@ -94,8 +94,7 @@ static const struct plan_entry *entry_of(
 		asked_say(asked, "commit %.7s does not describe %s, or wants what it runs",
 			back ? back->commit : "", client->client);
 	else if (!strcmp(entry->to.release, result->wanted.release))
-		asked_say(asked,
-			"the newest commit wants that release already: its rollout brings it");
+		asked_say(asked, "the newest commit wants that release already");
 	else
 		return entry;
 	return NULL;
@@ -117,8 +116,8 @@ static void begin(struct loop *loop, struct asked *asked, const struct client_re
 	loop_begin(loop, rollout, plan, result->resume_author);
 	asked_decided(loop, asked);
 	asked_say(asked,
-		"%s goes back to commit %.7s in rollout %s; what commit %.7s wants of it is held until "
-		"'aviary retry %s'",
+		"%s goes back to commit %.7s in rollout %s; what commit %.7s wants of it is held "
+		"until 'aviary retry %s'",
 		request->target, rollout->record.commit, rollout->record.id, result->head.hex,
 		request->target);
 }

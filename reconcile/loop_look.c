@@ -87,7 +87,11 @@ static void lead(struct loop *loop, const struct look_result *result)
 		loop->epoch = result->truth->epoch + 1;
 	loop->status->epoch = loop->epoch;
 	(void)snprintf(loop->status->leader, sizeof(loop->status->leader), "%s", loop->instance);
-	loop_record(loop, fact_leader(loop->instance, loop->epoch, clock_wall_s()), false);
+	loop_record(loop,
+		fact_leader(loop->instance, loop->epoch,
+			loop->take_over ? &loop->take_over_by : NULL, clock_wall_s()),
+		false);
+	loop->take_over = false;
 	log_info("leading", LOG_STR("instance", loop->instance), LOG_INT("epoch", loop->epoch));
 }
 
@@ -110,6 +114,7 @@ void loop_start_look(struct loop *loop)
 					   .resume = loop->look_resumes,
 					   .instance = loop->instance,
 					   .leads = loop->leads,
+					   .take_over = loop->take_over,
 					   .state_is_new = loop->state_is_new,
 					   .epoch = loop->epoch});
 	loop->look_forced = false;

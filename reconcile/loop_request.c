@@ -227,20 +227,41 @@ static void decide_abort(struct loop *loop, struct asked *asked)
 		asked_decided(loop, asked);
 }
 
+/* ---- lead ---------------------------------------------------------------------------------------
+ */
+
+/* The next look takes a new epoch; done when the remote has accepted that. */
+static void decide_lead(struct loop *loop, struct asked *asked)
+{
+	if (loop->leads) {
+		asked_decided(loop, asked);
+		asked_say(asked, "this service, '%s', leads%s, in epoch %lld", loop->instance,
+			asked->told ? " now" : " already", (long long)loop->epoch);
+		return;
+	}
+	if (asked->told && loop->take_over)
+		return;
+	asked->told = true;
+	loop->take_over = true;
+	loop->take_over_by = asked->request;
+	loop->look_wanted = loop->look_forced = loop->look_resumes = true;
+}
+
 /* ---- deciding -----------------------------------------------------------------------------------
  */
 
 /* @return false: not now, or it is refused for good */
 static bool may_decide(const struct loop *loop, struct asked *asked)
 {
+	bool lead = asked->request.kind == REQUEST_LEAD;
 	if (loop->halted[0]) {
 		asked_say(asked, "%.800s", loop->halted);
 		asked_refuse(asked);
-	} else if (loop->stands_by) {
+	} else if (loop->stands_by && !lead) {
 		asked_say(asked, "%.800s", loop->not_ready);
 		asked_refuse(asked);
 	}
-	return !asked->decided && !asked->looking && loop->looked && loop->leads &&
+	return !asked->decided && !asked->looking && loop->looked && (loop->leads || lead) &&
 	       !loop->decide_again && !loop->status_stale;
 }
 
@@ -273,6 +294,9 @@ static void decide(struct loop *loop, struct asked *asked)
 		break;
 	case REQUEST_ROLLBACK:
 		loop_decide_rollback(loop, asked, client);
+		break;
+	case REQUEST_LEAD:
+		decide_lead(loop, asked);
 		break;
 	case REQUEST_APPROVE:
 		decide_approve(loop, asked);

@@ -64,6 +64,8 @@ struct loop {
 
 	uint64_t queued_ever, accepted_ever; /* facts since the start; dropped ones count as both */
 
+	bool take_over; /* a person said that we lead, with the next look */
+	struct request take_over_by;
 	uint64_t by_hand; /* request that the look under way is for; 0 none */
 	char by_hand_client[ROLLOUT_TEXT];
 	bool status_stale;   /* facts were dropped: the next look reads the branch anew */

@@ -206,6 +206,7 @@ static const struct http_route routes[] = {
 	{"POST", "/api/v1/reconcile", api_on_ask, HTTP_GUARDED, REQUEST_RECONCILE},
 	{"POST", "/api/v1/pause", api_on_ask, HTTP_GUARDED, REQUEST_PAUSE},
 	{"POST", "/api/v1/resume", api_on_ask, HTTP_GUARDED, REQUEST_RESUME},
+	{"POST", "/api/v1/lead", api_on_ask, HTTP_GUARDED, REQUEST_LEAD},
 	{"POST", "/api/v1/retry", api_on_ask, HTTP_GUARDED, REQUEST_RETRY},
 	{"POST", "/api/v1/clients/{name}/retry", api_on_ask, HTTP_GUARDED, REQUEST_RETRY},
 	{"POST", "/api/v1/rollouts/{name}/approve", api_on_ask, HTTP_GUARDED, REQUEST_APPROVE},

@@ -13,6 +13,7 @@ static const struct rule {
 	[REQUEST_PAUSE] = {"pause", API_WRITE, true},
 	[REQUEST_RESUME] = {"resume", API_WRITE, false},
 	[REQUEST_RETRY] = {"retry", API_WRITE, false},
+	[REQUEST_LEAD] = {"lead", API_WRITE, false},
 	[REQUEST_APPROVE] = {"approve", API_APPROVE, true},
 	[REQUEST_ABORT] = {"abort", API_APPROVE, true},
 	[REQUEST_ROLLBACK] = {"rollback", API_WRITE, true},

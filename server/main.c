@@ -27,6 +27,7 @@ static const struct command *const commands[] = {
 	&command_resume,
 	&command_retry,
 	&command_rollback,
+	&command_lead,
 	&command_history,
 	&command_validate,
 	&command_plan,

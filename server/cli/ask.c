@@ -40,34 +40,41 @@ static const char usage_retry[] =
 	"usage: aviary retry [CLIENT] [-c FILE | --url URL [--token-file FILE]] [--reason TEXT]\n"
 	"                    [--json]\n\n"
 	"Ends the hold that a failed or aborted rollout has left, and starts a new rollout of the\n"
-	"newest commit over all clients that still differ, canary first. With a client named: over\n"
-	"it and the clients of the stages before its own.\n"
+	"newest commit over all clients that still differ, canary first. With a client named:\n"
+	"over it and the clients of the stages before its own.\n"
 	"  --reason TEXT       why; stands in the record\n" COMMON_JSON EXIT_STATES;
 
 static const char usage_rollback[] =
 	"usage: aviary rollback CLIENT --reason TEXT [-c FILE | --url URL [--token-file FILE]]\n"
 	"                       [--json]\n\n"
-	"Brings one client back to the release before, as a rollout of its own: the newest one that\n"
-	"was known good and is not what runs. What the newest commit wants of the client is held,\n"
-	"until another commit wants something else or 'aviary retry CLIENT' ends it. Refused while\n"
-	"a rollout runs. For a whole fleet: git revert.\n"
+	"Brings one client back to the release before, as a rollout of its own: the newest one\n"
+	"that was known good and is not what runs. What the newest commit wants of it is held,\n"
+	"until another commit wants something else or 'aviary retry CLIENT' ends it. Refused\n"
+	"while a rollout runs. For a whole fleet: git revert.\n"
 	"  --reason TEXT       why; stands in the record\n" COMMON_JSON EXIT_STATES;
 
 static const char usage_approve[] =
 	"usage: aviary approve ID --reason TEXT [-c FILE | --url URL [--token-file FILE]]\n"
 	"                      [--json]\n\n"
-	"Says yes to what a rollout waits for a person for: a stage with approval: manual, or more\n"
-	"changes than policy.max_changed allows. 'aviary status' shows its id and what it asks.\n"
+	"Says yes to what a rollout waits for a person for: a stage with approval: manual, or\n"
+	"more changes than policy.max_changed allows. 'aviary status' shows its id and what it\n"
+	"asks.\n"
 	"Over HTTP the token must be one that may approve.\n"
 	"  --reason TEXT       why; stands in the record, with your name\n" COMMON_JSON EXIT_STATES;
 
 static const char usage_abort[] =
 	"usage: aviary abort ID --reason TEXT [-c FILE | --url URL [--token-file FILE]]\n"
 	"                    [--json]\n\n"
-	"Ends a rollout: what runs of it comes to its end, the rest is skipped, and its commit is\n"
-	"held until another one comes or 'aviary retry' ends the hold. It is the no to what it\n"
+	"Ends a rollout: what runs of it comes to its end, the rest is skipped, and its commit\n"
+	"is held until another one comes or 'aviary retry' ends the hold. It is the no to what it\n"
 	"waits for. Over HTTP the token must be one that may approve.\n"
 	"  --reason TEXT       why; stands in the record, with your name\n" COMMON_JSON EXIT_STATES;
+
+static const char usage_lead[] =
+	"usage: aviary lead [-c FILE | --url URL [--token-file FILE]] [--reason TEXT] [--json]\n\n"
+	"Makes the service lead again after another instance has led: it takes a new epoch, goes\n"
+	"on from the status branch and the hosts, and the other one stands by.\n"
+	"  --reason TEXT       why; stands in the record\n" COMMON_JSON EXIT_STATES;
 
 /* One command that posts. */
 static const struct ask {
@@ -78,6 +85,7 @@ static const struct ask {
 } asks[] = {
 	{"pause", usage_pause, ONLINE_ARGUMENT | ONLINE_WHY, "/pause", "/clients"},
 	{"resume", usage_resume, ONLINE_ARGUMENT, "/resume", "/clients"},
+	{"lead", usage_lead, 0, "/lead", NULL},
 	{"approve", usage_approve, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY, NULL, "/rollouts"},
 	{"abort", usage_abort, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY, NULL, "/rollouts"},
 	{"rollback", usage_rollback, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY, NULL, "/clients"},
@@ -310,4 +318,8 @@ const struct command command_approve = {.name = "approve",
 const struct command command_abort = {.name = "abort",
 	.summary = "end a rollout and hold its commit",
 	.usage = usage_abort,
+	.run = run_ask};
+const struct command command_lead = {.name = "lead",
+	.summary = "lead again after another instance has led",
+	.usage = usage_lead,
 	.run = run_ask};

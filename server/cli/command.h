@@ -17,6 +17,7 @@ extern const struct command command_pause;
 extern const struct command command_resume;
 extern const struct command command_approve;
 extern const struct command command_abort;
+extern const struct command command_lead;
 extern const struct command command_retry;
 extern const struct command command_rollback;
 extern const struct command command_history;

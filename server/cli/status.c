@@ -44,8 +44,8 @@ static void print_wait(const cJSON *rollout)
 	putchar('\n');
 	/* Hosts and windows answer by themselves. */
 	if (!strncmp(what, "approval", strlen("approval")))
-		printf("Next    aviary approve %s --reason '...', or aviary abort %s --reason '...'\n",
-			online_text(rollout, "id"), online_text(rollout, "id"));
+		printf("Next    aviary approve %s --reason '...'   or: aviary abort\n",
+			online_text(rollout, "id"));
 }
 
 static void print_rollout(const cJSON *status, const cJSON *rollout)

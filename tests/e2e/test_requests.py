@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.lib.fleet import AVIARY, CLIENTS, PATIENCE_S, POLICY, WITH_API, environment
+from tests.lib.fleet import (AVIARY, CLIENTS, PATIENCE_S, POLICY, WITH_API, environment,
+                             wait_for)
 from tests.lib.gitserver import git
 
 
@@ -615,3 +616,56 @@ def test_a_rollout_that_asks_nobody_is_not_approved(fleet):
     fleet.let_go("alpha")
     fleet.settle()
     assert fleet.ends(commit) == ["superseded"] and fleet.ends(newer) == ["succeeded"]
+
+
+# ---- lead ------------------------------------------------------------------------------------
+
+
+def epochs(fleet):
+    return [fact for fact in fleet.history() if fact.subject.startswith("leader(")]
+
+
+def take_over(fleet):
+    """Another service leads, and ours has noticed."""
+    fleet.service.kill()
+    second = fleet.second().start()
+    wait_for("its epoch", lambda: len(epochs(fleet)) == 3, second.check_alive)
+    fleet.start(ready=False)
+    fleet.wait_for("the first to stand by", lambda: "leads since" in fleet.service.readyz()[1])
+    return second
+
+
+def test_lead_takes_a_new_epoch_and_the_other_stands_by(fleet):
+    second = take_over(fleet)
+    result = fleet.command("pause", "--reason", "demo")
+    assert result.returncode == 1 and "leads since epoch 3" in result.stderr
+    assert "leads already" in done(run("lead", "-c", second.config))
+    out = done(fleet.command("lead", "--reason", "the new machine burns"))
+    assert "leads now, in epoch 4" in out
+    fact = epochs(fleet)[-1]
+    assert fact.subject.endswith("epoch 4")
+    assert (fact.author, fact.reason) == (me(), "the new machine burns")
+    commit = fleet.upgrade("1.0.1")
+    second.deliver(fleet.payload("0" * 40, commit))
+    fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    wait_for("the second to stand by", lambda: second.readyz()[0] == 503, second.check_alive)
+    assert len(fleet.activations()) == len(WITH_API) and len(epochs(fleet)) == 4
+    fleet.service.kill()
+    fleet.start().settle()  # it led last
+    assert epochs(fleet)[-1].subject.endswith("epoch 5")
+
+
+def test_lead_in_the_middle_of_a_rollout_goes_on_with_it(fleet):
+    second = take_over(fleet)
+    fleet.hold_back("alpha")
+    fleet.write(POLICY, fleet.read(POLICY) + "\n")
+    commit = fleet.upgrade("1.0.1")
+    second.deliver(fleet.payload("0" * 40, commit))
+    fleet.wait_for_activation("alpha", commit)
+    second.kill()
+    done(fleet.command("lead"))
+    fleet.let_go("alpha")
+    fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    assert fleet.ends(commit) == ["succeeded"] and len(fleet.rollouts(commit)) == 1

@@ -188,7 +188,7 @@ static void another_leader_means_decide_again_whatever_is_written(void **state)
 	load(&one);
 	must_append(&one, "alpha", NULL);
 	load(&two);
-	auto_fact struct fact *leader = fact_leader("one", 7, 1700000000);
+	auto_fact struct fact *leader = fact_leader("one", 7, NULL, 1700000000);
 	struct fact *const facts[] = {leader};
 	assert_true(ledger_append(one.ledger, 1, facts, 1, &err));
 	assert_false(append(&two, "beta", NULL));

@@ -147,7 +147,8 @@ def run_e2e(build, counts, env, extra):
         runs = {pool.submit(run_e2e_file, path, scratch, env, extra): path for path in files}
         for run in as_completed(runs):
             output, (passed, failed, skipped) = run.result()
-            print(f"{runs[run].name}: {passed} passed, {failed} failed, {skipped} skipped")
+            print(f"{runs[run].name}: {passed} passed, {failed} failed, {skipped} skipped",
+                  flush=True)
             if failed or skipped:
                 print(output, flush=True)
             counts.add(passed, failed, skipped)

@@ -28,6 +28,13 @@ struct git_options {
 	struct signers_files signers;  /* .allowed NULL: commits need no signature */
 };
 
+/** A tag that says yes to what a rollout waits for. */
+struct look_approval {
+	char rollout[ROLLOUT_TEXT]; /* "" none */
+	struct oid tag;
+	char by[200], reason[500];
+};
+
 /** What a look found. */
 struct look_result {
 	bool stands_by;   /* another instance leads: nothing was planned */
@@ -47,6 +54,7 @@ struct look_result {
 	bool resume_gone;               /* the repository lacks its commit: it is superseded */
 	char signed_by[SIGNED_BY_TEXT]; /* who signed what is planned, "" without a list */
 	char resume_signed_by[SIGNED_BY_TEXT];
+	struct look_approval approval;
 	bool by_hand;              /* answers a request with `only` */
 	struct release_ref wanted; /* then: what the head wants of that client */
 	struct truth *truth;       /* with accept_history: what the hosts run; else NULL */

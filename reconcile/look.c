@@ -436,7 +436,8 @@ bool look(struct looker *looker, const struct look_request *request,
 	result->nothing_new = looker->looked && !request->force && !request->resume &&
 			      oid_equal(&looker->head, &result->head) &&
 			      oid_equal(&looker->tip, &result->status->tip);
-	if (!result->stands_by && !look_for_work(looker, request, result, err))
+	if (!result->stands_by && (!look_for_work(looker, request, result, err) ||
+					  !look_for_approval(looker, result, err)))
 		return false;
 	/* Digest keys may have been made meanwhile. */
 	status_free(result->status);

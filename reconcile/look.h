@@ -14,6 +14,7 @@ struct looker {
 	struct ledger *ledger;             /* borrowed */
 	struct plan_cache *cache;          /* borrowed */
 	struct oid head, tip;              /* of the last look */
+	struct oid bad_tag;                /* an approval that does not count, told already */
 	bool looked;
 	const char *only;               /* of the look under way */
 	char signed_by[SIGNED_BY_TEXT]; /* who signed the commit that was planned last */

@@ -19,3 +19,7 @@ MUST_USE bool look_is_our_own(
  */
 MUST_USE bool look_check_signed(struct looker *looker, const struct oid *commit,
 	const struct oid *base, struct strlist *refusals, struct error *err);
+
+/** Is there a tag that approves what the recorded rollout waits for? Into result->approval. */
+MUST_USE bool look_for_approval(
+	struct looker *looker, struct look_result *result, struct error *err);

@@ -267,9 +267,10 @@ static void goes_on(struct loop *loop, const struct look_result *result, const c
  * something else of its own clients. */
 static bool ends_rollout(const struct loop *loop, const struct plan *newer)
 {
-	bool waits = loop->rollout->record.state == ROLLOUT_WAITING;
-	return (waits && newer->changed) ||
-	       rollout_is_changed_by(loop->rollout, newer, loop->status);
+	const struct rollout *rollout = loop->rollout;
+	return rollout->record.state == ROLLOUT_WAITING
+		       ? rollout_is_left_behind_by(rollout, newer, loop->status)
+		       : rollout_is_changed_by(rollout, newer, loop->status);
 }
 
 /* A look that came while a rollout runs. */
@@ -285,6 +286,19 @@ static void consider_newer(struct loop *loop, struct look_result *result)
 	} else if (result->plan) {
 		goes_on(loop, result, "changes no client of this rollout");
 	}
+}
+
+/* A tag that the machine does not know yet: after a push under way the look's status is old. */
+static void take_approval(struct loop *loop, const struct look_result *result)
+{
+	const struct look_approval *approval = &result->approval;
+	if (!loop->rollout || strcmp(approval->rollout, loop->rollout->record.id) != 0 ||
+		rollout_record_knows_tag(&loop->rollout->record, approval->tag.hex))
+		return;
+	loop_feed(loop, (struct rollout_event){.kind = EVENT_APPROVE,
+				.who = approval->by,
+				.text = approval->reason,
+				.tag = approval->tag.hex});
 }
 
 /* `apply` with nothing to do leaves the branch as it is; a service says that it is here. */
@@ -382,6 +396,7 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	if (loop->rollout) {
 		if (!result->nothing_new)
 			consider_newer(loop, result);
+		take_approval(loop, result);
 		return;
 	}
 	/* Facts under way change the status that this look saw: it is looked again after them. */
@@ -392,5 +407,6 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	if (result->nothing_new && loop->leads)
 		return;
 	consider(loop, result);
+	take_approval(loop, result);
 	loop->look_resumes = false;
 }

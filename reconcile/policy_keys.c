@@ -76,15 +76,16 @@ static const struct key stage_keys[] = {
 		.standard = "0s",
 		.min = 0,
 		.max = 30 * DAY,
-		.doc = "Replaces bake when every changed client of the stage goes back to a release "
-		       "that was known good there."},
+		.doc = "Replaces bake when every changed client of the stage goes back to a "
+		       "release that was known good there."},
 	{.name = "approval",
 		.type = KEY_ENUM,
 		AT(stage_file, approval),
 		.words = approval_words,
 		.standard = "auto",
 		.doc = "manual: the stage starts only after a person approved it. It is asked for "
-		       "when the stage before has finished its bake; for the first stage at once."},
+		       "when the stage before has finished its bake; for the first stage at "
+		       "once."},
 	{.name = "approval_expires",
 		.type = KEY_DURATION,
 		AT(stage_file, approval_expires_ms),

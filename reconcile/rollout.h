@@ -174,6 +174,7 @@ struct rollout_event {
 	int64_t wall_s;   /* of every event, for records */
 	const char *text; /* why; borrowed for the call; may be NULL */
 	const char *who;  /* a person's name; borrowed for the call; may be NULL */
+	const char *tag;  /* EVENT_APPROVE: id of the tag that says so; may be NULL */
 };
 
 enum rollout_action_kind {

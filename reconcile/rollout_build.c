@@ -228,3 +228,17 @@ bool rollout_is_changed_by(
 	}
 	return false;
 }
+
+bool rollout_is_left_behind_by(
+	const struct rollout *rollout, const struct plan *newer, const struct status *status)
+{
+	struct strmap members = {0};
+	bool other = false;
+	for (size_t i = 0; i < rollout->client_count; i++)
+		strmap_set(&members, rollout->clients[i].record->client, &members);
+	for (size_t i = 0; i < newer->entry_count && !other; i++)
+		other = entry_starts(&newer->entries[i]) &&
+			!strmap_get(&members, newer->entries[i].client);
+	strmap_clear(&members);
+	return other || rollout_is_changed_by(rollout, newer, status);
+}

@@ -25,3 +25,6 @@ struct rollout *rollout_from_record(
  */
 bool rollout_is_changed_by(
 	const struct rollout *rollout, const struct plan *newer, const struct status *status);
+/** The same for a rollout that waits: a change of any client ends it. */
+bool rollout_is_left_behind_by(
+	const struct rollout *rollout, const struct plan *newer, const struct status *status);

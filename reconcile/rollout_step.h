@@ -35,6 +35,7 @@ bool client_is_verifying(const struct rollout_client *client);
 struct tally {
 	size_t pending, paused, in_flight, healthy, failed, away;
 };
+/** Counted anew. */
 struct tally stage_tally(const struct rollout *rollout, const struct rollout_stage *stage);
 /** More failed than it tolerates: nothing of it starts any more. */
 bool stage_is_broken(const struct rollout_stage *stage, const struct tally *tally);

@@ -132,11 +132,15 @@ void wait_on_approve(struct step *step)
 	struct rollout *rollout = step->rollout;
 	if (!rollout_wait_is_for_person(rollout->waits) || rollout->superseded || rollout->aborted)
 		return;
-	const char *what = rollout->waits == WAIT_LIMIT
-				   ? APPROVES_LIMIT
-				   : rollout->stages[rollout->current].record->name;
-	rollout_record_approve(&rollout->record, what, text_or(step->event->who, "somebody"),
-		step->event->text, step->event->wall_s);
+	const struct approval_record approval = {
+		.what = (char *)(rollout->waits == WAIT_LIMIT
+					 ? APPROVES_LIMIT
+					 : rollout->stages[rollout->current].record->name),
+		.by = (char *)text_or(step->event->who, "somebody"),
+		.reason = (char *)step->event->text,
+		.tag = (char *)step->event->tag,
+		.at_s = step->event->wall_s};
+	rollout_record_approve(&rollout->record, &approval);
 	step_record(step, FACT_APPROVED, 0, rollout->current);
 }
 

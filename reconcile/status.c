@@ -103,6 +103,7 @@ void rollout_record_clear(struct rollout_record *record)
 		free(record->approvals[i].what);
 		free(record->approvals[i].by);
 		free(record->approvals[i].reason);
+		free(record->approvals[i].tag);
 	}
 	free(record->approvals);
 	strlist_clear(&record->notes);
@@ -137,26 +138,31 @@ void rollout_record_copy(struct rollout_record *to, const struct rollout_record 
 	to->waits_for = mem_dup_str(from->waits_for);
 	to->approvals = NULL;
 	to->approval_count = 0;
-	for (size_t i = 0; i < from->approval_count; i++) {
-		const struct approval_record *approval = &from->approvals[i];
-		rollout_record_approve(
-			to, approval->what, approval->by, approval->reason, approval->at_s);
-	}
+	for (size_t i = 0; i < from->approval_count; i++)
+		rollout_record_approve(to, &from->approvals[i]);
 	to->stages = mem_zero(from->stage_count, sizeof(*to->stages));
 	for (size_t i = 0; i < from->stage_count; i++)
 		stage_record_copy(&to->stages[i], &from->stages[i]);
 }
 
-void rollout_record_approve(struct rollout_record *record, const char *what, const char *by,
-	const char *reason, int64_t at_s)
+void rollout_record_approve(struct rollout_record *record, const struct approval_record *approval)
 {
 	record->approvals = mem_resize(
 		record->approvals, record->approval_count + 1, sizeof(*record->approvals));
 	record->approvals[record->approval_count++] =
-		(struct approval_record){.what = mem_dup_str(what),
-			.by = mem_dup_str(by),
-			.reason = mem_dup_str(reason),
-			.at_s = at_s};
+		(struct approval_record){.what = mem_dup_str(approval->what),
+			.by = mem_dup_str(approval->by),
+			.reason = mem_dup_str(approval->reason),
+			.tag = mem_dup_str(approval->tag),
+			.at_s = approval->at_s};
+}
+
+bool rollout_record_knows_tag(const struct rollout_record *record, const char *tag)
+{
+	for (size_t i = 0; i < record->approval_count; i++)
+		if (record->approvals[i].tag && !strcmp(record->approvals[i].tag, tag))
+			return true;
+	return false;
 }
 
 bool rollout_record_is_approved(const struct rollout_record *record, const char *what)

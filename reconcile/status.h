@@ -181,6 +181,7 @@ struct stage_record {
 struct approval_record {
 	char *what; /* name of a stage, or APPROVES_LIMIT */
 	char *by, *reason;
+	char *tag; /* id of the approve/ tag that said so, or NULL */
 	int64_t at_s;
 };
 
@@ -205,8 +206,10 @@ struct rollout_record {
 	size_t stage_count;
 };
 /** A further approval; texts are copied. */
-void rollout_record_approve(struct rollout_record *record, const char *what, const char *by,
-	const char *reason, int64_t at_s);
+void rollout_record_approve(struct rollout_record *record, const struct approval_record *approval);
+/** Did that approve/ tag say yes already? */
+bool rollout_record_knows_tag(const struct rollout_record *record, const char *tag);
+/** Did somebody say yes to it? */
 bool rollout_record_is_approved(const struct rollout_record *record, const char *what);
 /** As for client records. */
 void rollout_record_clear(struct rollout_record *record);

@@ -120,6 +120,7 @@ static void emit_approvals(struct emitter *emitter, const struct rollout_record 
 		emit_str(emitter, "what", approval->what);
 		emit_str(emitter, "by", approval->by);
 		emit_opt(emitter, "reason", approval->reason);
+		emit_opt(emitter, "tag", approval->tag);
 		emit_time(emitter, "at", approval->at_s);
 		emit_close(emitter);
 	}
@@ -424,13 +425,15 @@ static bool read_approvals(
 {
 	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++) {
 		const struct node *item = list->items[i];
-		int64_t at_s = 0;
-		if (!text_of(item, "what") || !text_of(item, "by"))
+		struct approval_record approval = {.what = (char *)text_of(item, "what"),
+			.by = (char *)text_of(item, "by"),
+			.reason = (char *)text_of(item, "reason"),
+			.tag = (char *)text_of(item, "tag")};
+		if (!approval.what || !approval.by)
 			return node_error(err, item, "an approval needs 'what' and 'by'");
-		if (!read_time(item, "at", &at_s, err))
+		if (!read_time(item, "at", &approval.at_s, err))
 			return false;
-		rollout_record_approve(record, text_of(item, "what"), text_of(item, "by"),
-			text_of(item, "reason"), at_s);
+		rollout_record_approve(record, &approval);
 	}
 	return true;
 }

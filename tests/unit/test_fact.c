@@ -299,7 +299,11 @@ static void a_wait_and_its_answer_say_who_and_why(void **state)
 	auto_fact struct fact *wait = make(&scene, FACT_WAITING);
 	assert_string_equal(wait->subject, "rollout(" ID "): waiting for approval of canary");
 	assert_string_equal(wait->trailer_values.items[1], "waiting");
-	rollout_record_approve(record, "canary", "eva", "looks good: really", WALL_S);
+	const struct approval_record approval = {.what = (char *)"canary",
+		.by = (char *)"eva",
+		.reason = (char *)"looks good: really",
+		.at_s = WALL_S};
+	rollout_record_approve(record, &approval);
 	auto_fact struct fact *yes = make(&scene, FACT_APPROVED);
 	assert_string_equal(yes->subject, "approve(" ID "): canary");
 	assert_trailers(yes, "Rollout: " ID "\nStage: canary\n"

@@ -1,0 +1,228 @@
+/* tests/unit/rollout_cases.h - the table of test_rollout.c: scripts, and what they must lead to */
+#pragma once
+#include "reconcile/rollout.h"
+
+struct setting {
+	size_t canaries, production; /* clients c0, c1, ... stage by stage */
+	int64_t batch, max_failures, bake_ms, max_unreachable, wave_pause_ms, retries, expires_ms;
+	int64_t second_batch;
+	bool manual; /* the second stage */
+	bool manual_first;
+	bool over_limit, away;
+	bool paused; /* the first client */
+	bool hold, no_good, unproved, no_checks, blocked, resumed, going_back;
+};
+
+static const struct {
+	const char *name;
+	struct setting setting;
+	const char *script, *actions;
+} cases[] = {
+	{"canary, then production", {1, 1}, "rec ok0 ok0 rec ok1 ok1",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded c1.started deploy1"
+		" round1 c1.healthy succeeded"},
+	{"without clients", {0, 0}, "", " started succeeded"},
+	{"no canary changes", {0, 1}, "rec ok0 ok0",
+		" started c0.started deploy0 round0 c0.healthy succeeded"},
+	{"nothing before the intent is accepted", {1, 0}, "+5000 +5000 rec",
+		" started c0.started deploy0"},
+	{"a bake under watch", {1, 0, .bake_ms = 250}, "rec ok0 ok0 +100 ok0 +100 ok0 +50",
+		" started c0.started deploy0 round0 stage0.baking round0 round0 c0.healthy"
+		" succeeded"},
+	{"a bad round in the bake", {1, 1, .bake_ms = 250}, "rec ok0 ok0 +100 bad0 ok0 ok0",
+		" started c0.started deploy0 round0 stage0.baking round0 back0 c0.back round0"
+		" c0.rolled-back c0.held failed"},
+	{"an activation that fails", {1, 1}, "rec bad0 ok0 ok0",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"going back waits for no remote", {1, 0}, "rec bad0 ok0 +100",
+		" started c0.started deploy0 back0 c0.back round0"},
+	{"a verification that times out", {1, 0}, "rec ok0 bad0 +100 bad0 +900 ok0 ok0",
+		" started c0.started deploy0 round0 round0 back0 c0.back round0 c0.rolled-back"
+		" c0.held failed"},
+	{"a way back that fails", {1, 0}, "rec bad0 bad0",
+		" started c0.started deploy0 back0 c0.back c0.failed c0.held failed"},
+	{"a way back that is not well", {1, 0}, "rec bad0 ok0 bad0 +1000",
+		" started c0.started deploy0 back0 c0.back round0 c0.failed c0.held failed"},
+	{"on_failure: hold", {1, 1, .hold = true}, "rec bad0",
+		" started c0.started deploy0 c0.failed c0.held failed"},
+	{"a first onboarding that fails", {1, 1, .no_good = true}, "rec ok0 bad0 +1000",
+		" started c0.started deploy0 round0 c0.failed c0.held failed"},
+	{"a host that is not reached is waited for", {1, 1}, "rec gone0 rec +100 bad0 +200 ok0",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0 ask0 deploy0"},
+	{"and goes on once it answers", {1, 0}, "rec gone0 rec +100 ok0 ok0 ok0",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0 deploy0"
+		" round0 c0.healthy succeeded"},
+	{"superseded while a host is away", {1, 1}, "rec gone0 newer",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] c0.superseded"
+		" superseded"},
+	{"aborted while a host is away", {1, 1}, "rec gone0 no",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] c0.skipped"
+		" aborted"},
+	{"one host away, tolerated", {0, 2, .max_unreachable = 1}, "rec gone0 rec ok1 ok1",
+		" started c0.started deploy0 c0.away c1.started deploy1 round1 c0.skipped c1.healthy"
+		" succeeded"},
+	{"two away, one tolerated", {0, 3, .max_unreachable = 1},
+		"rec gone0 rec gone1 rec +100 ok0 ok0 ok0 rec ok2 ok2",
+		" started c0.started deploy0 c0.away c1.started deploy1 c1.away"
+		" waiting[unreachable hosts: c0, c1] ask0 ask1 deploy0 round0 stage1.running"
+		" c2.started deploy2 round2 c0.healthy c1.skipped c2.healthy succeeded"},
+	{"away, and nobody else is healthy", {0, 1, .max_unreachable = 5}, "rec gone0",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0]"},
+	{"away, and another one failed", {0, 2, .max_unreachable = 1, .max_failures = 1},
+		"rec gone0 rec bad1 ok1 ok1",
+		" started c0.started deploy0 c0.away c1.started deploy1 back1 c1.back round1"
+		" c1.rolled-back c1.held c0.skipped failed"},
+	{"resumed while a host is away", {1, 0, .resumed = true, .away = true}, "rec +100 ok0",
+		" waiting[unreachable hosts: c0] ask0 deploy0"},
+	{"a failure that may pass is repeated", {1, 0, .retries = 2},
+		"rec flaky0 rec +1000 flaky0 rec +1999 +1 ok0 ok0",
+		" started c0.started deploy0 c0.retry1 deploy0 c0.retry2 deploy0 round0 c0.healthy"
+		" succeeded"},
+	{"but not for ever", {1, 0, .retries = 1}, "rec flaky0 rec +1000 flaky0 ok0 ok0",
+		" started c0.started deploy0 c0.retry1 deploy0 back0 c0.back round0 c0.rolled-back"
+		" c0.held failed"},
+	{"another one never is", {1, 0, .retries = 2}, "rec bad0",
+		" started c0.started deploy0 back0 c0.back"},
+	{"nothing is repeated before the attempt is recorded", {1, 0, .retries = 2},
+		"rec flaky0 +5000 rec", " started c0.started deploy0 c0.retry1 deploy0"},
+	{"superseded before the repetition", {1, 0, .retries = 2}, "rec flaky0 newer",
+		" started c0.started deploy0 c0.retry1 c0.superseded superseded"},
+	{"a way back is repeated, whatever the remote says", {1, 0, .retries = 1},
+		"rec bad0 flaky0 +1000 ok0 ok0",
+		" started c0.started deploy0 back0 c0.back c0.retry1 back0 round0 c0.rolled-back"
+		" c0.held failed"},
+	{"an unreachable host is tried again first", {1, 0, .retries = 1},
+		"rec gone0 rec +1000 gone0",
+		" started c0.started deploy0 c0.retry1 deploy0 c0.away"
+		" waiting[unreachable hosts: c0]"},
+	{"an outcome that nobody knows is asked for", {1, 0},
+		"rec lost0 bad0 +100 runs0:target ok0",
+		" started c0.started deploy0 ask0 ask0 round0 c0.healthy succeeded"},
+	{"until the deadline, then it goes back", {1, 0}, "rec lost0 bad0 +1000 bad0 ok0 ok0",
+		" started c0.started deploy0 ask0 ask0 back0 c0.back round0 c0.rolled-back c0.held"
+		" failed"},
+	{"which may get lost too", {1, 0}, "rec bad0 lost0 bad0 +1000 bad0",
+		" started c0.started deploy0 back0 c0.back ask0 ask0 c0.failed c0.held failed"},
+	{"a stage waits for its approval", {1, 1, .manual = true}, "rec ok0 ok0 rec +5000",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[approval of production]"},
+	{"and starts with it", {1, 1, .manual = true}, "rec ok0 ok0 rec yes rec ok1 ok1",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[approval of production] approved[production by eva] c1.started deploy1"
+		" round1 c1.healthy succeeded"},
+	{"a yes before the question counts for nothing", {1, 1, .manual = true},
+		"rec yes ok0 ok0 rec",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[approval of production]"},
+	{"the first stage asks at once", {1, 1, .manual_first = true}, "rec yes rec",
+		" started waiting[approval of canary] approved[canary by eva] c0.started deploy0"},
+	{"nobody changes in the stage that would ask", {1, 0, .manual = true}, "rec ok0 ok0",
+		" started c0.started deploy0 round0 c0.healthy succeeded"},
+	{"nobody answers in time", {1, 1, .manual_first = true, .expires_ms = 60000},
+		"rec +59999 +1", " started waiting[approval of canary] aborted"},
+	{"over the limit it asks first", {1, 1, .over_limit = true, .manual_first = true},
+		"rec yes rec yes rec",
+		" started waiting[approval: 2 of 2] approved[max_changed by eva]"
+		" waiting[approval of canary] approved[canary by eva] c0.started deploy0"},
+	{"a no while it waits", {1, 1, .manual = true}, "rec ok0 ok0 rec no",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[approval of production] aborted"},
+	{"superseded while it waits", {1, 1, .manual = true}, "rec ok0 ok0 rec newer yes",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[approval of production] superseded"},
+	{"aborted in a deploy, which ends first", {1, 1}, "rec no ok0",
+		" started c0.started deploy0 round0 c0.skipped aborted"},
+	{"aborted in a deploy that fails", {1, 1}, "rec no bad0 ok0 ok0",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"aborted in the bake", {1, 1, .bake_ms = 500}, "rec ok0 ok0 no",
+		" started c0.started deploy0 round0 stage0.baking c0.skipped aborted"},
+	{"aborted and superseded is aborted", {1, 1}, "rec no newer ok0",
+		" started c0.started deploy0 round0 c0.skipped aborted"},
+	{"waves of a list, the last one repeats", {0, 5, .batch = 1, .second_batch = 2},
+		"rec ok0 ok0 rec ok1 ok2 ok1 ok2 rec",
+		" started c0.started deploy0 round0 c1.started c2.started deploy1 deploy2 round1"
+		" round2 c3.started c4.started deploy3 deploy4"},
+	{"a pause between waves", {0, 2, .wave_pause_ms = 500}, "rec ok0 ok0 +499 +1 rec ok1 ok1",
+		" started c0.started deploy0 round0 c1.started deploy1 round1 c0.healthy c1.healthy"
+		" succeeded"},
+	{"outside of its windows a stage waits", {1, 1},
+		"shut1 rec ok0 ok0 rec +5000 open1 rec ok1 ok1",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
+		" waiting[the next window of production] stage1.running c1.started deploy1 round1"
+		" c1.healthy succeeded"},
+	{"a window that closes lets a wave end", {0, 2}, "rec shut1 ok0 ok0 +5000",
+		" started c0.started deploy0 round0 waiting[the next window of production]"},
+	{"nothing to check", {1, 0, .no_checks = true}, "rec ok0",
+		" started c0.started deploy0 c0.healthy succeeded"},
+	{"it runs already, unproved", {1, 0, .unproved = true}, "rec ok0",
+		" started c0.started round0 c0.healthy succeeded"},
+	{"waves", {0, 3, .batch = 2}, "rec ok0 ok1 ok0 ok1 rec ok2 ok2",
+		" started c0.started c1.started deploy0 deploy1 round0 round1 c2.started deploy2"
+		" round2 c0.healthy c1.healthy c2.healthy succeeded"},
+	{"two failures, one tolerated", {0, 3, .batch = 2, .max_failures = 1},
+		"rec bad0 bad1 ok0 ok1 ok0 ok1",
+		" started c0.started c1.started deploy0 deploy1 back0 c0.back back1 c1.back round0"
+		" round1 c0.rolled-back c0.held c1.rolled-back c1.held failed"},
+	{"one failure, tolerated", {0, 2, .max_failures = 1}, "rec bad0 ok0 ok0 rec ok1 ok1",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held"
+		" c1.started deploy1 round1 c1.healthy failed"},
+	{"a stage whose every client failed", {1, 1, .max_failures = 5}, "rec bad0 ok0 ok0",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"the others in flight end well", {0, 3, .batch = 2}, "rec bad0 ok1 ok1 ok0 ok0",
+		" started c0.started c1.started deploy0 deploy1 back0 c0.back round1 round0"
+		" c0.rolled-back c0.held c1.healthy failed"},
+	{"a held client blocks later stages", {1, 1, .blocked = true}, "rec ok0 ok0",
+		" started c0.started deploy0 round0 c0.healthy failed"},
+	{"superseded before the intent is accepted", {1, 1}, "newer rec",
+		" started c0.started c0.superseded superseded"},
+	{"superseded in a deploy", {1, 1}, "rec newer ok0",
+		" started c0.started deploy0 round0 c0.superseded superseded"},
+	{"superseded in a verification", {1, 1}, "rec ok0 newer ok0",
+		" started c0.started deploy0 round0 c0.superseded superseded"},
+	{"superseded in the bake", {1, 1, .bake_ms = 500}, "rec ok0 ok0 newer",
+		" started c0.started deploy0 round0 stage0.baking c0.superseded superseded"},
+	{"superseded while going back", {1, 1}, "rec bad0 newer ok0 ok0",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"a pause of the fleet starts nothing", {1, 1}, "pause* rec ok0 ok0 rec +5000",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"},
+	{"and ends with it", {1, 1}, "pause* rec ok0 ok0 resume* rec ok1 ok1",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded c1.started deploy1"
+		" round1 c1.healthy succeeded"},
+	{"a pause of the fleet lets a way back end", {1, 1}, "rec pause* bad0 ok0 ok0",
+		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"a stage waits for its only client that is paused", {1, 1, .paused = true}, "rec +5000",
+		" started"},
+	{"which is resumed", {1, 1, .paused = true}, "rec resume0 rec ok0 ok0 rec ok1 ok1",
+		" started c0.started deploy0 round0 c0.healthy stage0.succeeded c1.started deploy1"
+		" round1 c1.healthy succeeded"},
+	{"a paused client beside a healthy one", {2, 1, .paused = true}, "rec ok1 ok1 rec ok2 ok2",
+		" started c1.started deploy1 round1 c1.healthy stage0.succeeded c2.started deploy2"
+		" round2 c2.healthy succeeded"},
+	{"resumed in the bake, which begins again", {2, 0, .paused = true, .bake_ms = 250},
+		"rec ok1 ok1 +200 ok1 resume0 rec ok0 ok0 +100 ok0 ok1 +100 ok0 ok1 +50",
+		" started c1.started deploy1 round1 stage0.baking round1 c0.started deploy0 round0"
+		" stage0.baking round0 round1 round0 round1 c0.healthy c1.healthy succeeded"},
+	{"superseded while paused", {1, 1, .paused = true}, "rec newer", " started superseded"},
+	{"stopping starts nothing and lets nothing time out", {1, 1},
+		"rec ok0 stop bad0 +5000 +5000", " started c0.started deploy0 round0"},
+	{"stopping in a deploy", {1, 1}, "rec stop ok0 +5000", " started c0.started deploy0"},
+	{"resumed untouched", {1, 0, .resumed = true}, "runs0:untouched ok0 ok0",
+		" ask0 deploy0 round0 c0.healthy succeeded"},
+	{"resumed, activated", {1, 0, .resumed = true}, "runs0:target ok0",
+		" ask0 round0 c0.healthy succeeded"},
+	{"resumed in an activation", {1, 0, .resumed = true}, "runs0:target-unsure ok0 ok0",
+		" ask0 deploy0 round0 c0.healthy succeeded"},
+	{"resumed with something else", {1, 0, .resumed = true}, "runs0:unknown", " ask0 deploy0"},
+	{"resumed in the way back", {1, 0, .resumed = true}, "runs0:back-unsure ok0 ok0",
+		" ask0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"resumed after the way back", {1, 0, .resumed = true}, "runs0:back ok0",
+		" ask0 round0 c0.rolled-back c0.held failed"},
+	{"resumed, the way back had been recorded", {1, 0, .resumed = true, .going_back = true},
+		"runs0:target ok0 ok0", " ask0 back0 round0 c0.rolled-back c0.held failed"},
+	{"resumed, the host does not answer", {1, 0, .resumed = true}, "bad0 +100 bad0 +100",
+		" ask0 ask0 ask0"},
+	{"resumed, the host never answers", {1, 0, .resumed = true}, "bad0 +1000 bad0 ok0 ok0",
+		" ask0 ask0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"resumed and superseded", {1, 0, .resumed = true}, "newer runs0:target",
+		" ask0 round0 c0.superseded superseded"},
+};

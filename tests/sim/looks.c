@@ -130,7 +130,7 @@ static void lead(struct world *world)
 {
 	struct service *service = &world->service;
 	service->leads = true;
-	service_record(world, fact_leader("sim", ++world->epoch, world->wall_s), false);
+	service_record(world, fact_leader("sim", ++world->epoch, NULL, world->wall_s), false);
 }
 
 void look_now(struct world *world)

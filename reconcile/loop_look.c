@@ -71,7 +71,8 @@ static void stop_leading(struct loop *loop, const struct status *status)
 	loop->stands_by = true;
 	loop->decide_again = loop->decide_again || loop->rollout || loop_has_facts(loop);
 	(void)snprintf(loop->not_ready, sizeof(loop->not_ready),
-		"instance '%s' leads since epoch %lld; this one, '%s', does nothing",
+		"instance '%s' leads since epoch %lld; this one, '%s', does nothing: 'aviary "
+		"lead' changes that",
 		status->leader, (long long)status->epoch, loop->instance);
 	loop_set_problem(loop, loop->not_ready);
 	set_outcome(loop, 1, "error", loop->not_ready);

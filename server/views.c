@@ -1,5 +1,6 @@
 #include "server/views.h"
 #include "base/emit.h"
+#include "server/views_parts.h"
 
 /* Appends `"key":`, after a comma where something stands before. */
 static void add_key(struct buf *out, const char *key)
@@ -157,6 +158,8 @@ void view_status(const struct snapshot *snapshot, struct buf *out)
 		add_rollout(snapshot, status->rollouts[0], out);
 	else
 		buf_add_str(out, "null");
+	add_key(out, "waits");
+	view_add_waits(snapshot, out);
 	add_key(out, "held");
 	add_held(snapshot, out);
 	add_key(out, "paused");

@@ -265,11 +265,21 @@ int follow_end(struct follow *follow, const char *status_json)
 	bool same_commit = !strcmp(online_text(rollout, "commit"), online_text(status, "commit"));
 	int exit_status = ours || same_commit ? exit_status_of(state) : 0;
 	const char *result = ours || exit_status ? state : "unchanged";
+	/* The newest record may be of another commit: a client was brought back by hand. */
+	const cJSON *waits =
+		cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(status, "waits"), 0);
+	bool held = !ours && !exit_status && waits;
+	if (held) {
+		exit_status = 1;
+		result = "held";
+	}
 	if (follow->json)
 		fprintf(follow->out, "{\"result\":\"%s\",\"rollout\":%s%s%s}\n", result,
 			*id ? "\"" : "", *id ? id : "null", *id ? "\"" : "");
 	else if (ours)
 		print_end(follow, rollout);
+	else if (held)
+		fprintf(follow->out, "nothing was tried: %s\n", online_text(waits, "what"));
 	else if (exit_status)
 		fprintf(follow->out,
 			"nothing was tried: commit %.7s ended %s in rollout %s and is "

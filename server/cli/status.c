@@ -1,12 +1,19 @@
 /* `aviary status`: what runs where, by the service that runs. */
 #include "base/clock.h"
 #include "server/cli/command.h"
+#include "server/cli/follow.h"
 #include "server/cli/online.h"
 #include <cjson/cJSON.h>
 
+#define ROWS_MAX 40 /* clients that are all shown: a screen */
+
 static const char usage[] =
-	"usage: aviary status [-c FILE | --url URL [--token-file FILE]] [--json]\n\n"
-	"Asks the running service over its socket, or over HTTP with --url.\n"
+	"usage: aviary status [-c FILE | --url URL [--token-file FILE]] [--json] [--watch]\n\n"
+	"What runs, what waits and what to do about it, what is held and paused, each client; of\n"
+	"more than 40 only those that are not well. Asks the running service over its socket, or\n"
+	"over HTTP with --url.\n"
+	"  --watch             follow the rollout that runs, a line for each change, until it ends\n"
+	"                      or waits; exit status as of apply\n"
 	"  -c, --config FILE   configuration, for the socket's path (default " ONLINE_CONFIG ")\n"
 	"  --json              what GET /api/v1/status answers\n";
 
@@ -32,7 +39,29 @@ static void print_members(const cJSON *rollout, const cJSON *stage)
 	}
 }
 
-/* What it waits for, since when, and what a person can do. */
+static bool is_open(const cJSON *rollout)
+{
+	const char *state = online_text(rollout, "state");
+	return !strcmp(state, "running") || !strcmp(state, "waiting");
+}
+
+/* "stage 2 of 3": the first that is not over. */
+static void print_position(const cJSON *stages)
+{
+	int count = cJSON_GetArraySize(stages), at = 0;
+	const cJSON *stage;
+	cJSON_ArrayForEach(stage, stages)
+	{
+		const char *state = online_text(stage, "state");
+		at++;
+		if (!strcmp(state, "running") || !strcmp(state, "baking") ||
+			!strcmp(state, "waiting") || !strcmp(state, "pending"))
+			break;
+	}
+	printf("   stage %d of %d", at, count);
+}
+
+/* What it waits for, since when. */
 static void print_wait(const cJSON *rollout)
 {
 	const char *what = online_text(rollout, "waits_for");
@@ -42,33 +71,44 @@ static void print_wait(const cJSON *rollout)
 	if (*online_text(rollout, "waits_since"))
 		printf(", since %s", online_text(rollout, "waits_since"));
 	putchar('\n');
-	/* Hosts and windows answer by themselves. */
-	if (!strncmp(what, "approval", strlen("approval")))
-		printf("Next    aviary approve %s --reason '...'   or: aviary abort\n",
-			online_text(rollout, "id"));
+}
+
+static void print_stage(const cJSON *stage)
+{
+	const cJSON *clients = cJSON_GetObjectItemCaseSensitive(stage, "clients"), *member;
+	int healthy = 0;
+	cJSON_ArrayForEach(member, clients) healthy +=
+		!strcmp(online_text(member, "state"), "healthy");
+	printf("%-12s %-12s", online_text(stage, "name"), online_text(stage, "state"));
+	if (cJSON_GetArraySize(clients))
+		printf(" %d/%d", healthy, cJSON_GetArraySize(clients));
+	if (!strcmp(online_text(stage, "state"), "baking"))
+		printf("   bake %s, since %s", online_text(stage, "bake"),
+			online_text(stage, "bake_started"));
+	putchar('\n');
 }
 
 static void print_rollout(const cJSON *status, const cJSON *rollout)
 {
-	const cJSON *stage;
+	const cJSON *stage, *stages = cJSON_GetObjectItemCaseSensitive(rollout, "stages");
 	if (!cJSON_IsObject(rollout)) {
 		printf("Rollout none yet\n");
 		return;
 	}
-	printf("Rollout %s   %s   commit %.7s", online_text(rollout, "id"),
-		online_text(rollout, "state"), online_text(rollout, "commit"));
+	printf("Rollout %s   %s", online_text(rollout, "id"), online_text(rollout, "state"));
+	if (is_open(rollout))
+		print_position(stages);
+	printf("   commit %.7s", online_text(rollout, "commit"));
 	if (!strcmp(online_text(rollout, "commit"), online_text(status, "commit")))
 		printf(" '%s' by %s", online_text(status, "subject"),
 			online_text(status, "author"));
 	print_ago(online_text(rollout, "started"));
 	putchar('\n');
 	print_wait(rollout);
-	cJSON_ArrayForEach(stage, cJSON_GetObjectItemCaseSensitive(rollout, "stages"))
+	cJSON_ArrayForEach(stage, stages)
 	{
-		printf("%-14s %s\n", online_text(stage, "name"), online_text(stage, "state"));
-		if (!strcmp(online_text(rollout, "state"), "running") ||
-			!strcmp(online_text(rollout, "state"), "waiting") ||
-			!strcmp(online_text(rollout, "state"), "failed"))
+		print_stage(stage);
+		if (is_open(rollout) || !strcmp(online_text(rollout, "state"), "failed"))
 			print_members(rollout, stage);
 	}
 }
@@ -81,31 +121,58 @@ static void print_apps(const cJSON *client)
 		printf(" %s %s", app->string, app->valuestring);
 }
 
+/* In a large fleet those that are well and not held are only counted. */
 static void print_clients(const cJSON *status)
 {
-	const cJSON *client;
+	const cJSON *client, *clients = cJSON_GetObjectItemCaseSensitive(status, "clients");
+	bool all = cJSON_GetArraySize(clients) <= ROWS_MAX;
+	int others = 0;
 	printf("\n%-12s %-12s %-12s %-8s apps\n", "client", "stage", "state", "commit");
-	cJSON_ArrayForEach(client, cJSON_GetObjectItemCaseSensitive(status, "clients"))
+	cJSON_ArrayForEach(client, clients)
 	{
+		bool well = !strcmp(online_text(client, "state"), "healthy");
+		if (!all && well && !cJSON_GetObjectItemCaseSensitive(client, "held")) {
+			others++;
+			continue;
+		}
 		printf("%-12s %-12s %-12s %-7.7s ", online_text(client, "client"),
 			online_text(client, "stage"), online_text(client, "state"),
 			online_text(client, "commit"));
 		print_apps(client);
 		putchar('\n');
 	}
+	if (others)
+		printf("Others  %d healthy\n", others);
+}
+
+/* Why nothing goes on, and what to do. */
+static void print_waits(const cJSON *status)
+{
+	const cJSON *waits;
+	cJSON_ArrayForEach(waits, cJSON_GetObjectItemCaseSensitive(status, "waits"))
+	{
+		printf("Waits   %s\n", online_text(waits, "what"));
+		if (*online_text(waits, "next"))
+			printf("        Next: %s\n", online_text(waits, "next"));
+	}
 }
 
 static void print_held(const cJSON *status)
 {
-	const cJSON *held;
-	cJSON_ArrayForEach(held, cJSON_GetObjectItemCaseSensitive(status, "held")) printf(
-		"Held    %s: %s\n", online_text(held, "client"), online_text(held, "reason"));
+	const cJSON *held, *list = cJSON_GetObjectItemCaseSensitive(status, "held");
+	if (!cJSON_GetArraySize(list))
+		printf("Held    none\n");
+	cJSON_ArrayForEach(held, list)
+		printf("Held    %s: %s. Again: aviary retry %s\n", online_text(held, "client"),
+			online_text(held, "reason"), online_text(held, "client"));
 }
 
 static void print_paused(const cJSON *status)
 {
-	const cJSON *paused;
-	cJSON_ArrayForEach(paused, cJSON_GetObjectItemCaseSensitive(status, "paused"))
+	const cJSON *paused, *list = cJSON_GetObjectItemCaseSensitive(status, "paused");
+	if (!cJSON_GetArraySize(list))
+		printf("Paused  none\n");
+	cJSON_ArrayForEach(paused, list)
 	{
 		const char *client = online_text(paused, "client");
 		printf("Paused  %s, since %s, '%s', by %s. Again: aviary resume%s%s\n",
@@ -126,17 +193,38 @@ static void print_vanished(const cJSON *status)
 static void print_status(const cJSON *status)
 {
 	const cJSON *leader = cJSON_GetObjectItemCaseSensitive(status, "leader");
-	const cJSON *epoch = cJSON_GetObjectItemCaseSensitive(leader, "epoch");
 	print_rollout(status, cJSON_GetObjectItemCaseSensitive(status, "rollout"));
+	print_waits(status);
 	print_held(status);
 	print_paused(status);
 	print_vanished(status);
 	if (*online_text(status, "problem"))
 		printf("Trouble %s\n", online_text(status, "problem"));
 	if (*online_text(leader, "instance"))
-		printf("Leader  %s, epoch %d\n", online_text(leader, "instance"),
-			cJSON_IsNumber(epoch) ? epoch->valueint : 0);
+		printf("Leader  %s, epoch %.0f\n", online_text(leader, "instance"),
+			online_number(leader, "epoch"));
 	print_clients(status);
+}
+
+/* A line for each change, until nothing runs, or what runs waits. */
+static int watch(const struct online_service *service, bool json)
+{
+	auto_follow struct follow *follow = follow_new(stdout, json);
+	struct error err;
+	for (;;) {
+		auto_buf struct buf body = BUF_INIT(ONLINE_ANSWER_MAX);
+		if (!online_request(service, "/api/v1/status", NULL, &body, &err))
+			return online_fail(&err);
+		cJSON *status = cJSON_ParseWithLength(body.text, body.len);
+		const cJSON *rollout = cJSON_GetObjectItemCaseSensitive(status, "rollout");
+		bool waiting = !strcmp(online_text(rollout, "state"), "waiting");
+		bool over = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(status, "idle"));
+		cJSON_Delete(status);
+		follow_update(follow, body.text);
+		if (waiting || over)
+			return follow_end(follow, body.text);
+		online_pause();
+	}
 }
 
 static int run(int argc, char **argv)
@@ -146,11 +234,13 @@ static int run(int argc, char **argv)
 	struct online_options options;
 	struct online_service service;
 	struct error err;
-	int done = online_options(argc, argv, ONLINE_URL, usage, &options);
+	int done = online_options(argc, argv, ONLINE_URL | ONLINE_WATCH, usage, &options);
 	if (done >= 0)
 		return done;
 	if (!online_find(&options, arena, &service))
 		return 1;
+	if (options.watch)
+		return watch(&service, options.json);
 	if (!online_request(&service, "/api/v1/status", NULL, &body, &err))
 		return online_fail(&err);
 	if (options.json) {

@@ -136,6 +136,7 @@ def test_a_paused_fleet_starts_nothing_until_it_is_resumed(fleet):
     assert fleet.activations() == [] and fleet.rollouts(commit) == []
     status = done(fleet.command("status"))
     assert "customer demo" in status and "aviary resume" in status
+    assert "Next: aviary resume\n" in status and "Held    none" in status
     (paused,) = fleet.service.api("status")["paused"]
     assert (paused["client"], paused["by"], paused["reason"]) == (None, me(), "customer demo")
     again = done(fleet.command("pause", "--reason", "once more"))
@@ -293,6 +294,9 @@ def test_a_retry_ends_the_hold_and_tries_the_same_commit_again(fleet):
     commit = fail(fleet)
     assert fleet.record("alpha")["held"]
     count = len(fleet.activations())
+    status = done(fleet.command("status"))
+    assert f"commit {commit[:7]} is held" in status and "aviary retry\n" in status
+    assert "Again: aviary retry alpha\n" in status
     fleet.sick("alpha")
     out = done(fleet.command("retry", "--reason", "the mail server is back"))
     assert commit[:7] in out and "canary first" in out
@@ -669,3 +673,46 @@ def test_lead_in_the_middle_of_a_rollout_goes_on_with_it(fleet):
     fleet.settle()
     assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
     assert fleet.ends(commit) == ["succeeded"] and len(fleet.rollouts(commit)) == 1
+
+
+# ---- status --watch --------------------------------------------------------------------------
+
+
+def test_watch_follows_a_rollout_to_its_end(fleet):
+    fleet.hold_back("alpha")
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for_activation("alpha", commit)
+    watched = subprocess.Popen([AVIARY, "status", "-c", fleet.service.config, "--watch"], text=True,
+                               stdout=subprocess.PIPE, env=environment())
+    first = watched.stdout.readline()
+    assert fleet.rollout(commit)["id"] in first
+    fleet.let_go("alpha")
+    rest = watched.communicate(timeout=PATIENCE_S)[0]
+    assert watched.returncode == 0
+    assert "  gamma        healthy" in rest and "succeeded after" in rest.splitlines()[-1]
+
+
+def test_watch_ends_where_a_rollout_waits(fleet):
+    _, rollout = wait_for_approval(fleet)
+    result = fleet.command("status", "--watch")
+    assert result.returncode == 4 and "approval of production" in result.stdout
+    result = fleet.command("status", "--watch", "--json")
+    assert json.loads(result.stdout.splitlines()[-1]) == {"result": "waiting", "rollout": rollout}
+
+
+def test_a_commit_that_is_held_is_told_beside_a_rollback_by_hand(fleet):
+    fleet.upgrade("1.0.1")
+    fleet.settle()
+    commit = fail(fleet, "gamma", "1.0.2")
+    done(fleet.command("rollback", "beta", "--reason", "customer complains"))
+    fleet.settle()
+    for command in (["status", "--watch"], ["apply"]):
+        result = fleet.command(*command)
+        assert result.returncode == 1 and f"commit {commit[:7]} is held" in result.stdout
+    result = fleet.command("apply", "--json")
+    assert json.loads(result.stdout.splitlines()[-1])["result"] == "held"
+
+
+def test_watch_with_nothing_to_follow_ends_at_once(fleet):
+    result = fleet.command("status", "--watch")
+    assert result.returncode == 0 and "nothing to do" in result.stdout

@@ -1,0 +1,69 @@
+/* What waits for whom, and the command that moves it on: the answer to "why does nothing happen?".
+ */
+#include "base/emit.h"
+#include "server/views_parts.h"
+
+/* The newest rollout of the newest commit, by which it is held or was refused. */
+static const struct rollout_record *own_rollout(const struct snapshot *snapshot)
+{
+	const struct status *status = snapshot->status;
+	for (size_t i = 0; i < status->rollout_count; i++)
+		if (!status->rollouts[i]->by_hand &&
+			!strcmp(status->rollouts[i]->commit, snapshot->commit))
+			return status->rollouts[i];
+	return NULL;
+}
+
+/* Takes `what` over. */
+static void add_one(struct buf *out, char *what, const char *next)
+{
+	struct emitter emitter;
+	if (out->text[out->len - 1] != '[')
+		buf_add_char(out, ',');
+	emit_begin(&emitter, EMIT_JSON, out);
+	emit_str(&emitter, "what", what);
+	emit_opt(&emitter, "next", next);
+	emit_end(&emitter);
+	free(what);
+}
+
+static void add_question(const struct rollout_record *record, struct buf *out)
+{
+	auto_free char *next = mem_printf("aviary approve %s --reason '...'", record->id);
+	bool person = !strncmp(record->waits_for, "approval", strlen("approval"));
+	add_one(out, mem_printf("rollout %s waits for %s", record->id, record->waits_for),
+		person ? next : NULL);
+}
+
+static void add_commit(const struct rollout_record *record, struct buf *out)
+{
+	const char *reason = record->reasons.count ? record->reasons.items[0] : "";
+	if (record->state == ROLLOUT_REFUSED)
+		add_one(out, mem_printf("commit %.7s was refused: %s", record->commit, reason),
+			!strncmp(reason, PLAN_NONE_STARTS, strlen(PLAN_NONE_STARTS))
+				? NULL
+				: "push a correction");
+	else
+		add_one(out,
+			mem_printf("commit %.7s is held: rollout %s %s", record->commit, record->id,
+				rollout_state_name(record->state)),
+			"push a fix, or: aviary retry");
+}
+
+void view_add_waits(const struct snapshot *snapshot, struct buf *out)
+{
+	const struct status *status = snapshot->status;
+	const struct rollout_record *running = snapshot->rollout, *own = own_rollout(snapshot);
+	const struct pause *pause = &status->asked.pause;
+	buf_add_char(out, '[');
+	if (running && running->state == ROLLOUT_WAITING && running->waits_for)
+		add_question(running, out);
+	if (pause->paused)
+		add_one(out, mem_dup_str("nothing new starts: the fleet is paused"),
+			"aviary resume");
+	if (!running && own && own->state != ROLLOUT_SUCCEEDED &&
+		own->state != ROLLOUT_SUPERSEDED && rollout_state_is_final(own->state) &&
+		!asked_record_retry(&status->asked, own->id))
+		add_commit(own, out);
+	buf_add_char(out, ']');
+}

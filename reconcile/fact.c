@@ -246,7 +246,7 @@ struct fact *fact_hold_ended(
 	fact->client->hold = (struct client_hold){0};
 	fact->client->updated_s = wall_s;
 	/* One that failed even to go back is not healthy because nothing forbids it any more. */
-	if (record->state != CLIENT_FAILED && record->known_good.release[0] &&
+	if (record->state != CLIENT_FAILED && !record->unsure && record->known_good.release[0] &&
 		!strcmp(record->known_good.release, record->current.release))
 		fact->client->state = CLIENT_HEALTHY;
 	fact_add_client_file(fact);

@@ -234,6 +234,7 @@ static void take_release(struct client_record *record, const struct client_fact 
 static void end_healthy(struct client_record *record, const struct client_fact *about)
 {
 	take_release(record, about);
+	record->unsure = false;
 	record->state = CLIENT_HEALTHY;
 	if (about->stage->state == STAGE_SUCCEEDED)
 		remember_good(record, &record->current);
@@ -245,6 +246,7 @@ static void end_rolled_back(struct client_record *record)
 	memcpy(rollout, record->current.rollout, sizeof(rollout));
 	record->current = record->known_good;
 	memcpy(record->current.rollout, rollout, sizeof(rollout));
+	record->unsure = false;
 	record->state = CLIENT_ROLLED_BACK;
 }
 
@@ -254,6 +256,7 @@ static void end_failed(struct client_record *record, const struct client_fact *a
 		end_rolled_back(record); /* as far as we know: the way back was tried and failed */
 	else
 		take_release(record, about);
+	record->unsure = true;
 	record->state = CLIENT_FAILED;
 }
 
@@ -261,7 +264,7 @@ static void end_untouched(struct client_record *record)
 {
 	bool good = record->known_good.release[0] &&
 		    !strcmp(record->known_good.release, record->current.release);
-	record->state = good ? CLIENT_HEALTHY : CLIENT_WAITING;
+	record->state = record->unsure ? CLIENT_FAILED : good ? CLIENT_HEALTHY : CLIENT_WAITING;
 }
 
 static void end_record(struct client_record *record, const struct client_fact *about)
@@ -277,8 +280,10 @@ static void end_record(struct client_record *record, const struct client_fact *a
 		end_failed(record, about);
 		break;
 	default:
-		if (about->client->activated)
+		if (about->client->activated) {
 			take_release(record, about);
+			record->unsure = false;
+		}
 		end_untouched(record);
 		break;
 	}

@@ -22,6 +22,7 @@ struct message {
 	enum message_kind kind;
 	uint64_t rollout; /* serial of the rollout that it concerns; others are out of date */
 	size_t client;
+	uint32_t order; /* of the machine's action that it answers */
 	bool ok;
 	void *data;
 	void (*free_data)(void *data); /* for messages that are never read; may be NULL */

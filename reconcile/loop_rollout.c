@@ -62,6 +62,7 @@ static void start_work(struct loop *loop, const struct rollout_action *action)
 			      : action->kind == ACTION_ROUND ? WORK_ROUND
 							     : WORK_ACTIVATE;
 	struct work *work = work_for(loop, kind, action->client);
+	work->order = action->order;
 	if (action->kind == ACTION_BACK || phase == PHASE_BACK_VERIFY)
 		aim_back(work, loop, action->client);
 	keep_releases(work, loop, action->client);
@@ -171,8 +172,10 @@ static enum rollout_runs what_runs(const struct loop *loop, const struct work *w
 void loop_on_worked(struct loop *loop, struct message *message)
 {
 	const struct work *work = message->data;
-	struct rollout_event event = {
-		.client = message->client, .ok = message->ok, .text = message->err.message};
+	struct rollout_event event = {.client = message->client,
+		.order = message->order,
+		.ok = message->ok,
+		.text = message->err.message};
 	loop->steps_running--;
 	if (message->rollout != loop->serial || !loop->rollout)
 		return;
@@ -204,6 +207,7 @@ void loop_on_round(struct loop *loop, const struct message *message)
 		return;
 	loop_feed(loop, (struct rollout_event){.kind = EVENT_ROUND,
 				.client = message->client,
+				.order = message->order,
 				.ok = message->ok,
 				.text = message->err.message});
 }

@@ -180,10 +180,28 @@ static void set_paused(struct rollout *rollout, size_t client, bool paused)
 		rollout->clients[client].paused = paused;
 }
 
+/* The answer to an action that a later one of the same client has overtaken: a round of checks that
+ * asked the release before, a result that comes twice. */
+static bool is_stale(const struct rollout *rollout, const struct rollout_event *event)
+{
+	switch (event->kind) {
+	case EVENT_DEPLOYED:
+	case EVENT_UNREACHABLE:
+	case EVENT_UNSURE:
+	case EVENT_ROUND:
+	case EVENT_RUNS:
+		return event->order && event->order != rollout->clients[event->client].order;
+	default:
+		return false;
+	}
+}
+
 static void dispatch(struct step *step)
 {
 	struct rollout *rollout = step->rollout;
 	const struct rollout_event *event = step->event;
+	if (is_stale(rollout, event))
+		return;
 	switch (event->kind) {
 	case EVENT_START:
 		start(step);

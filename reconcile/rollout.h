@@ -88,6 +88,7 @@ struct rollout_client {
 	bool paused;        /* by a person: it is not started; counts as changed and not healthy */
 	bool failed;        /* failed or rolled back: counts against max_failures */
 	bool round_running; /* a round of checks was asked for and not answered */
+	uint32_t order;     /* number of the newest action for it: only its answer counts */
 	int good_rounds, bad_rounds; /* in a row */
 	int64_t attempts;            /* of the activation (or the way back) that failed */
 	int64_t asked;               /* questions in a row without an answer, in PHASE_AWAY */
@@ -164,8 +165,9 @@ enum rollout_runs {
 
 struct rollout_event {
 	enum rollout_event_kind kind;
-	size_t client; /* index in rollout->clients */
-	size_t stage;  /* EVENT_WINDOW */
+	size_t client;  /* index in rollout->clients */
+	uint32_t order; /* of the action that this answers; 0: of the newest one */
+	size_t stage;   /* EVENT_WINDOW */
 	bool ok;
 	bool transient; /* a failed EVENT_DEPLOYED: nothing was touched, it may pass by itself */
 	enum rollout_runs runs;
@@ -202,7 +204,8 @@ enum rollout_fact {
 struct rollout_action {
 	enum rollout_action_kind kind;
 	enum rollout_fact fact;
-	size_t client; /* index, for what concerns a client */
+	size_t client;  /* index, for what concerns a client */
+	uint32_t order; /* goes into the event that answers it; 0: ACTION_RECORD */
 	size_t stage;
 };
 

@@ -15,6 +15,7 @@ static void act_client(struct step *step, enum rollout_action_kind kind, size_t 
 {
 	act(step, (struct rollout_action){.kind = kind,
 			  .client = client,
+			  .order = ++step->rollout->clients[client].order,
 			  .stage = step->rollout->clients[client].stage});
 }
 

@@ -117,8 +117,12 @@ static void stage_next_wave(struct step *step, struct rollout_stage *stage, size
 {
 	struct rollout *rollout = step->rollout;
 	stage->bake_until_ms = 0; /* one that was paused comes into the bake */
-	if (rollout->paused || stage_pauses(step, stage, started))
+	if (rollout->paused)
 		return;
+	if (stage_pauses(step, stage, started)) {
+		wait_end(step); /* the hosts that it waited for are back: now only time is */
+		return;
+	}
 	enum rollout_wait gate = wait_before_start(rollout, stage, started);
 	if (gate) {
 		wait_begin(step, gate);

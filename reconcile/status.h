@@ -80,6 +80,7 @@ struct client_record {
 	char *rollback_tag; /* or NULL */
 	char *going_back;   /* why the running rollout's release failed; NULL: it did not */
 	int ended; /* enum member_state: its last word in `current.rollout`; MEMBER_PENDING: none */
+	bool unsure; /* its last activation, or its way back, failed: nobody knows what runs */
 	struct client_hold hold;
 	struct pause pause; /* beside `state`; the file says `state: paused`, and what it was */
 	int64_t updated_s;

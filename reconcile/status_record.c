@@ -70,6 +70,8 @@ static void emit_client(struct emitter *emitter, const struct client_record *rec
 	emit_opt(emitter, "going_back", record->going_back);
 	if (record->ended != MEMBER_PENDING)
 		emit_str(emitter, "ended", member_state_name((enum member_state)record->ended));
+	if (record->unsure)
+		emit_bool(emitter, "unsure", true);
 	emit_hold(emitter, &record->hold);
 	pause_emit(emitter, "paused", &record->pause, state);
 	emit_time(emitter, "updated", record->updated_s);
@@ -333,6 +335,7 @@ static bool client_read(const struct node *node, struct client_record *record, s
 	record->stage = mem_dup_str(text_of(node, "stage"));
 	record->rollback_tag = mem_dup_str(text_of(node, "rollback_tag"));
 	record->going_back = mem_dup_str(text_of(node, "going_back"));
+	record->unsure = read_flag(node, "unsure");
 	read_apps(node_get(node, "apps"), record);
 	if (!read_word(node, "state", client_word, CLIENT_STATES, &state, err))
 		return false;

@@ -180,6 +180,7 @@ static void answer_worked(struct workers *workers, struct work *work)
 	struct message *message = message_new(MESSAGE_WORKED);
 	message->rollout = work->rollout_serial;
 	message->client = work->index;
+	message->order = work->order;
 	message->ok = work->ok;
 	message->err = work->err;
 	message->data = work;
@@ -203,6 +204,7 @@ static void answer_round(
 	struct message *message = message_new(MESSAGE_ROUND);
 	message->rollout = work->rollout_serial;
 	message->client = work->index;
+	message->order = work->order;
 	message->ok = good;
 	if (!good)
 		error_set(&message->err, ERR_INVALID, "%s", detail);

@@ -18,6 +18,7 @@ struct work {
 	enum work_kind kind;
 	uint64_t rollout_serial; /* copied into the answer */
 	size_t index;            /* of the client in the rollout; copied into the answer */
+	uint32_t order;          /* of the machine's action; copied into the answer */
 	char *client;
 	char *stage;
 	struct release_ref target; /* release, its key and commit */

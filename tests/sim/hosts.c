@@ -44,13 +44,16 @@ static enum outcome outcome_before(struct world *world, const struct sim_client 
 	return OUTCOME_OK;
 }
 
-void hosts_activate(struct world *world, size_t member, enum rollout_action_kind kind)
+void hosts_activate(struct world *world, const struct rollout_action *action)
 {
+	size_t member = action->client;
+	enum rollout_action_kind kind = action->kind;
 	struct sim_client *client = world_member(world, member);
 	const struct rollout *rollout = world->service.rollout;
 	bool back = kind == ACTION_BACK;
 	client->step = (struct sim_step){.running = true,
 		.kind = kind,
+		.order = action->order,
 		.serial = world->service.serial,
 		.done_ms = world->now_ms + step_time(world),
 		.before = client->host,
@@ -84,6 +87,32 @@ static size_t member_of(const struct world *world, const struct sim_client *clie
 	return SIZE_MAX;
 }
 
+/* Tell the service, now and perhaps a second time later. */
+static void answer(struct world *world, struct rollout_event event)
+{
+	if (world->duplicates) {
+		world->duplicates--;
+		world->again = event;
+		world->again_serial = world->service.serial;
+		world->again_asked_ms = world->asked_ms;
+		world->again_ms = world->now_ms + choose(world, STREAM_TIMES, 400);
+	}
+	service_feed(world, event);
+}
+
+static void answer_again(struct world *world)
+{
+	const struct service *service = &world->service;
+	world->again_ms = NEVER;
+	world->asked_ms = world->again_asked_ms;
+	if (service->rollout && world->again_serial == service->serial) {
+		tell(world, "the same answer comes again");
+		world->repeats = true;
+		service_feed(world, world->again);
+		world->repeats = false;
+	}
+}
+
 static void end_step(struct world *world, struct sim_client *client)
 {
 	struct service *service = &world->service;
@@ -99,20 +128,16 @@ static void end_step(struct world *world, struct sim_client *client)
 	if (!service->rollout || step->serial != service->serial)
 		return;
 	size_t member = member_of(world, client);
-	bool again = world->duplicate && step->outcome == OUTCOME_OK;
 	const struct rollout_event event = {
 		.kind = step->outcome == OUTCOME_UNREACHABLE ? EVENT_UNREACHABLE
 			: step->outcome == OUTCOME_UNSURE    ? EVENT_UNSURE
 							     : EVENT_DEPLOYED,
 		.client = member,
+		.order = step->order,
 		.ok = step->outcome == OUTCOME_OK,
 		.transient = step->outcome == OUTCOME_TRANSIENT,
 		.text = "activate failed"};
-	service_feed(world, event);
-	if (again && service->rollout) {
-		world->duplicate = false;
-		service_feed(world, event);
-	}
+	answer(world, event);
 }
 
 /* ---- rounds and questions ---------------------------------------------------------------------
@@ -136,15 +161,17 @@ static bool round_is_good(struct world *world, const struct sim_client *client)
 	}
 }
 
-void hosts_ask(struct world *world, size_t member, enum rollout_action_kind kind)
+void hosts_ask(struct world *world, const struct rollout_action *action)
 {
-	struct sim_client *client = world_member(world, member);
+	enum rollout_action_kind kind = action->kind;
+	struct sim_client *client = world_member(world, action->client);
 	struct sim_round *round = &client->rounds[0];
 	bool slow = world->chapter != CHAPTER_RESCUE && chance(world, STREAM_TIMES, 15);
 	if (round->running) /* the machine does not wait for it any more: it will be late */
 		client->rounds[1] = *round;
 	*round = (struct sim_round){.running = true,
 		.kind = kind,
+		.order = action->order,
 		.serial = world->service.serial,
 		.begun_ms = world->now_ms,
 		.good = kind == ACTION_ROUND && round_is_good(world, client),
@@ -179,6 +206,7 @@ static void end_round(struct world *world, struct sim_client *client, struct sim
 		return;
 	struct rollout_event event = {.kind = EVENT_ROUND,
 		.client = member_of(world, client),
+		.order = done.order,
 		.ok = done.good,
 		.text = "status 500"};
 	if (done.kind == ACTION_ASK) {
@@ -188,13 +216,8 @@ static void end_round(struct world *world, struct sim_client *client, struct sim
 		event.runs = event.ok ? what_runs(world, client) : RUNS_UNKNOWN;
 		event.text = "no answer";
 	}
-	bool again = world->duplicate && done.kind == ACTION_ASK;
 	world->asked_ms = done.begun_ms;
-	service_feed(world, event);
-	if (again && service->rollout) {
-		world->duplicate = false;
-		service_feed(world, event);
-	}
+	answer(world, event);
 }
 
 /* ---- time -------------------------------------------------------------------------------------
@@ -202,7 +225,7 @@ static void end_round(struct world *world, struct sim_client *client, struct sim
 
 int64_t hosts_next_ms(const struct world *world)
 {
-	int64_t next = NEVER;
+	int64_t next = world->again_ms;
 	for (size_t i = 0; i < world->client_count; i++) {
 		const struct sim_client *client = &world->clients[i];
 		if (client->step.running && client->step.done_ms < next)
@@ -216,6 +239,10 @@ int64_t hosts_next_ms(const struct world *world)
 
 void hosts_happen(struct world *world)
 {
+	if (world->now_ms >= world->again_ms) {
+		answer_again(world);
+		return;
+	}
 	for (size_t i = 0; i < world->client_count; i++) {
 		struct sim_client *client = &world->clients[i];
 		if (client->step.running && world->now_ms >= client->step.done_ms) {

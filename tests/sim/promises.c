@@ -16,7 +16,10 @@ void break_promise(struct world *world, const char *format, ...)
 bool has_known_good(const struct world *world, const struct sim_client *client)
 {
 	const struct client_record *record = status_client(world->branch, client->name);
-	return record && record->known_good.release[0];
+	const struct sim_commit *commit = world->service.commit;
+	return record && record->known_good.release[0] &&
+	       release_version(record->known_good.release) !=
+		       commit->wanted[client_index(client->name)];
 }
 
 bool step_has(const struct rollout_actions *actions, enum rollout_action_kind kind, size_t member)
@@ -173,6 +176,8 @@ void promises_before(struct world *world, const struct rollout_event *event)
 {
 	if (event->kind == EVENT_SUPERSEDED)
 		world->superseded = true;
+	if (world->repeats)
+		return; /* it says nothing new */
 	bool again = event->kind == EVENT_UNREACHABLE || event->kind == EVENT_UNSURE ||
 		     (event->kind == EVENT_DEPLOYED && event->transient);
 	if (again) {
@@ -307,7 +312,8 @@ static void to_skipped(struct world *world, const struct move *move)
 	bool past = stage_failed(world, stage) >
 		    (size_t)world->service.commit->stages[stage].max_failures;
 	demand(world,
-		move->from == PHASE_AWAY || (move->from == PHASE_INTENT && past) ||
+		move->from == PHASE_AWAY || is_answer(move, EVENT_UNREACHABLE, false) ||
+			(move->from == PHASE_INTENT && past) ||
 			(move->from == PHASE_PENDING && rollout->ended) ||
 			(world->aborted && !is_in_step(move)),
 		"promise 6, crash-safe: %s is skipped without need", move->client->name);
@@ -444,7 +450,7 @@ static void check_client(struct world *world, size_t member, const struct rollou
 		.to = client->phase,
 		.state = client->record->state,
 		.event = event,
-		.own = event->client == member};
+		.own = event->client == member && !world->repeats};
 	move.watch = &move.client->watch;
 	move.from = move.watch->phase;
 	if (move.from != move.to)

@@ -8,6 +8,7 @@ size_t wave_size(const struct world *world, size_t stage, size_t wave);
 size_t stage_unreachable(struct world *world, size_t stage);
 /** Members of a stage that did not get along with the release. */
 size_t stage_failed(struct world *world, size_t stage);
+/** Is there a release that was known good, and is not the wanted one itself? */
 bool has_known_good(const struct world *world, const struct sim_client *client);
 bool step_has(const struct rollout_actions *actions, enum rollout_action_kind kind, size_t member);
 

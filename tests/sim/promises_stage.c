@@ -361,7 +361,8 @@ static void check_waiting(struct world *world)
 {
 	const struct rollout *rollout = world->service.rollout;
 	bool waits = rollout->record.state == ROLLOUT_WAITING;
-	demand(world, waits == (rollout->waits != WAIT_NOTHING),
+	/* after a restart the record says so before the machine finds out what it waits for */
+	demand(world, waits == (rollout->waits != WAIT_NOTHING) || (waits && rollout->resumed),
 		"waiting: the record and the machine differ");
 	demand(world, !waits || rollout->record.waits_for, "waiting: nobody knows for what");
 	if (rollout->waits != WAIT_APPROVAL) {

@@ -55,7 +55,8 @@ static void calm_down(struct world *world)
 	for (size_t i = 0; i < world->stage_count; i++)
 		service_window(world, i, true);
 	world->service.crash_in = 0;
-	world->others_moved = world->duplicate = false;
+	world->others_moved = false;
+	world->duplicates = 0;
 	for (size_t i = 0; i < world->client_count; i++)
 		world->clients[i].host.away = false;
 	if (world_head(world)->bad)

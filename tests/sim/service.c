@@ -59,14 +59,14 @@ static void carry_out(struct world *world, const struct rollout_action *action)
 	case ACTION_BACK:
 		promises_on_activate(world, action->client, action->kind);
 		service->steps_running++;
-		hosts_activate(world, action->client, action->kind);
+		hosts_activate(world, action);
 		break;
 	case ACTION_ASK:
 		service->steps_running++;
-		hosts_ask(world, action->client, action->kind);
+		hosts_ask(world, action);
 		break;
 	case ACTION_ROUND:
-		hosts_ask(world, action->client, action->kind);
+		hosts_ask(world, action);
 		break;
 	}
 }

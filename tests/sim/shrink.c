@@ -1,7 +1,8 @@
 /* A failing run, made as short as it can be: choices are left out, or taken as the usual ones. */
 #include "tests/sim/sim.h"
 
-#define TRIES_MAX 20000
+#define TRIES_MAX  20000
+#define EVENTS_MAX 2000000 /* of all tries: a run that never rests is long */
 
 struct attempt {
 	struct choices best[STREAMS];
@@ -9,7 +10,13 @@ struct attempt {
 	uint64_t seed;
 	bool in_texts;
 	unsigned tries;
+	uint64_t events;
 };
+
+static bool has_time(const struct attempt *attempt)
+{
+	return attempt->tries < TRIES_MAX && attempt->events < EVENTS_MAX;
+}
 
 /* The part of the sentence that names the promise. */
 static bool same_promise(const char *a, const char *b)
@@ -26,7 +33,9 @@ static bool still_fails(struct attempt *attempt, struct world *world)
 	memcpy(world->choices, choices, sizeof(choices));
 	choices_again(world->choices);
 	attempt->tries++;
-	bool fails = !run(world) && same_promise(world->broken, attempt->broken);
+	bool failed = !run(world);
+	attempt->events += world->events;
+	bool fails = failed && same_promise(world->broken, attempt->broken);
 	if (fails)
 		choices_copy(attempt->best, world->choices);
 	return fails;
@@ -58,7 +67,7 @@ static bool shorten(struct attempt *attempt, struct world *world, size_t stream)
 	bool better = false;
 	for (size_t size = attempt->best[stream].count; size; size /= 2)
 		for (size_t at = attempt->best[stream].count; at >= size; at -= size)
-			if (at <= attempt->best[stream].count && attempt->tries < TRIES_MAX)
+			if (at <= attempt->best[stream].count && has_time(attempt))
 				better |= try_without(attempt, world, stream, at - size, size);
 	return better;
 }
@@ -66,7 +75,7 @@ static bool shorten(struct attempt *attempt, struct world *world, size_t stream)
 static bool lower(struct attempt *attempt, struct world *world, size_t stream)
 {
 	bool better = false;
-	for (size_t at = 0; at < attempt->best[stream].count && attempt->tries < TRIES_MAX; at++) {
+	for (size_t at = 0; at < attempt->best[stream].count && has_time(attempt); at++) {
 		uint32_t value = attempt->best[stream].items[at];
 		if (try_value(attempt, world, stream, at, 0)) {
 			better = true;
@@ -84,7 +93,7 @@ void shrink(struct world *world)
 	bool better = true;
 	memcpy(attempt.broken, world->broken, sizeof(attempt.broken));
 	choices_copy(attempt.best, world->choices);
-	while (better && attempt.tries < TRIES_MAX) {
+	while (better && has_time(&attempt)) {
 		better = false;
 		for (size_t stream = 0; stream < STREAMS; stream++) {
 			better |= shorten(&attempt, world, stream);

@@ -88,6 +88,7 @@ struct sim_step {
 	bool running, orphan;
 	enum outcome outcome;
 	enum rollout_action_kind kind;
+	uint32_t order;
 	int64_t done_ms;
 	uint64_t serial;
 	struct sim_host before;
@@ -97,6 +98,7 @@ struct sim_step {
 struct sim_round {
 	bool running, good;
 	enum rollout_action_kind kind;
+	uint32_t order;
 	int64_t begun_ms, done_ms;
 	uint64_t serial;
 };
@@ -180,7 +182,12 @@ struct world {
 	uint64_t trouble_at; /* number of the event */
 	uint64_t events, event_limit;
 	/* what goes wrong next */
-	bool others_moved, duplicate;
+	bool others_moved;
+	unsigned duplicates;        /* results that come twice */
+	struct rollout_event again; /* one of them, for the second time */
+	uint64_t again_serial;
+	bool repeats;                     /* it is told right now */
+	int64_t again_ms, again_asked_ms; /* NEVER: none */
 	unsigned pushes_fail, slow_steps, transient_steps, unsure_steps;
 	bool closed[STAGES_MAX]; /* outside of their windows */
 	/* of the running rollout, for the promises */
@@ -236,8 +243,8 @@ void world_push_bad(struct world *world);
 void world_push_revert(struct world *world);
 
 /* hosts.c */
-void hosts_activate(struct world *world, size_t member, enum rollout_action_kind kind);
-void hosts_ask(struct world *world, size_t member, enum rollout_action_kind kind);
+void hosts_activate(struct world *world, const struct rollout_action *action);
+void hosts_ask(struct world *world, const struct rollout_action *action);
 int64_t hosts_next_ms(const struct world *world);
 /** Something of a host is due: end it, and tell the service. */
 void hosts_happen(struct world *world);

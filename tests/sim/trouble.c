@@ -136,7 +136,7 @@ static void begin(struct world *world, enum trouble trouble)
 		stop(world);
 		break;
 	case TROUBLE_DUPLICATE:
-		world->duplicate = true;
+		world->duplicates = 1 + choose(world, STREAM_TROUBLE, 4);
 		break;
 	case TROUBLE_SLOW:
 		world->slow_steps = 1 + choose(world, STREAM_TROUBLE, 3);

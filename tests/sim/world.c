@@ -338,7 +338,7 @@ void world_begin(struct world *world)
 	world->branch = status_new();
 	world->now_ms = 1000;
 	world->wall_s = WALL_BASE;
-	world->webhook_ms = NEVER;
+	world->webhook_ms = world->again_ms = NEVER;
 	world->client_count = choose_size(world);
 	world->stage_count =
 		2 + chance(world, STREAM_WORLD, 250) - chance(world, STREAM_WORLD, 100);

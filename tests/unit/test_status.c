@@ -50,6 +50,7 @@ static void fill_client(struct client_record *record)
 	record->apps[1] =
 		(struct client_app){.name = mem_dup_str("pretix"), .version = mem_dup_str("")};
 	record->app_count = 2;
+	record->unsure = true;
 	record->hold = (struct client_hold){
 		.held = true, .by_hand = true, .reason = mem_dup_str("# not a comment")};
 	record->pause = (struct pause){.paused = true,
@@ -87,6 +88,7 @@ static void a_clients_record_reads_back_as_it_was(void **state)
 	assert_string_equal(again.apps[0].version, "28.10");
 	assert_int_equal(again.ended, MEMBER_ROLLED_BACK);
 	assert_true(again.hold.by_hand);
+	assert_true(again.unsure);
 	assert_non_null(strstr(first.text, "state: paused\n"));
 	assert_int_equal(again.state, CLIENT_FAILED); /* what it is beside the pause */
 	assert_string_equal(again.pause.reason, "'demo': yes");

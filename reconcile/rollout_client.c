@@ -172,12 +172,23 @@ static bool may_start(const struct rollout *rollout)
 	return !rollout->unrecorded && !rollout->superseded && !rollout->aborted;
 }
 
+static bool is_past_failures(const struct rollout *rollout, const struct rollout_client *client)
+{
+	const struct rollout_stage *stage = &rollout->stages[client->stage];
+	struct tally tally = stage_tally(rollout, stage);
+	return stage_is_broken(stage, &tally);
+}
+
 /* The same again, once its time has come; the way back waits for no remote. */
 static void client_try_again(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
 	if (!client->going_back && !may_start(step->rollout))
 		return;
+	if (!client->going_back && is_past_failures(step->rollout, client)) {
+		client_end(step, index, MEMBER_SKIPPED); /* its host is untouched */
+		return;
+	}
 	client->next_round_ms = 0;
 	client->phase = client->going_back ? PHASE_BACK : PHASE_DEPLOY;
 	act_client(step, client->going_back ? ACTION_BACK : ACTION_DEPLOY, index);

@@ -141,6 +141,7 @@ void wait_on_approve(struct step *step)
 		.tag = (char *)step->event->tag,
 		.at_s = step->event->wall_s};
 	rollout_record_approve(&rollout->record, &approval);
+	wait_end(step); /* also while it is paused: one yes is enough */
 	step_record(step, FACT_APPROVED, 0, rollout->current);
 }
 

@@ -182,7 +182,9 @@ void promises_before(struct world *world, const struct rollout_event *event)
 		     (event->kind == EVENT_DEPLOYED && event->transient);
 	if (again) {
 		world_member(world, event->client)->watch.starts = 0;
-		world_member(world, event->client)->watch.failed_ms = world->now_ms;
+		world_member(world, event->client)->watch.failed_ms =
+			event->kind == EVENT_UNSURE ? 0
+						    : world->now_ms; /* asked: the host answered */
 	}
 	if (event->kind != EVENT_ROUND)
 		return;

@@ -274,10 +274,24 @@ static bool ends_rollout(const struct loop *loop, const struct plan *newer)
 		       : rollout_is_changed_by(rollout, newer, loop->status);
 }
 
+/* Is it the commit from which a person sends the client back? That one is not newer. */
+static bool is_left_by_hand(const struct loop *loop, const char *commit)
+{
+	const struct rollout *rollout = loop->rollout;
+	for (size_t i = 0; rollout->record.by_hand && i < rollout->client_count; i++) {
+		const struct client_record *client =
+			status_client(loop->status, rollout->clients[i].record->client);
+		if (client && client->hold.by_hand && !strcmp(client->hold.commit, commit))
+			return true;
+	}
+	return false;
+}
+
 /* A look that came while a rollout runs. */
 static void consider_newer(struct loop *loop, struct look_result *result)
 {
-	if (!strcmp(result->head.hex, loop->rollout->record.commit) || loop->rollout->ended)
+	if (!strcmp(result->head.hex, loop->rollout->record.commit) || loop->rollout->ended ||
+		is_left_by_hand(loop, result->head.hex))
 		return;
 	if (result->refusals.count) {
 		record_refusal(loop, result);

@@ -12,8 +12,8 @@ static const char usage[] =
 	"What runs, what waits and what to do about it, what is held and paused, each client; of\n"
 	"more than 40 only those that are not well. Asks the running service over its socket, or\n"
 	"over HTTP with --url.\n"
-	"  --watch             follow the rollout that runs, a line for each change, until it ends\n"
-	"                      or waits; exit status as of apply\n"
+	"  --watch             follow the rollout that runs, a line for each change, until it\n"
+	"                      ends or waits; exit status as of apply\n"
 	"  -c, --config FILE   configuration, for the socket's path (default " ONLINE_CONFIG ")\n"
 	"  --json              what GET /api/v1/status answers\n";
 

@@ -482,6 +482,24 @@ def test_a_rollback_that_cannot_be_is_refused(fleet, prepare, why):
     assert fleet.activations() == [] and "held" not in fleet.record("beta")
 
 
+def test_a_rollback_in_a_stage_with_approval_waits_for_it(fleet):
+    """The older commit's policy has no approval: the stricter of the two counts."""
+    _, rollout = wait_for_approval(fleet)
+    done(fleet.command("approve", rollout, "--reason", "fine"))
+    fleet.settle()
+    done(fleet.command("rollback", "gamma", "--reason", "customer complains"))
+    fleet.wait_for("the question", lambda: fleet.service.api("status")["rollout"]["state"] ==
+                   "waiting")
+    back = fleet.service.api("status")["rollout"]
+    assert back["by_hand"] and fleet.versions()["gamma"] == "1.0.1"
+    done(fleet.command("reconcile"))
+    done(fleet.command("approve", back["id"], "--reason", "fine"))
+    fleet.settle()
+    assert fleet.versions()["gamma"] == "1.0.0"
+    (record,) = [each for each in fleet.rollouts() if each.get("by_hand")]
+    assert record["state"] == "succeeded" and "notes" not in record
+
+
 def test_a_rollback_while_a_rollout_runs_is_refused(fleet):
     fleet.upgrade("1.0.1")
     fleet.settle()

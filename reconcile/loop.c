@@ -126,6 +126,8 @@ static int64_t next_wake_ms(const struct loop *loop)
 		next = loop->append_retry_ms;
 	if (loop->rollout && rollout_next_tick_ms(loop->rollout) < next)
 		next = rollout_next_tick_ms(loop->rollout);
+	if (loop->rollout && loop->windows_ms && loop->windows_ms < next)
+		next = loop->windows_ms;
 	if (loop->stopping && loop->stop_until_ms < next)
 		next = loop->stop_until_ms;
 	return next;
@@ -140,6 +142,8 @@ static void on_time(struct loop *loop)
 	}
 	if (loop->append_retry_ms && now_ms >= loop->append_retry_ms)
 		loop->append_retry_ms = 0;
+	if (loop->rollout && loop->windows_ms && now_ms >= loop->windows_ms)
+		loop_apply_windows(loop);
 	if (loop->rollout && now_ms >= rollout_next_tick_ms(loop->rollout))
 		loop_feed(loop, (struct rollout_event){.kind = EVENT_TICK});
 }

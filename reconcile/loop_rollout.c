@@ -105,6 +105,58 @@ void loop_feed(struct loop *loop, struct rollout_event event)
 	loop->changed = true;
 }
 
+/* ---- windows ------------------------------------------------------------------------------------
+ */
+
+#define WINDOWS_EVERY_MS 5000 /* clocks are set, zones change: not worth a calculation */
+
+static const struct plan_stage *policy_of(const struct plan *plan, const char *stage)
+{
+	for (size_t i = 0; plan && i < plan->stage_count; i++)
+		if (!strcmp(plan->stages[i].name, stage))
+			return &plan->stages[i];
+	return NULL;
+}
+
+static bool is_open(struct loop *loop, const struct plan_stage *policy)
+{
+	bool open = true;
+	for (size_t i = 0; i < ARRAY_LEN(policy->windows); i++) {
+		struct error err = {0};
+		if (windows_are_open(&policy->windows[i], clock_wall_s(), &err))
+			continue;
+		open = false;
+		if (err.message[0])
+			loop_set_problem(loop, err.message);
+	}
+	return open;
+}
+
+/* @param begins  the machine has not started: it begins with what is open now */
+static void look_at_windows(struct loop *loop, bool begins)
+{
+	struct rollout *rollout = loop->rollout;
+	loop->windows_ms = 0;
+	for (size_t i = 0; i < rollout->stage_count; i++) {
+		const struct plan_stage *policy =
+			policy_of(loop->plan, rollout->stages[i].record->name);
+		if (!policy || !(policy->windows[0].count || policy->windows[1].count))
+			continue;
+		bool open = is_open(loop, policy);
+		loop->windows_ms = clock_mono_ms() + WINDOWS_EVERY_MS;
+		if (begins)
+			rollout->stages[i].closed = !open;
+		else if (open == rollout->stages[i].closed)
+			loop_feed(loop, (struct rollout_event){
+						.kind = EVENT_WINDOW, .stage = i, .ok = open});
+	}
+}
+
+void loop_apply_windows(struct loop *loop)
+{
+	look_at_windows(loop, false);
+}
+
 /* ---- life of a rollout --------------------------------------------------------------------------
  */
 
@@ -125,6 +177,7 @@ void loop_begin(struct loop *loop, struct rollout *rollout, struct plan *plan, c
 	/* Leadership, holds and the like, said just before, come first: nothing of a rollout that
 	 * goes on is touched before they are accepted. */
 	loop->queued_of_rollout = rollout->unrecorded = loop->queue.count;
+	look_at_windows(loop, true);
 	loop_feed(loop, (struct rollout_event){.kind = EVENT_START});
 }
 

@@ -51,6 +51,7 @@ struct loop {
 	char author[120];
 	char signed_by[SIGNED_BY_TEXT];
 	uint64_t serial;      /* of the rollout; answers with another one are out of date */
+	int64_t windows_ms;   /* when windows of its stages are looked at again; 0: there are none */
 	size_t steps_running; /* activations and questions under way */
 
 	struct fact_list queue; /* facts that wait for the push under way */
@@ -94,6 +95,8 @@ struct loop {
 
 /** Feed the machine and carry out what it wants. @p text may be NULL. */
 void loop_feed(struct loop *loop, struct rollout_event event);
+/** Tell the machine which stages are inside of their windows now. */
+void loop_apply_windows(struct loop *loop);
 /** Begin a rollout; takes both over. */
 void loop_begin(struct loop *loop, struct rollout *rollout, struct plan *plan, const char *author);
 /** Answers of workers and checks. */

@@ -3,6 +3,7 @@
 #include "reconcile/batch.h"
 #include "reconcile/release.h"
 #include "reconcile/status.h"
+#include "reconcile/window.h"
 
 struct plan_reason {
 	char *text; /* "nextcloud 28.0.1 -> 28.0.2", "secret nextcloud_admin changed": names, never
@@ -40,7 +41,8 @@ struct plan_stage {
 	int64_t wave_pause_ms, bake_ms, rollback_bake_ms;
 	bool manual; /* approval: manual */
 	int64_t approval_expires_ms, max_failures, max_unreachable;
-	bool blocked; /* a held client of it changes: no later stage starts */
+	struct windows windows[2]; /* open while both are: of the new policy and of the old one */
+	bool blocked;              /* a held client of it changes: no later stage starts */
 };
 
 struct plan {

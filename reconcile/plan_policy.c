@@ -23,7 +23,8 @@ static void set_stage(struct plan_stage *stage, const struct policy_stage *polic
 		.manual = policy->manual,
 		.approval_expires_ms = policy->approval_expires_ms,
 		.max_failures = policy->max_failures,
-		.max_unreachable = policy->max_unreachable};
+		.max_unreachable = policy->max_unreachable,
+		.windows = {policy->windows}};
 }
 
 static const struct policy_stage *find_stage(const struct policy *policy, const char *name)
@@ -43,6 +44,7 @@ static void make_stricter(struct plan_stage *stage, const struct policy_stage *o
 	stage->rollback_bake_ms = most(stage->rollback_bake_ms, old->rollback_bake_ms);
 	stage->max_failures = least(stage->max_failures, old->max_failures);
 	stage->max_unreachable = least(stage->max_unreachable, old->max_unreachable);
+	stage->windows[1] = old->windows;
 	/* The time to answer belongs to the question that is asked. */
 	if (!stage->manual && old->manual)
 		stage->approval_expires_ms = old->approval_expires_ms;

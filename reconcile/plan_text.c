@@ -95,6 +95,8 @@ static void add_waves(struct buf *out, const struct plan *plan, size_t stage)
 	if (batch->count == 1 && batch->items[0].percent)
 		buf_addf(out, " (%lld%% of %zu%s)", (long long)batch->items[0].size, count,
 			count * (size_t)batch->items[0].size < 100 ? ", at least 1" : "");
+	if (policy->windows[0].count || policy->windows[1].count)
+		buf_add_str(out, ", only in its windows");
 	if (policy->wave_pause_ms)
 		buf_addf(out, ", %s apart", duration_format(policy->wave_pause_ms, pause));
 	if (policy->max_failures)

@@ -7,6 +7,7 @@
 #include "base/keys.h"
 #include "git/tree.h"
 #include "reconcile/batch.h"
+#include "reconcile/window.h"
 
 #define POLICY_FILE "fleet.yaml"
 
@@ -18,6 +19,7 @@ struct policy_stage {
 	bool manual;                 /* approval: manual */
 	int64_t approval_expires_ms; /* 0: never */
 	int64_t max_failures, max_unreachable;
+	struct windows windows;
 	const struct node *node;
 };
 

@@ -13,6 +13,11 @@ struct stage_file {
 	int64_t wave_pause_ms, bake_ms, rollback_bake_ms;
 	int approval; /* approval_words */
 	int64_t approval_expires_ms, max_failures, max_unreachable;
+	struct key_list windows; /* struct window_file */
+};
+
+struct window_file {
+	char *days, *from, *to, *zone;
 };
 
 struct release_file {

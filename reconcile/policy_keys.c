@@ -36,6 +36,30 @@ static const struct key secrets_keys[] = {
 	KEYS_END,
 };
 
+static const struct key window_keys[] = {
+	{.name = "days",
+		.type = KEY_TEXT,
+		AT(window_file, days),
+		.standard = "mon-sun",
+		.doc = "Days on which it begins: mon-thu, or mon,wed,fri."},
+	{.name = "from",
+		.type = KEY_TEXT,
+		AT(window_file, from),
+		.required = true,
+		.doc = "Local time of its begin, as \"09:00\"."},
+	{.name = "to",
+		.type = KEY_TEXT,
+		AT(window_file, to),
+		.required = true,
+		.doc = "Local time of its end, at most \"24:00\"; before from: on the next day."},
+	{.name = "zone",
+		.type = KEY_TEXT,
+		AT(window_file, zone),
+		.standard = "UTC",
+		.doc = "Zone of the system's tz database whose clock counts: Europe/Amsterdam."},
+	KEYS_END,
+};
+
 static const struct key stage_keys[] = {
 	{.name = "name",
 		.type = KEY_TEXT,
@@ -108,7 +132,13 @@ static const struct key stage_keys[] = {
 		.max = 1000000,
 		.doc = "Clients whose hosts may be out of reach; they are skipped and brought up to "
 		       "date by a later rollout. With one more the rollout waits for the hosts."},
-	LATER("windows"),
+	{.name = "windows",
+		.type = KEY_LIST,
+		AT(stage_file, windows),
+		.keys = window_keys,
+		.item_size = sizeof(struct window_file),
+		.doc = "When clients of the stage may be started; what runs goes on outside of "
+		       "them. Without the key: always."},
 	KEYS_END,
 };
 

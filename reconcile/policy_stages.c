@@ -1,6 +1,8 @@
 /* `stages:` of fleet.yaml. */
 #include "base/buf.h"
+#include "base/clock.h"
 #include "reconcile/policy_file.h"
+#include "reconcile/zone.h"
 
 #define DEFAULT_BAKE_MS 600000 /* of the stage canary, if no stages are written */
 
@@ -58,6 +60,50 @@ static bool check_approval(struct converter *self, const struct policy_stage *st
 	return policy_problem(self->problems, node_get(stage->node, "approval_expires"),
 		"write 'approval: manual' too, or remove the key",
 		"'approval_expires' of stage '%s' without 'approval: manual'", stage->name);
+}
+
+static bool read_window(struct converter *self, const struct window_file *file,
+	const struct node *node, struct window *out)
+{
+	struct error err;
+	int64_t offset;
+	bool good = true;
+	if (!file->days || !file->from || !file->to || !file->zone)
+		return true; /* reported by the table */
+	if (!window_parse_days(file->days, &out->days))
+		good = policy_problem(self->problems, node_get(node, "days"),
+			"write mon-thu, or mon,wed,fri", "'%.40s' are no days", file->days);
+	bool times = window_parse_time(file->from, &out->from_min) &&
+		     window_parse_time(file->to, &out->to_min);
+	if (!times || out->from_min == out->to_min)
+		good = policy_problem(self->problems, node_get(node, "from"),
+			"write two times from \"00:00\" to \"24:00\"",
+			"'%.20s' to '%.20s' is no window", file->from, file->to);
+	if (!zone_offset(file->zone, clock_wall_s(), &offset, &err))
+		good = policy_problem(self->problems, node_get(node, "zone"),
+			"write a zone of the tz database: Europe/Amsterdam", "%s", err.message);
+	(void)snprintf(out->zone, sizeof(out->zone), "%s", file->zone);
+	return good;
+}
+
+static bool read_windows(
+	struct converter *self, const struct stage_file *file, struct policy_stage *stage)
+{
+	const struct key_list *list = &file->windows;
+	const struct node *node = node_get(stage->node, "windows");
+	bool good = true;
+	if (!node || node->kind != NODE_LIST)
+		return true; /* not written, or reported by the table */
+	if (!list->count || list->count > WINDOWS_MAX)
+		return policy_problem(self->problems, node, "remove the key to start at any time",
+			"'windows' of stage '%s' must have 1 to %d entries", stage->name,
+			WINDOWS_MAX);
+	for (size_t i = 0; i < list->count; i++)
+		good = read_window(self, (const struct window_file *)list->items + i,
+			       list->nodes[i], &stage->windows.items[i]) &&
+		       good;
+	stage->windows.count = list->count;
+	return good;
 }
 
 static bool check_stage_name(struct converter *self, size_t at)
@@ -124,6 +170,7 @@ bool policy_read_stages(struct converter *self)
 		good = check_stage_name(self, i) && good;
 		good = read_batch(self, files[i].batch, stage) && good;
 		good = check_approval(self, stage) && good;
+		good = read_windows(self, &files[i], stage) && good;
 	}
 	return good;
 }

@@ -149,8 +149,7 @@ def test_what_is_not_there_yet_is_refused_by_name(tmp_path):
         policy.write_text(f"{text}\n{extra}\n")
         done = run("validate", infra)
         assert done.returncode == 1 and "not supported yet" in done.stdout + done.stderr, extra
-    for old, new in (("kind: local", "kind: ssh"), ("activate: [./activate]", "activate: compose"),
-                     ("batch: 50%", "windows: []")):
+    for old, new in (("kind: local", "kind: ssh"), ("activate: [./activate]", "activate: compose")):
         assert old in text
         policy.write_text(text.replace(old, new))
         done = run("validate", infra)

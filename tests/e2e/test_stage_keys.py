@@ -1,5 +1,7 @@
 """Keys of a stage that say how many at once, when, and what becomes of hosts that are away."""
 
+import time
+
 from tests.lib.fleet import CLIENTS, POLICY, WITH_API
 
 
@@ -31,6 +33,44 @@ def test_going_back_to_known_good_does_not_wait_for_the_bake(fleet):
     assert fleet.rollout(revert)["stages"][0]["bake"] == "100ms"
     assert fleet.activations(commit=revert)[0].client == "alpha"
     assert fleet.versions() == dict.fromkeys(WITH_API, "1.0.0")
+
+
+def write_zone(folder, hours):
+    """Test/Here: so many hours east of UTC, as a file of the tz database."""
+    header = b"TZif2" + bytes(15) + (0).to_bytes(4, "big") * 4 + (1).to_bytes(4, "big")
+    body = (hours * 3600).to_bytes(4, "big", signed=True) + bytes(2) + b"HERE\0"
+    one = header + (5).to_bytes(4, "big") + body
+    path = folder / "Test/Here"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name("part")
+    part.write_bytes(one + one + f"\n<HERE>{-hours}\n".encode())
+    part.rename(path)
+
+
+def test_outside_of_its_windows_a_stage_waits(idle_fleet):
+    fleet = idle_fleet
+    zones = fleet.folder / "zones"
+    # the window is open for twelve hours from now on
+    hour = time.gmtime().tm_hour
+    write_zone(zones, -hour % 24 - 12)
+    fleet.start(env={"TZDIR": str(zones)})
+    fleet.edit(POLICY, "batch: 2",
+               'batch: 2, windows: [{from: "00:00", to: "12:00", zone: Test/Here}]')
+    # by that clock it is noon or later now
+    fleet.push("In the morning")
+    fleet.settle()
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for("the rollout to wait", lambda: [
+        record["state"] for record in fleet.rollouts(commit)] == ["waiting"])
+    assert fleet.rollout(commit)["waits_for"] == "the next window of production"
+    fleet.service.kill()
+    fleet.start(env={"TZDIR": str(zones)})
+    assert {each.client for each in fleet.activations(commit=commit)} == {"alpha"}
+    # the same clock twelve hours on: the window opens, without anybody asking
+    write_zone(zones, -hour % 24)
+    fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    assert fleet.ends(commit) == ["waiting", "succeeded"]
 
 
 def send_away(fleet, client):

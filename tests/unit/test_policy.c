@@ -103,7 +103,8 @@ static void what_a_stage_waits_for_is_read(void **state)
 	const struct policy *policy = good(*state,
 		LEAST "stages: [{name: canary}, {name: rest, batch: [1, 5, 25%], wave_pause: 2m,"
 		      " bake: 1h, rollback_bake: 1m, approval: manual, approval_expires: 3d,"
-		      " max_unreachable: 4}]\n");
+		      " max_unreachable: 4, windows: [{days: mon-thu, from: \"09:00\","
+		      " to: \"16:00\"}]}]\n");
 	const struct policy_stage *first = &policy->stages[0], *second = &policy->stages[1];
 	assert_false(first->manual);
 	assert_int_equal(first->max_unreachable, 0);
@@ -116,6 +117,11 @@ static void what_a_stage_waits_for_is_read(void **state)
 	assert_true(second->manual);
 	assert_int_equal(second->approval_expires_ms, 3 * 86400000);
 	assert_int_equal(second->max_unreachable, 4);
+	assert_int_equal(first->windows.count, 0);
+	assert_int_equal(second->windows.count, 1);
+	assert_int_equal(second->windows.items[0].days, 15);
+	assert_int_equal(second->windows.items[0].to_min, 16 * 60);
+	assert_string_equal(second->windows.items[0].zone, "UTC");
 }
 
 static void checks_of_each_kind_are_read(void **state)
@@ -166,7 +172,17 @@ static void each_mistake_is_named_with_its_line_and_remedy(void **state)
 		{"stages: [{name: a, approval: sometimes}]", "'stages[0].approval'", ""},
 		{"stages: [{name: a, max_unreachable: -1}]", "'stages[0].max_unreachable'", ""},
 		{"stages: [{name: a, bake: 10}]", "must be a duration", "such as 10s"},
-		{"stages: [{name: a, windows: []}]", "not supported yet", "remove"},
+		{"stages: [{name: a, windows: []}]", "must have 1 to 16 entries", "remove"},
+		{"stages: [{name: a, windows: [{from: \"9:00\", to: \"10:00\"}]}]",
+			"'9:00' to '10:00' is no window", "00:00"},
+		{"stages: [{name: a, windows: [{from: \"09:00\", to: \"09:00\"}]}]",
+			"'09:00' to '09:00' is no window", "00:00"},
+		{"stages: [{name: a, windows: [{days: weekend, from: \"09:00\", to: \"10:00\"}]}]",
+			"'weekend' are no days", "mon-thu"},
+		{"stages: [{name: a, windows: [{from: \"09:00\", to: \"10:00\", zone: No/Where}]}]",
+			"time zone 'No/Where'", "Europe/Amsterdam"},
+		{"stages: [{name: a, windows: [{to: \"10:00\"}]}]",
+			"'stages[0].windows[0].from' is missing", "add it"},
 		{"steps: {}", "'steps' is not supported yet", "remove"},
 		{"lifecycle: {}", "'lifecycle' is not supported yet", "remove"},
 		{"drift: off", "'drift' is not supported yet", "remove"},

@@ -37,7 +37,7 @@ enum plan_verdict { PLAN_NOTHING, PLAN_ALLOWED, PLAN_REFUSED };
 
 struct plan_stage {
 	char *name;
-	struct batches batch;
+	struct batches batch, old_batch; /* of the new policy, and of the old one if it counts */
 	int64_t wave_pause_ms, bake_ms, rollback_bake_ms;
 	bool manual; /* approval: manual */
 	int64_t approval_expires_ms, max_failures, max_unreachable;
@@ -106,6 +106,9 @@ DEFINE_CLEANUP(struct plan, plan_free)
  */
 MUST_USE bool plan_last_deployed(
 	struct repo *repo, const struct status *status, struct oid *commit_out, struct error *err);
+
+/** Its waves if so many of its clients change: the smaller ones of both policies. */
+struct batches plan_stage_batch(const struct plan_stage *stage, size_t clients);
 
 /** For people: first the answer, then a line per client that changes, with its reasons. */
 void plan_to_text(const struct plan *plan, struct buf *out);

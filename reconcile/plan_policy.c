@@ -35,10 +35,17 @@ static const struct policy_stage *find_stage(const struct policy *policy, const 
 	return NULL;
 }
 
-/* @p clients: members of the stage, for comparing a number with a percentage */
-static void make_stricter(struct plan_stage *stage, const struct policy_stage *old, size_t clients)
+struct batches plan_stage_batch(const struct plan_stage *stage, size_t clients)
 {
-	batches_make_stricter(&stage->batch, &old->batch, clients);
+	struct batches batch = stage->batch;
+	if (stage->old_batch.count)
+		batches_make_stricter(&batch, &stage->old_batch, clients);
+	return batch;
+}
+
+static void make_stricter(struct plan_stage *stage, const struct policy_stage *old)
+{
+	stage->old_batch = old->batch;
 	stage->wave_pause_ms = most(stage->wave_pause_ms, old->wave_pause_ms);
 	stage->bake_ms = most(stage->bake_ms, old->bake_ms);
 	stage->rollback_bake_ms = most(stage->rollback_bake_ms, old->rollback_bake_ms);
@@ -49,14 +56,6 @@ static void make_stricter(struct plan_stage *stage, const struct policy_stage *o
 	if (!stage->manual && old->manual)
 		stage->approval_expires_ms = old->approval_expires_ms;
 	stage->manual |= old->manual;
-}
-
-static size_t members(const struct fleet *fleet, const char *stage)
-{
-	size_t count = 0;
-	for (size_t i = 0; i < fleet->client_count; i++)
-		count += !strcmp(fleet->policy->stages[fleet->clients[i].stage].name, stage);
-	return count;
 }
 
 /* A removed stage keeps its place once: before the next one that is still there. */
@@ -88,7 +87,7 @@ static void set_stages(struct plan_work *work, const struct policy *new, const s
 		const struct policy_stage *before = old ? find_stage(old, stage->name) : NULL;
 		set_stage(out, stage);
 		if (before)
-			make_stricter(out, before, members(work->target.fleet, stage->name));
+			make_stricter(out, before);
 	}
 	if (old)
 		add_removed(plan, old, new, NULL);

@@ -85,7 +85,7 @@ static void add_waves(struct buf *out, const struct plan *plan, size_t stage)
 {
 	const struct plan_stage *policy = &plan->stages[stage];
 	size_t count = count_in(plan, stage);
-	const struct batches *batch = &policy->batch;
+	const struct batches both = plan_stage_batch(policy, count), *batch = &both;
 	char pause[CLOCK_TEXT_SIZE];
 	if (policy->manual)
 		buf_add_str(out, "after somebody approved it ");

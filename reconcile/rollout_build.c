@@ -110,7 +110,7 @@ static void apply_policy(
 		const struct plan_stage *policy = stage_of(plan, stage->record->name);
 		if (!policy)
 			continue;
-		stage->batch = policy->batch;
+		stage->batch = plan_stage_batch(policy, stage->count);
 		stage->wave_pause_ms = policy->wave_pause_ms;
 		stage->max_failures = policy->max_failures;
 		stage->max_unreachable = policy->max_unreachable;

@@ -36,7 +36,7 @@ static void assert_reasons(const struct plan *plan, const char *client, const ch
 
 /* ---- policy --------------------------------------------------------------------------------- */
 
-static void more_than_max_changed_is_refused(void **state)
+static void more_than_max_changed_asks_for_an_approval(void **state)
 {
 	struct infra *infra = *state;
 	auto_status struct status *status = status_new();
@@ -66,8 +66,11 @@ static void the_stricter_policy_of_old_and_new_holds(void **state)
 	assert_non_null(plan->over_limit);
 	assert_int_equal(plan->stages[0].bake_ms, 600000);
 	assert_int_equal(plan->stages[0].max_failures, 0);
-	assert_true(plan->stages[1].batch.items[0].percent);
-	assert_int_equal(plan->stages[1].batch.items[0].size, 25);
+	/* 25% of four is less than 5, and of a hundred more */
+	struct batches four = plan_stage_batch(&plan->stages[1], 4);
+	struct batches hundred = plan_stage_batch(&plan->stages[1], 100);
+	assert_int_equal(batches_wave(&four, 4, 0), 1);
+	assert_int_equal(batches_wave(&hundred, 100, 0), 5);
 }
 
 static void a_removed_stage_keeps_its_place_once(void **state)
@@ -202,7 +205,7 @@ static void the_last_deployed_commit_goes_by_git_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(more_than_max_changed_is_refused),
+		TEST(more_than_max_changed_asks_for_an_approval),
 		TEST(the_stricter_policy_of_old_and_new_holds),
 		TEST(a_removed_stage_keeps_its_place_once),
 		TEST(a_client_that_was_canary_counts_as_canary_when_it_moves),

@@ -149,10 +149,20 @@ static void start(struct step *step)
 	}
 }
 
+/* Hosts that did not say yet what they run may turn out to have failed: past max_failures nothing
+ * more starts. */
+static bool any_is_asked(const struct rollout *rollout)
+{
+	for (size_t i = 0; i < rollout->client_count; i++)
+		if (rollout->clients[i].phase == PHASE_RESUME)
+			return true;
+	return false;
+}
+
 static void release_intents(struct step *step)
 {
 	struct rollout *rollout = step->rollout;
-	if (rollout->unrecorded || starts_nothing(rollout))
+	if (rollout->unrecorded || starts_nothing(rollout) || any_is_asked(rollout))
 		return;
 	const struct rollout_stage *stage = NULL;
 	bool broken = false;

@@ -248,7 +248,8 @@ static void resume(struct step *step, size_t index, enum rollout_runs runs)
 	} else if (runs == RUNS_TARGET) {
 		client->activated = true;
 		client_verify(step, index, PHASE_VERIFY);
-	} else if (step->rollout->unrecorded) { /* nothing starts: ask again */
+	} else if (step->rollout->unrecorded || step->rollout->stopping) {
+		/* nothing starts: ask again, if need be after the restart */
 		client->next_round_ms = step->event->now_ms + step->rollout->verify_interval_ms;
 	} else {
 		client->unproved = false;

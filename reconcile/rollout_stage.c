@@ -182,7 +182,9 @@ bool stage_advance(struct step *step, struct rollout_stage *stage)
 		stage_next_wave(step, stage, started);
 		return false;
 	}
-	if (tally.paused && !tally.healthy)
+	if (tally.paused && !tally.healthy) {
+		stage->bake_until_ms = 0; /* whoever baked went back: nothing is left to watch */
 		return false;
+	}
 	return stage_advance_bake(step, stage);
 }

@@ -90,9 +90,12 @@ static void end_short(struct step *step)
 	struct rollout *rollout = step->rollout;
 	if (cut_clients_short(step))
 		return;
-	if (rollout->superseded)
+	if (rollout->superseded && rollout->superseded_by[0])
 		strlist_addf(
 			&rollout->record.reasons, "superseded by %.7s", rollout->superseded_by);
+	else if (rollout->superseded)
+		strlist_add(&rollout->record.reasons,
+			"was being superseded when the service restarted");
 	add_failures(rollout);
 	rollout_finish(step, any_failed(rollout) ? ROLLOUT_FAILED
 			     : rollout->aborted  ? ROLLOUT_ABORTED

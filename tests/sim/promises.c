@@ -139,6 +139,20 @@ static bool is_known_failed(const struct world *world, const struct sim_client *
 	       (host->by_way_back && !strcmp(host->rollout, world->rollout));
 }
 
+/* What was ended before a restart, and told so by a client, does not go on. */
+static void find_ended(struct world *world)
+{
+	const struct rollout *rollout = world->service.rollout;
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		const struct sim_client *client = world_member(world, i);
+		const struct client_record *record = status_client(world->branch, client->name);
+		if (!client->watch.finals)
+			continue;
+		world->superseded |= record->ended == MEMBER_SUPERSEDED;
+		world->aborted |= client->watch.aborted;
+	}
+}
+
 void promises_begin_rollout(struct world *world)
 {
 	const struct rollout *rollout = world->service.rollout;
@@ -146,6 +160,8 @@ void promises_begin_rollout(struct world *world)
 	world->superseded = world->aborted = world->clock_was_set = false;
 	if (new)
 		begin_new(world);
+	else
+		find_ended(world);
 	find_blocked(world);
 	if (new)
 		find_limits(world);
@@ -319,6 +335,8 @@ static void to_skipped(struct world *world, const struct move *move)
 			(move->from == PHASE_PENDING && rollout->ended) ||
 			(world->aborted && !is_in_step(move)),
 		"promise 6, crash-safe: %s is skipped without need", move->client->name);
+	move->watch->aborted = world->aborted;
+	move->watch->unreachable |= is_answer(move, EVENT_UNREACHABLE, false);
 	demand(world, !move->watch->failed,
 		"promise 3, automatic rollback: %s failed and is called skipped",
 		move->client->name);
@@ -415,6 +433,7 @@ static void check_move(struct world *world, const struct move *move)
 		world->settled_ms = world->now_ms;
 	if (move->to == PHASE_AWAY)
 		move->watch->attempts = 0; /* its host answers before the next one */
+	move->watch->unreachable |= move->to == PHASE_AWAY;
 	if (move->to == PHASE_RESUME)
 		move->watch->since_ms = world->now_ms;
 	if (move->to == PHASE_VERIFY || move->to == PHASE_BACK_VERIFY) {

@@ -338,7 +338,7 @@ static enum rollout_state expected_state(struct world *world)
 		return ROLLOUT_SUPERSEDED;
 	for (size_t i = 0; i < rollout->client_count; i++)
 		if (rollout->clients[i].record->state != MEMBER_HEALTHY &&
-			!rollout->clients[i].paused && !world_member(world, i)->watch.touched)
+			!rollout->clients[i].paused && !world_member(world, i)->watch.unreachable)
 			return ROLLOUT_FAILED;
 	return ROLLOUT_SUCCEEDED;
 }

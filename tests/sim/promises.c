@@ -331,7 +331,8 @@ static void to_skipped(struct world *world, const struct move *move)
 		    (size_t)world->service.commit->stages[stage].max_failures;
 	demand(world,
 		move->from == PHASE_AWAY || is_answer(move, EVENT_UNREACHABLE, false) ||
-			((move->from == PHASE_INTENT || move->from == PHASE_RETRY) && past) ||
+			(past && (move->from == PHASE_INTENT || move->from == PHASE_RETRY ||
+					 is_answer(move, EVENT_RUNS, true))) ||
 			(move->from == PHASE_PENDING && rollout->ended) ||
 			(world->aborted && !is_in_step(move)),
 		"promise 6, crash-safe: %s is skipped without need", move->client->name);

@@ -60,7 +60,7 @@ static void write_header(struct writer *writer, const struct node *node, unsigne
 	while (ends < node->len && node->text[node->len - 1 - ends] == '\n')
 		ends++;
 	buf_add_char(writer->out, '|');
-	if (node->text[0] == ' ' || node->text[0] == '\n')
+	if (node->text[0] == ' ' || node->text[0] == '\t' || node->text[0] == '\n')
 		buf_addf(writer->out, "%u", depth);
 	if (!ends)
 		buf_add_char(writer->out, '-');
@@ -271,7 +271,9 @@ static void write_block(struct writer *writer, const struct sops_item *item, uns
 
 void sops_yaml_write(const struct sops_item *document, unsigned indent, struct buf *out)
 {
-	struct writer writer = {out, indent ? indent : INDENT};
+	/* a block's header has room for one digit; sops takes 2 where another does not fit */
+	bool fits = indent >= 2 && indent <= 9;
+	struct writer writer = {out, fits ? indent : indent ? 2 : INDENT};
 	size_t first = skip_comments(document, 0);
 	(void)write_comments(&writer, document, 0, first, 0);
 	if (!is_block(document)) {

@@ -131,11 +131,32 @@ static void groups_of_json_are_written_in_every_format(void **state)
 	}
 }
 
+static void an_indent_that_has_no_digit_is_two_as_in_sops(void **state)
+{
+	(void)state; /* no fixture of its own */
+	static const unsigned indents[] = {1, 10, SOPS_INDENT_MAX};
+	static const char text[] = "a:\n    b: \" x\\ny\"\n";
+	const struct sops_source source = {SOPS_YAML, "f.yaml", text, sizeof(text) - 1};
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	struct sops_item *documents;
+	struct error err;
+	bool taken;
+	must(sops_store_read_plain(&source, arena, &documents, &taken, &err), &err);
+	for (size_t i = 0; i < ARRAY_LEN(indents); i++) {
+		const struct sops_printing printing = {
+			.format = SOPS_YAML, .layout.yaml_indent = indents[i]};
+		auto_buf struct buf out = BUF_INIT(1000);
+		must(sops_store_write_plain(documents, &printing, &out, &err), &err);
+		assert_string_equal(out.text, "a:\n  b: |2-\n     x\n    y\n");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(flattened_metadata_have_a_greatest_number_of_entries),
 		cmocka_unit_test(a_written_group_has_a_greatest_number_of_recipients),
+		cmocka_unit_test(an_indent_that_has_no_digit_is_two_as_in_sops),
 		cmocka_unit_test(groups_of_json_are_written_in_every_format),
 	};
 	if (sodium_init() < 0)

@@ -84,7 +84,8 @@ static bool prints_same(const struct sops_file *file, const struct sops_item *do
 	if (!sops_store_write_plain(file->documents, &printing, &before, err) ||
 		!sops_store_write_plain(documents, &printing, &after, err))
 		return false;
-	*same_out = before.len == after.len && memcmp(before.text, after.text, after.len) == 0;
+	*same_out =
+		before.len == after.len && sodium_memcmp(before.text, after.text, after.len) == 0;
 	return true;
 }
 

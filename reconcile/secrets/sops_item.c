@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/strmap.h"
 #include "reconcile/secrets/sops_value.h"
+#include <sodium.h>
 
 struct sops_item *sops_item_new(
 	struct arena *arena, enum sops_item_kind kind, const struct node *value)
@@ -72,7 +73,7 @@ bool sops_item_has_values(const struct sops_item *container)
 
 static bool same_text(const char *a, size_t a_len, const char *b, size_t b_len)
 {
-	return a_len == b_len && (!a_len || memcmp(a, b, a_len) == 0);
+	return a_len == b_len && sodium_memcmp(a, b, a_len) == 0; /* values are among them */
 }
 
 static bool is_number(const struct node *node)

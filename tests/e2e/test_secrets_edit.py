@@ -139,6 +139,7 @@ def test_the_text_lies_in_memory_for_its_owner_alone(eva):
                     "core = next(l for l in lines if l.startswith('Max core'))\n"
                     "owner = os.stat(f'/proc/{os.getppid()}/environ').st_uid\n"
                     "argv = pathlib.Path(f'/proc/{os.getppid()}/cmdline').read_bytes().decode()\n"
+                    "argv += ''.join(os.environ.values()) + ' '.join(sys.argv)\n"
                     "log.write_text(log.read_text() + json.dumps([stat.S_IMODE(me.st_mode),\n"
                     "    stat.S_IMODE(up.st_mode), core.split()[4:6], owner, argv]))\n")
     assert edit(eva).returncode == UNCHANGED
@@ -148,7 +149,7 @@ def test_the_text_lies_in_memory_for_its_owner_alone(eva):
     mode, folder_mode, core, owner, argv = json.loads(editor.log.read_text().splitlines()[-1])
     assert (mode, folder_mode, core) == (0o600, 0o700, ["0", "0"])
     assert owner == 0  # not dumpable: nobody but root looks into the process
-    assert "correct-horse" not in argv
+    assert "correct-horse" not in argv and "AGE-SECRET-KEY" not in argv
 
 
 def test_what_the_editor_leaves_beside_it_is_removed(eva):

@@ -135,6 +135,25 @@ static void a_secret_that_changes_is_seen_and_one_encrypted_again_is_not(void **
 	assert_int_equal(same_with_and_without(fixture), 3);
 }
 
+/* Seen by a key that opens nothing: whoever needs no file does not notice. */
+static void a_warm_plan_opens_no_file_of_secrets_that_nobody_needs_anew(void **state)
+{
+	struct fixture *fixture = *state;
+	struct keyring *real = fixture->infra->keyring, *other = keyring_generate();
+	infra_write(fixture->infra, "README.md", "words\n");
+	struct oid words = infra_commit(fixture->infra);
+	infra_secrets(fixture->infra, "secrets/clients/beta.sops.yaml", "admin: beta-secret-2\n");
+	struct oid secret = infra_commit(fixture->infra);
+	fixture->infra->keyring = other;
+	auto_plan struct plan *warm = plan_with(fixture, &words, fixture->cache);
+	assert_non_null(warm);
+	assert_int_equal(warm->changed, 0);
+	assert_null(plan_with(fixture, &words, NULL));
+	assert_null(plan_with(fixture, &secret, fixture->cache)); /* this one it has to open */
+	fixture->infra->keyring = real;
+	keyring_free(other);
+}
+
 static void a_section_on_a_secret_is_never_guessed(void **state)
 {
 	struct fixture *fixture = *state;
@@ -199,6 +218,7 @@ int main(void)
 		TEST(a_partial_that_goes_before_another_is_seen),
 		TEST(a_variable_that_changes_is_seen),
 		TEST(a_secret_that_changes_is_seen_and_one_encrypted_again_is_not),
+		TEST(a_warm_plan_opens_no_file_of_secrets_that_nobody_needs_anew),
 		TEST(a_section_on_a_secret_is_never_guessed),
 		TEST(a_name_that_no_host_defines_any_more_is_seen),
 		TEST(mistakes_are_told_again),

@@ -8,10 +8,12 @@
 #include "tests/lib/sops_random.h"
 #include <setjmp.h>
 #include <sodium.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
-#define ROUNDS 8 /* of each format */
+#define ROUNDS     8 /* of each format */
+#define SSH_ROUNDS 3
 
 static const char *const names[] = {"f.yaml", "f.json", "f.env", "f.ini", "f.bin"};
 
@@ -306,6 +308,94 @@ static void changes_by_sops_and_here_are_the_same(void **state)
 	assert_same(&decrypted, &printed);
 }
 
+/* A new SSH key in the folder, and a world whose only key it is. False: no ssh-keygen. */
+static bool make_ssh_world(const struct world *world, const char *type, struct world *ssh)
+{
+	auto_buf struct buf said = BUF_INIT(1 << 16);
+	auto_free char *name = mem_printf("id_of_%s", type), *path = inside(world, name);
+	auto_free char *public_path = mem_printf("%s.pub", path);
+	const char *const argv[] = {
+		"ssh-keygen", "-q", "-t", type, "-N", "", "-C", "eva@home", "-f", name, NULL};
+	struct error err;
+	int status;
+	if (!run(world, argv, &said, &status) || status != 0)
+		return false;
+	auto_buf struct buf key = fixture_read(path), line = fixture_read(public_path);
+	buf_truncate(&line, line.len - 1); /* its line end */
+	const struct age_source source = {name, key.text, key.len, NULL};
+	const struct keyring_sources sources = {.more = &source, .more_count = 1};
+	*ssh = (struct world){.folder = world->folder};
+	ssh->random.state = sops_random_seed();
+	ssh->random.as_sops = true;
+	must(keyring_load_sources(&sources, &ssh->keyring, NULL, &err), &err);
+	strlist_add(sops_creation_add_group(&ssh->creation), line.text);
+	ssh->environment[0] = mem_printf("PATH=%s", getenv("PATH"));
+	ssh->environment[1] = mem_printf("HOME=%s", world->folder);
+	ssh->environment[2] = mem_printf("SOPS_AGE_SSH_PRIVATE_KEY_FILE=%s", path);
+	ssh->environment[3] = mem_printf("SOPS_AGE_RECIPIENTS=%s", line.text);
+	return true;
+}
+
+static void clear_ssh_world(struct world *ssh)
+{
+	keyring_free(ssh->keyring);
+	sops_creation_clear(&ssh->creation);
+	for (size_t i = 0; i < ARRAY_LEN(ssh->environment); i++)
+		free(ssh->environment[i]);
+}
+
+static void files_for_ssh_keys_open_on_both_sides(void **state)
+{
+	struct world *world = *state;
+	static const char *const types[] = {"ed25519", "rsa"};
+	if (!have(world, "sops"))
+		skip();
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		struct world ssh;
+		unsigned compared = 0;
+		if (!make_ssh_world(world, types[i], &ssh))
+			fail_msg("ssh-keygen makes no key of type %s", types[i]);
+		for (unsigned k = 0; k < SSH_ROUNDS * 5; k++) {
+			ssh.random.format = (enum sops_format)(k % 5);
+			compared += compare(&ssh);
+		}
+		print_message("%s: %u documents compared with sops\n", types[i], compared);
+		assert_true(compared >= SSH_ROUNDS * 3);
+		clear_ssh_world(&ssh);
+	}
+}
+
+/* `age` and we, for SSH keys. */
+static void age_opens_what_is_written_for_ssh_keys(void **state)
+{
+	struct world *world = *state;
+	static const char *const types[] = {"ed25519", "rsa"};
+	static const char text[] = "attack at dawn";
+	if (!have(world, "age"))
+		skip();
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		struct world ssh;
+		auto_buf struct buf file = BUF_INIT(1 << 20), out = BUF_INIT(1 << 20);
+		auto_free char *name = mem_printf("id_of_%s", types[i]);
+		auto_free char *key = inside(world, name), *lock = mem_printf("%s.pub", key);
+		const char *const argv[] = {"age", "-d", "-i", name, "ssh.age", NULL};
+		struct error err;
+		int status;
+		(void)unlink(key); /* of the test before, if it ran */
+		(void)unlink(lock);
+		if (!make_ssh_world(world, types[i], &ssh))
+			fail_msg("ssh-keygen makes no key of type %s", types[i]);
+		must(age_encrypt_to(
+			     ssh.creation.groups[0].items[0], text, strlen(text), &file, &err),
+			&err);
+		write_file(world, "ssh.age", &file);
+		assert_true(run(world, argv, &out, &status));
+		assert_int_equal(status, 0);
+		assert_string_equal(out.text, text);
+		clear_ssh_world(&ssh);
+	}
+}
+
 static void age_opens_what_is_written_here(void **state)
 {
 	struct world *world = *state;
@@ -353,6 +443,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sops_and_we_open_each_other_and_print_the_same),
 		cmocka_unit_test(changes_by_sops_and_here_are_the_same),
+		cmocka_unit_test(files_for_ssh_keys_open_on_both_sides),
+		cmocka_unit_test(age_opens_what_is_written_for_ssh_keys),
 		cmocka_unit_test(age_opens_what_is_written_here),
 		cmocka_unit_test(what_age_writes_opens_here),
 		cmocka_unit_test(shares_of_key_groups_open_on_both_sides), /* adds a key */

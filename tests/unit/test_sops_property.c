@@ -238,30 +238,43 @@ static void chains_of_changes_keep_all_other_values(void **state)
 	each(chain, ROUNDS / 3);
 }
 
+/* Secrets as one text, and where the last path in it starts. */
+struct listing {
+	struct buf *out;
+	size_t path, path_len;
+};
+
+/* Items of one list go behind each other, as they are hashed: "1x" and "1x1x" can be swapped. */
 static void note(void *data, struct sops_item *item, struct sops_aad aad)
 {
-	struct buf *out = data;
+	struct listing *listing = data;
 	auto_buf struct buf text = BUF_INIT(1 << 20);
 	struct error err;
 	must(sops_value_mac_text(item->value, &text, &err), &err);
 	if (item->kind == SOPS_ITEM_COMMENT || !text.len)
 		return;
-	buf_add(out, aad.text, aad.len);
-	buf_add_char(out, '=');
-	buf_add(out, text.text, text.len);
-	buf_add_char(out, '\0');
+	if (listing->path_len != aad.len ||
+		memcmp(listing->out->text + listing->path, aad.text, aad.len) != 0) {
+		buf_add_char(listing->out, '\n');
+		listing->path = listing->out->len;
+		listing->path_len = aad.len;
+		buf_add(listing->out, aad.text, aad.len);
+		buf_add_char(listing->out, '=');
+	}
+	buf_add(listing->out, text.text, text.len);
 }
 
 /* All values that are encrypted, with their paths. */
 static void list_secrets(struct sops_file *file, struct buf *out)
 {
+	struct listing listing = {.out = out};
 	struct sops_walked walked;
 	const struct sops_walk walk = {
 		.kind = SOPS_WALK_VISIT,
 		.arena = file->arena,
 		.rules = &file->metadata.rules,
 		.visit = note,
-		.data = out,
+		.data = &listing,
 	};
 	struct error err;
 	must(sops_walk_documents(&walk, file->documents, &walked, &err), &err);
@@ -285,8 +298,65 @@ static void open_changed(struct world *world, const struct buf *file, const stru
 	assert_null(strstr(err.message, "s3cr3t"));
 }
 
-/* Another byte anywhere gives an error or the same secrets at the same paths. Not authenticated
- * are names of plain and of empty values, comments, and layout. */
+/* Takes @p len bytes out and puts them in @p by bytes further on. */
+static void rotate(char *at, size_t len, size_t by)
+{
+	auto_free char *held = mem_dup(at, len);
+	memmove(at, at + len, by);
+	memcpy(at + by, held, len);
+}
+
+/* One of the ways in which a file comes to be other than it was written. */
+static void damage(struct sops_random *random, struct buf *file)
+{
+	size_t len = file->len, at = sops_random_below(random, (unsigned)len);
+	size_t left = len - at, part = 1 + sops_random_below(random, 60);
+	switch (sops_random_below(random, 4)) {
+	case 0:
+		file->text[at] = (char)(file->text[at] ^ 1 << sops_random_below(random, 8));
+		return;
+	case 1: /* a byte elsewhere */
+		rotate(file->text + at, 1, sops_random_below(random, (unsigned)left));
+		return;
+	case 2: /* some bytes elsewhere */
+		if (part < left)
+			rotate(file->text + at, part,
+				sops_random_below(random, (unsigned)(left - part)));
+		return;
+	default: /* gone */
+		memmove(file->text + at, file->text + at + 1, left);
+		buf_truncate(file, len - 1);
+		return;
+	}
+}
+
+/* Encrypted texts of two values, in each other's place. */
+static bool swap_two(struct sops_random *random, struct buf *file)
+{
+	const char *found[200], *mark = "ENC[";
+	size_t count = 0;
+	for (const char *at = file->text; count < ARRAY_LEN(found) && (at = strstr(at, mark)); at++)
+		found[count++] = at;
+	if (count < 2)
+		return false;
+	size_t second = 1 + sops_random_below(random, (unsigned)count - 1);
+	const char *one = found[sops_random_below(random, (unsigned)second)],
+		   *other = found[second];
+	size_t one_len = strcspn(one, "]"), other_len = strcspn(other, "]");
+	auto_buf struct buf swapped = BUF_INIT(1 << 22);
+	buf_add(&swapped, file->text, (size_t)(one - file->text));
+	buf_add(&swapped, other, other_len);
+	buf_add(&swapped, one + one_len, (size_t)(other - one) - one_len);
+	buf_add(&swapped, one, one_len);
+	buf_add_str(&swapped, other + other_len);
+	buf_truncate(file, 0);
+	buf_add(file, swapped.text, swapped.len);
+	return true;
+}
+
+/* A byte changed, moved or lost anywhere, or two values swapped, gives an error or the same secrets
+ * at the same paths. Not authenticated are names of plain and of empty values, comments, and
+ * layout. */
 static void flip(struct world *world)
 {
 	auto_arena struct arena *arena = arena_new(ARENA_SECRET, 0);
@@ -300,20 +370,58 @@ static void flip(struct world *world)
 	encrypt(world, &plain, &creation, &file);
 	auto_sops_file struct sops_file *opened = open_file(world, world->ours, &file);
 	list_secrets(opened, &secrets);
-	for (int i = 0; i < 40; i++) {
-		size_t at = sops_random_below(&world->random, (unsigned)file.len);
-		char before = file.text[at];
-		file.text[at] = (char)(before ^ 1 << sops_random_below(&world->random, 8));
-		open_changed(world, &file, &secrets);
-		file.text[at] = before;
+	for (int i = 0; i < 60; i++) {
+		auto_buf struct buf changed = BUF_INIT(1 << 22);
+		buf_add(&changed, file.text, file.len);
+		if (i % 6 || !swap_two(&world->random, &changed))
+			damage(&world->random, &changed);
+		open_changed(world, &changed, &secrets);
 	}
 	world->random.tame = false;
 }
 
-static void a_changed_byte_gives_an_error_or_what_is_not_authenticated(void **state)
+static void a_changed_or_moved_byte_gives_an_error_or_what_is_not_authenticated(void **state)
 {
 	(void)state; /* no fixture of its own */
 	each(flip, ROUNDS / 3);
+}
+
+/* What is added to a text of each format; a line cannot just be added to JSON. */
+static const char *addition_of(enum sops_format format)
+{
+	static const char *const texts[] = {[SOPS_YAML] = "new: x\n",
+		[SOPS_DOTENV] = "new=x\n",
+		[SOPS_INI] = "[new section]\nnew = x\n",
+		[SOPS_BINARY] = "more"};
+	return format == SOPS_JSON ? NULL : texts[format];
+}
+
+static void edit(struct sops_file *file, const struct buf *text, bool changes)
+{
+	struct error err;
+	bool changed;
+	must(sops_file_edit(file, (struct sops_text){text->text, text->len}, &changed, &err), &err);
+	if (changed != changes)
+		fail_msg("changed: %d by\n%s", changed, text->text);
+}
+
+/* What is not valid is refused, and nothing of the file changes. */
+static void edit_badly(struct world *world, struct sops_file *file, const struct buf *text)
+{
+	static const char *const bad[] = {[SOPS_YAML] = "sops: {}\n",
+		[SOPS_JSON] = "{\"sops\": {}}",
+		[SOPS_DOTENV] = "sops_mac=x\n",
+		[SOPS_INI] = "[sops]\na = b\n"};
+	auto_buf struct buf after = BUF_INIT(1 << 20);
+	struct error err;
+	bool changed;
+	if (world->random.format == SOPS_BINARY)
+		return; /* it holds anything */
+	const char *worse = bad[world->random.format];
+	assert_false(
+		sops_file_edit(file, (struct sops_text){worse, strlen(worse)}, &changed, &err));
+	print(world, file, &after);
+	assert_same(text, &after);
 }
 
 /* The same text gives the same file but for its time: no value has a new ciphertext. */
@@ -323,29 +431,29 @@ static void edited(struct world *world)
 	auto_sops_creation struct sops_creation creation = SOPS_CREATION_INIT;
 	auto_buf struct buf plain = BUF_INIT(1 << 20), file = BUF_INIT(1 << 22);
 	auto_buf struct buf text = BUF_INIT(1 << 20), after = BUF_INIT(1 << 22);
+	auto_buf struct buf printed = BUF_INIT(1 << 20);
 	const struct sops_printing printing = printing_of(world);
+	const char *more = addition_of(world->random.format);
 	struct error err;
-	bool changed;
-	if (world->random.format == SOPS_BINARY || world->random.format == SOPS_INI ||
-		!make_plain(world, arena, &plain))
+	if (!make_plain(world, arena, &plain))
 		return;
 	add_recipients(world->ours, &creation);
 	encrypt(world, &plain, &creation, &file);
 	auto_sops_file struct sops_file *opened = open_file(world, world->ours, &file);
 	print(world, opened, &text);
-	must(sops_file_edit(opened, (struct sops_text){text.text, text.len}, &changed, &err), &err);
-	if (changed)
-		fail_msg("changed by nothing:\n%s", text.text);
-	if (world->random.format == SOPS_JSON)
-		return; /* a line cannot just be added */
-	const char *more = world->random.format == SOPS_DOTENV ? "new=x\n" : "new: x\n";
+	edit(opened, &text, false);
+	edit_badly(world, opened, &text);
+	if (!more)
+		return;
 	buf_add_str(&text, more);
-	must(sops_file_edit(opened, (struct sops_text){text.text, text.len}, &changed, &err), &err);
-	assert_true(changed);
+	edit(opened, &text, true);
 	must(sops_file_write(opened, &printing, &after, &err), &err);
-	assert_true(world->random.comments || new_lines(&after, &file) <= 8);
-	assert_false(sops_file_edit(opened, (struct sops_text){"sops: {}\n", 9}, &changed, &err) &&
-		     world->random.format == SOPS_YAML);
+	bool whole = world->random.comments || world->random.format == SOPS_BINARY;
+	assert_true(whole || new_lines(&after, &file) <= 9);
+	auto_sops_file struct sops_file *again = open_file(world, world->ours, &after);
+	print(world, again, &printed);
+	if (world->random.format == SOPS_BINARY)
+		assert_same(&text, &printed);
 }
 
 static void editing_keeps_the_ciphertext_of_what_stays(void **state)
@@ -360,7 +468,8 @@ int main(void)
 		cmocka_unit_test(what_is_encrypted_comes_out_as_it_went_in),
 		cmocka_unit_test(a_file_without_a_change_is_written_as_it_was),
 		cmocka_unit_test(chains_of_changes_keep_all_other_values),
-		cmocka_unit_test(a_changed_byte_gives_an_error_or_what_is_not_authenticated),
+		cmocka_unit_test(
+			a_changed_or_moved_byte_gives_an_error_or_what_is_not_authenticated),
 		cmocka_unit_test(editing_keeps_the_ciphertext_of_what_stays),
 	};
 	if (sodium_init() < 0)

@@ -53,10 +53,9 @@ static bool decode_rest(const char *text, size_t len, uint8_t *out)
 	return true;
 }
 
-bool base64_decode(enum base64_form form, const char *text, size_t len, void *out, size_t max,
-	size_t *size_out)
+bool base64_decode(enum base64_form form, const char *text, size_t len, struct base64_room *room)
 {
-	uint8_t *at = out;
+	uint8_t *at = room->bytes;
 	if (form == BASE64_PADDED) {
 		if (len % 4)
 			return false;
@@ -64,7 +63,7 @@ bool base64_decode(enum base64_form form, const char *text, size_t len, void *ou
 			len--;
 	}
 	size_t rest = len % 4, size = len / 4 * 3 + (rest ? rest - 1 : 0);
-	if (rest == 1 || size > max)
+	if (rest == 1 || size > room->size)
 		return false;
 	for (const char *end = text + (len - rest); text < end; text += 4, at += 3) {
 		if (!decode_group(text, at))
@@ -72,6 +71,6 @@ bool base64_decode(enum base64_form form, const char *text, size_t len, void *ou
 	}
 	if (rest && !decode_rest(text, rest, at))
 		return false;
-	*size_out = size;
+	room->len = size;
 	return true;
 }

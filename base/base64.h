@@ -8,8 +8,13 @@
 
 enum base64_form { BASE64_PADDED, BASE64_UNPADDED };
 
-/** Decode all of a text.
- *  @param size_out  of what was decoded; at most @p max
- *  @return false if it is malformed or does not fit */
-MUST_USE bool base64_decode(enum base64_form form, const char *text, size_t len, void *out,
-	size_t max, size_t *size_out);
+/** Where decoded bytes go. */
+struct base64_room {
+	void *bytes;
+	size_t size; /* of the room */
+	size_t len;  /* set: bytes that came out */
+};
+
+/** Decode all of a text. @return false if it is malformed or does not fit */
+MUST_USE bool base64_decode(
+	enum base64_form form, const char *text, size_t len, struct base64_room *room);

@@ -33,6 +33,7 @@ struct plan_cache {
 	struct arena *arena;   /* of the lists of apps */
 	struct strmap apps; /* "name version" of each -> struct client_app[], as many clients have
 			     * the same */
+	struct oid opened;  /* shared file of secrets that opened last */
 	unsigned turn;
 };
 
@@ -89,6 +90,16 @@ void plan_cache_end(struct plan_cache *cache, const struct fleet *fleet)
 	fleet_free(old);
 	if (cache->clients.count > 2 * fleet->client_count + 100)
 		forget(cache);
+}
+
+bool plan_cache_opened(const struct plan_cache *cache, const struct oid *shared_id)
+{
+	return *shared_id->hex && !strcmp(cache->opened.hex, shared_id->hex);
+}
+
+void plan_cache_set_opened(struct plan_cache *cache, const struct oid *shared_id)
+{
+	cache->opened = *shared_id;
 }
 
 /* ---- inputs --------------------------------------------------------------------------------- */

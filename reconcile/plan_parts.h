@@ -94,6 +94,9 @@ MUST_USE bool plan_build_wanted(struct plan_work *work);
 void plan_cache_begin(struct plan_cache *cache);
 void plan_cache_end(struct plan_cache *cache, const struct fleet *fleet);
 const struct fleet *plan_cache_fleet(const struct plan_cache *cache);
+/** Has the shared file of secrets of this id been opened? */
+bool plan_cache_opened(const struct plan_cache *cache, const struct oid *shared_id);
+void plan_cache_set_opened(struct plan_cache *cache, const struct oid *shared_id);
 /** List of what the release depends on; the cache's. */
 struct plan_inputs *plan_inputs_of(struct plan_cache *cache, const struct plan_side *side,
 	const struct release *release, bool keyed);

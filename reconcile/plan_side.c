@@ -62,10 +62,16 @@ static bool open_builders(struct plan_work *work, struct plan_side *side, struct
 	}
 	if (!request->keyring || !request->keys || !request->keys->count)
 		return true;
-	if (release_builder_new(side->fleet, side->tree, request->keyring, &side->keyed, &err))
+	if (plan_cache_opened(work->cache, &side->shared_id)) {
+		side->keyed = release_builder_late(side->fleet, side->tree, request->keyring);
 		return true;
-	add_error(side, problems, &err);
-	return false;
+	}
+	if (!release_builder_new(side->fleet, side->tree, request->keyring, &side->keyed, &err)) {
+		add_error(side, problems, &err);
+		return false;
+	}
+	plan_cache_set_opened(work->cache, &side->shared_id);
+	return true;
 }
 
 bool plan_side_open(struct plan_work *work, struct plan_side *side)

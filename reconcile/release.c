@@ -18,18 +18,38 @@ static struct arena *secrets_arena(struct release_builder *builder)
 	return builder->secrets;
 }
 
-bool release_builder_new(const struct fleet *fleet, struct tree *tree,
-	const struct keyring *keyring, struct release_builder **builder_out, struct error *err)
+struct release_builder *release_builder_late(
+	const struct fleet *fleet, struct tree *tree, const struct keyring *keyring)
 {
-	auto_release_builder struct release_builder *builder = mem_zero(1, sizeof(*builder));
+	struct release_builder *builder = mem_zero(1, sizeof(*builder));
 	builder->fleet = fleet;
 	builder->tree = tree;
 	builder->keyring = keyring;
 	builder->pinned_images = fleet->policy->pinned_images;
 	builder->arena = arena_new(ARENA_PLAIN, 0);
-	builder->shared_arena = new_arena(builder);
-	if (!release_secrets_load(builder, fleet->policy->secrets_shared, builder->shared_arena,
-		    &builder->shared, err))
+	return builder;
+}
+
+static bool open_shared(struct release_builder *builder, struct error *err)
+{
+	if (builder->shared_arena)
+		return true;
+	struct arena *arena = new_arena(builder);
+	if (!release_secrets_load(builder, builder->fleet->policy->secrets_shared, arena,
+		    &builder->shared, err)) {
+		arena_free(arena);
+		return false;
+	}
+	builder->shared_arena = arena;
+	return true;
+}
+
+bool release_builder_new(const struct fleet *fleet, struct tree *tree,
+	const struct keyring *keyring, struct release_builder **builder_out, struct error *err)
+{
+	auto_release_builder struct release_builder *builder =
+		release_builder_late(fleet, tree, keyring);
+	if (!open_shared(builder, err))
 		return false;
 	*builder_out = STEAL(builder);
 	return true;
@@ -171,8 +191,8 @@ bool release_build(struct release_builder *builder, const struct client *client,
 	struct error err;
 
 	release->arena = arena;
-	if (!release_secrets_load(
-		    builder, client->secrets_file, secrets_arena(builder), &own, &err)) {
+	if (!open_shared(builder, &err) || !release_secrets_load(builder, client->secrets_file,
+						   secrets_arena(builder), &own, &err)) {
 		problems_add_error(problems, &err);
 		return false;
 	}

@@ -74,6 +74,10 @@ struct release_builder;
  */
 MUST_USE bool release_builder_new(const struct fleet *fleet, struct tree *tree,
 	const struct keyring *keyring, struct release_builder **builder_out, struct error *err);
+/** As release_builder_new() where the shared file of secrets is known to open: it is opened when a
+ *  release needs it, and not at all if none is built. */
+struct release_builder *release_builder_late(
+	const struct fleet *fleet, struct tree *tree, const struct keyring *keyring);
 /** Refuse images that are not pinned, whatever the fleet's policy says (an older one was stricter).
  */
 void release_builder_require_pinned(struct release_builder *builder);

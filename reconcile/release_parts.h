@@ -35,7 +35,7 @@ struct release_builder {
 	struct strmap compose;         /* digest of text -> struct compose_facts */
 	struct compose_facts **facts;  /* owned, for their problems */
 	size_t fact_count, fact_capacity;
-	struct arena *shared_arena; /* ARENA_SECRET */
+	struct arena *shared_arena; /* ARENA_SECRET; NULL: the file is not open yet */
 	const struct node *shared;  /* NULL: no file */
 	struct arena
 		*secrets; /* ARENA_SECRET of the last clients' values, renewed when it is large */

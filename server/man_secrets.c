@@ -22,8 +22,8 @@ static const struct man_item variables[] = {
 	{"SOPS_AGE_KEY", "The identities themselves, parted by line ends or blanks."},
 	{"SOPS_AGE_SSH_PRIVATE_KEY_FILE", "Private SSH key, ed25519 or RSA."},
 	{"SOPS_AGE_KEY_CMD, SOPS_AGE_SSH_PRIVATE_KEY_CMD",
-		"Program that prints age identities or a private SSH key, split as EDITOR is. It is "
-		"run once, whatever is opened, with the terminal, and may ask there; "
+		"Program that prints age identities or a private SSH key, split as EDITOR is. It "
+		"is run once, whatever is opened, with the terminal, and may ask there; "
 		"SOPS_AGE_RECIPIENT is not set for it. The service and validate never run it."},
 	{"SOPS_AGE_RECIPIENTS", "Recipients for encrypt and new files of edit, instead of those "
 				"of the rule; --age goes before it."},
@@ -48,8 +48,9 @@ static const char description[] =
 	"Opens, writes and checks SOPS files with age keys: YAML, JSON, dotenv, INI "
 	"and binary ones. They are those of sops 3.13: either program opens what the "
 	"other wrote. All is done in the process, no other program is run but the "
-	"editor and one that prints keys. Post-quantum keys, plugins and keys of cloud services are not "
-	"supported and refused by name. Files are written beside the old ones, read "
+	"editor and one that prints keys. Post-quantum keys, plugins and keys of cloud "
+	"services are not supported and refused by name. Files are written beside the old "
+	"ones, read "
 	"back, decrypted, compared and renamed. The service reads fewer keys than "
 	"this command, see aviary.yaml(5).";
 

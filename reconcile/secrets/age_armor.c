@@ -70,15 +70,14 @@ bool age_armor_decode(const char *text, size_t len, struct buf *out, struct erro
 		return false;
 	while (next_line(&at, end, &line)) {
 		uint8_t bytes[LINE_BYTES];
-		size_t got = 0;
+		struct base64_room room = {bytes, sizeof(bytes), 0};
 		if (line_is(line, END_LINE))
 			return check_behind(at, end, err);
 		if (!more || !line.len || line.len > COLUMNS ||
-			!base64_decode(
-				BASE64_PADDED, line.text, line.len, bytes, sizeof(bytes), &got))
+			!base64_decode(BASE64_PADDED, line.text, line.len, &room))
 			return error_set(err, ERR_INVALID, "age armor has a malformed line");
-		more = got == LINE_BYTES;
-		buf_add(out, bytes, got);
+		more = room.len == LINE_BYTES;
+		buf_add(out, bytes, room.len);
 	}
 	return error_set(err, ERR_INVALID, "age armor has no END line");
 }

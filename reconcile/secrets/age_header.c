@@ -38,8 +38,8 @@ static bool next_line(struct reader *reader, struct age_arg *line_out, struct er
 
 bool age_base64_decode(const char *text, size_t len, uint8_t *out, size_t size)
 {
-	size_t got = 0;
-	return base64_decode(BASE64_UNPADDED, text, len, out, size, &got) && got == size;
+	struct base64_room room = {out, size, 0};
+	return base64_decode(BASE64_UNPADDED, text, len, &room) && room.len == size;
 }
 
 void age_base64_encode(const void *bytes, size_t len, struct buf *out)

@@ -180,7 +180,7 @@ static bool refuse_type(const char *line, struct error *err)
 bool age_ssh_public_parse(const char *line, struct age_ssh_key **key_out, struct error *err)
 {
 	uint8_t bytes[AGE_SSH_MAX_LINE];
-	size_t got = 0;
+	struct base64_room room = {bytes, sizeof(bytes), 0};
 	line += strspn(line, BLANKS);
 	size_t type_len = strcspn(line, BLANKS);
 	const char *text = line + type_len + strspn(line + type_len, BLANKS);
@@ -188,8 +188,8 @@ bool age_ssh_public_parse(const char *line, struct age_ssh_key **key_out, struct
 	if (!rsa && !(type_len == 11 && memcmp(line, "ssh-ed25519", 11) == 0))
 		return refuse_type(line, err);
 	struct age_ssh_key *key = NULL;
-	if (base64_decode(BASE64_PADDED, text, strcspn(text, BLANKS), bytes, sizeof(bytes), &got))
-		key = read_wire(rsa ? "ssh-rsa" : "ssh-ed25519", bytes, got);
+	if (base64_decode(BASE64_PADDED, text, strcspn(text, BLANKS), &room))
+		key = read_wire(rsa ? "ssh-rsa" : "ssh-ed25519", bytes, room.len);
 	if (!key)
 		return error_set(err, ERR_INVALID,
 			rsa ? "recipient is no SSH key of type ssh-rsa with 2048 to 16384 bits"

@@ -99,7 +99,10 @@ bool sops_value_is_encrypted(const char *text, size_t len)
 
 static bool decode(struct part part, uint8_t *out, size_t max, size_t *len_out)
 {
-	return base64_decode(BASE64_PADDED, part.text, part.len, out, max, len_out);
+	struct base64_room room = {out, max, 0};
+	bool ok = base64_decode(BASE64_PADDED, part.text, part.len, &room);
+	*len_out = room.len;
+	return ok;
 }
 
 static bool find_type(struct part part, enum sops_type *type_out)

@@ -175,6 +175,16 @@ static size_t new_lines(const struct buf *a, const struct buf *b)
 	return count;
 }
 
+/* Value, mac and lastmodified in each document; in ini the names of a section are as wide as the
+ * longest, so that each of its lines may be new. */
+static void assert_few_new_lines(
+	const struct world *world, const struct buf *after, const struct buf *before)
+{
+	size_t most = world->random.format == SOPS_INI ? 20 : 9;
+	if (new_lines(after, before) > most)
+		fail_msg("%zu new lines in:\n%s", new_lines(after, before), after->text);
+}
+
 /* set, unset, rotate, updatekeys: each leaves the other values, and the keys that it should. */
 static void chain(struct world *world)
 {
@@ -206,7 +216,7 @@ static void chain(struct world *world)
 	must(sops_file_set(opened, path, (struct sops_text){"\"v\"", 3}, &changed, &err), &err);
 	assert_true(changed);
 	must(sops_file_write(opened, &printing, &set, &err), &err);
-	assert_true(new_lines(&set, &file) <= 8); /* value, mac, lastmodified in each document */
+	assert_few_new_lines(world, &set, &file);
 	must(sops_file_set(opened, path, (struct sops_text){"\"v\"", 3}, &changed, &err), &err);
 	assert_false(changed);
 	must(sops_file_unset(opened, path, &err), &err);
@@ -448,8 +458,8 @@ static void edited(struct world *world)
 	buf_add_str(&text, more);
 	edit(opened, &text, true);
 	must(sops_file_write(opened, &printing, &after, &err), &err);
-	bool whole = world->random.comments || world->random.format == SOPS_BINARY;
-	assert_true(whole || new_lines(&after, &file) <= 9);
+	if (!world->random.comments && world->random.format != SOPS_BINARY)
+		assert_few_new_lines(world, &after, &file);
 	auto_sops_file struct sops_file *again = open_file(world, world->ours, &after);
 	print(world, again, &printed);
 	if (world->random.format == SOPS_BINARY)

@@ -266,12 +266,15 @@ static void goes_on(struct loop *loop, const struct look_result *result, const c
 
 /* One that waits is ended by whatever changes a client; one that works only by a commit that wants
  * something else of its own clients. */
-static bool ends_rollout(const struct loop *loop, const struct plan *newer)
+static bool ends_rollout(const struct loop *loop, const struct look_result *result)
 {
 	const struct rollout *rollout = loop->rollout;
+	/* Whoever has no entry runs what the records say that the plan was made with: those of the
+	 * look, since facts of this rollout may have gone out meanwhile. */
+	const struct status *seen = result->status ? result->status : loop->status;
 	return rollout->record.state == ROLLOUT_WAITING
-		       ? rollout_is_left_behind_by(rollout, newer, loop->status)
-		       : rollout_is_changed_by(rollout, newer, loop->status);
+		       ? rollout_is_left_behind_by(rollout, result->plan, seen)
+		       : rollout_is_changed_by(rollout, result->plan, seen);
 }
 
 /* Is it the commit from which a person sends the client back? That one is not newer. */
@@ -296,7 +299,7 @@ static void consider_newer(struct loop *loop, struct look_result *result)
 	if (result->refusals.count) {
 		record_refusal(loop, result);
 		goes_on(loop, result, "is refused");
-	} else if (result->plan && ends_rollout(loop, result->plan)) {
+	} else if (result->plan && ends_rollout(loop, result)) {
 		supersede(loop, result);
 	} else if (result->plan) {
 		goes_on(loop, result, "changes no client of this rollout");

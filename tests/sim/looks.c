@@ -53,9 +53,9 @@ static void consider_newer(struct world *world)
 		goes_on(world, "is refused");
 		return;
 	}
-	bool waits = service->rollout->record.state == ROLLOUT_WAITING;
-	bool ends = (waits && plan->changed) ||
-		    rollout_is_changed_by(service->rollout, plan, service->known);
+	bool ends = service->rollout->record.state == ROLLOUT_WAITING
+			    ? rollout_is_left_behind_by(service->rollout, plan, world->branch)
+			    : rollout_is_changed_by(service->rollout, plan, world->branch);
 	promises_on_supersede(world, plan, ends);
 	if (ends)
 		service_feed(

@@ -103,12 +103,26 @@ void promises_on_accepted(struct world *world, const struct fact *fact)
 		accept_rollout(world, fact->rollout);
 }
 
+static bool changes_another(struct world *world, const struct plan *plan)
+{
+	const struct rollout *rollout = world->service.rollout;
+	for (size_t i = 0; i < plan->entry_count; i++) {
+		const struct plan_entry *entry = &plan->entries[i];
+		bool member = false;
+		for (size_t m = 0; m < rollout->client_count; m++)
+			member |= !strcmp(rollout->clients[m].record->client, entry->client);
+		if (!member && entry->action != PLAN_HELD && entry->action != PLAN_PAUSED)
+			return true;
+	}
+	return false;
+}
+
 /* Does the newer commit want something else of a client of the rollout? */
 void promises_on_supersede(struct world *world, const struct plan *plan, bool changed)
 {
 	const struct rollout *rollout = world->service.rollout;
 	const struct sim_commit *newer = world_commit(world, plan->target);
-	bool expected = rollout->record.state == ROLLOUT_WAITING && plan->changed;
+	bool expected = rollout->record.state == ROLLOUT_WAITING && changes_another(world, plan);
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		size_t index = client_index(rollout->clients[i].record->client);
 		expected |= newer->wanted[index] != release_version(rollout->clients[i].record->to);
@@ -161,25 +175,42 @@ static bool is_kept_back(const struct world *world, const struct sim_client *cli
 	return held || stopped || is_held_by_rollout(world, client);
 }
 
+/* Runs what the newest commit wants, and the branch calls that known good. */
+static bool is_well(const struct world *world, const struct sim_client *client)
+{
+	const struct client_record *record = status_client(world->branch, client->name);
+	uint8_t wanted = world_head(world)->wanted[client_index(client->name)];
+	return record && client->host.version == wanted && !client->host.activating &&
+	       record->state == CLIENT_HEALTHY &&
+	       release_version(record->known_good.release) == wanted;
+}
+
+/* A client that is kept back keeps back the stages behind its own. */
+static bool is_behind_another(const struct world *world, const struct sim_client *client)
+{
+	for (size_t i = 0; i < world->client_count; i++) {
+		const struct sim_client *other = &world->clients[i];
+		if (other->stage < client->stage && !is_well(world, other) &&
+			is_kept_back(world, other))
+			return true;
+	}
+	return false;
+}
+
 static void check_client_at_rest(struct world *world, const struct sim_client *client)
 {
-	const struct sim_commit *head = world_head(world);
 	const struct client_record *record = status_client(world->branch, client->name);
-	uint8_t wanted = head->wanted[client_index(client->name)];
-	bool well = record && client->host.version == wanted && !client->host.activating &&
-		    record->state == CLIENT_HEALTHY &&
-		    release_version(record->known_good.release) == wanted;
 	demand(world,
 		!record || record->state == CLIENT_FAILED ||
 			release_version(record->current.release) == client->host.version ||
 			!record->current.release[0],
 		"promise 6, crash-safe: %s runs something else than its record says", client->name);
-	if (well)
+	if (is_well(world, client))
 		return;
 	demand(world, world->chapter != CHAPTER_RESCUE,
 		"promise 5, level-triggered: %s does not run what the newest commit wants",
 		client->name);
-	demand(world, is_kept_back(world, client),
+	demand(world, is_kept_back(world, client) || is_behind_another(world, client),
 		"promise 5, level-triggered: %s differs from the newest commit, and nobody says why",
 		client->name);
 }

@@ -289,6 +289,7 @@ static void check_succeeded(struct world *world, size_t stage)
 			"promise 1, canary first: the stage ends before %s does", about->name);
 		demand(world, !left_out || client->paused || client->unreachable,
 			"promise 6, crash-safe: %s is left out", about->name);
+		about->watch.left_out = left_out && client->paused;
 		if (client->record->state != MEMBER_HEALTHY)
 			continue;
 		healthy++;
@@ -338,7 +339,8 @@ static enum rollout_state expected_state(struct world *world)
 		return ROLLOUT_SUPERSEDED;
 	for (size_t i = 0; i < rollout->client_count; i++)
 		if (rollout->clients[i].record->state != MEMBER_HEALTHY &&
-			!rollout->clients[i].paused && !world_member(world, i)->watch.unreachable)
+			!rollout->clients[i].paused && !world_member(world, i)->watch.left_out &&
+			!world_member(world, i)->watch.unreachable)
 			return ROLLOUT_FAILED;
 	return ROLLOUT_SUCCEEDED;
 }

@@ -110,6 +110,7 @@ struct watch {
 	bool proved;      /* was healthy in any life of the service */
 	bool failed;      /* did not get along with the release */
 	bool unreachable; /* was not reached */
+	bool left_out;    /* was paused when its stage succeeded */
 	bool aborted;     /* was skipped because a person ended the rollout */
 	bool intent_out;  /* its intent went out in this life */
 	unsigned finals;  /* accepted facts with a final Result */

@@ -200,7 +200,7 @@ static void resume_ended(struct rollout *rollout)
 		if (client->record->state != MEMBER_SKIPPED || stage->record->state > STAGE_WAITING)
 			continue;
 		for (size_t k = stage->first; k < stage->first + stage->count; k++)
-			failed += rollout->clients[k].failed;
+			failed += rollout->clients[k].failed || rollout->clients[k].going_back;
 		rollout->aborted |= failed <= (size_t)stage->max_failures;
 	}
 	if (rollout->aborted)

@@ -1,0 +1,53 @@
+"""What tests share that ask a running service for something by its command."""
+
+import getpass
+import shutil
+import subprocess
+
+from tests.lib.fleet import AVIARY, PATIENCE_S, POLICY, environment
+
+
+def done(result):
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def run(*arguments):
+    return subprocess.run([AVIARY, *map(str, arguments)], capture_output=True, text=True,
+                          env=environment(), timeout=PATIENCE_S, check=False)
+
+
+def me():
+    return getpass.getuser()
+
+
+def newest(fleet, subject):
+    """The newest fact with that subject."""
+    return [fact for fact in fleet.history() if fact.subject == subject][-1]
+
+
+def lose_state(fleet):
+    """kill -9, and an empty state folder."""
+    fleet.service.kill()
+    shutil.rmtree(fleet.state)
+    fleet.state.mkdir(mode=0o700)
+
+
+def fail(fleet, client="alpha", version="1.0.1"):
+    """An upgrade that fails on one client; returns the commit."""
+    fleet.sick(client, f"api:{version}")
+    commit = fleet.upgrade(version)
+    fleet.wait_for("the failure", lambda: fleet.ends(commit) == ["failed"])
+    fleet.settle()
+    return commit
+
+
+def wait_for_approval(fleet):
+    """An upgrade whose production waits; returns the commit and the rollout's id."""
+    fleet.edit(POLICY, "batch: 2}", "batch: 2, approval: manual}")
+    fleet.push("Production by hand")
+    fleet.settle()
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for("the question", lambda: fleet.rollouts(commit)
+                   and fleet.rollout(commit)["state"] == "waiting")
+    return commit, fleet.rollout(commit)["id"]

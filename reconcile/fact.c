@@ -64,13 +64,22 @@ static void add_rollout_file(struct fact *fact, const struct rollout_record *rec
 	fact_add_file(fact, mem_printf("rollouts/%s.yaml", record->id), buf_steal(&text), len);
 }
 
+void fact_add_events(struct fact *fact, const char *id, const struct buf *text)
+{
+	fact_add_file(
+		fact, mem_printf("events/%s.jsonl", id), mem_dup(text->text, text->len), text->len);
+}
+
 /* The tree keeps the newest records; older ones stay in the branch's history. */
 static void prune_rollouts(struct fact *fact, const struct status *status)
 {
-	for (size_t i = STATUS_ROLLOUTS_MAX - 1; i < status->rollout_count; i++)
-		if (rollout_state_is_final(status->rollouts[i]->state))
-			fact_add_file(fact, mem_printf("rollouts/%s.yaml", status->rollouts[i]->id),
-				NULL, 0);
+	for (size_t i = STATUS_ROLLOUTS_MAX - 1; i < status->rollout_count; i++) {
+		const struct rollout_record *record = status->rollouts[i];
+		if (!rollout_state_is_final(record->state))
+			continue;
+		fact_add_file(fact, mem_printf("rollouts/%s.yaml", record->id), NULL, 0);
+		fact_add_file(fact, mem_printf("events/%s.jsonl", record->id), NULL, 0);
+	}
 }
 
 void fact_add_duration(struct fact *fact, int64_t from_s, int64_t to_s)

@@ -27,6 +27,7 @@ struct fact {
 	struct client_record *client;   /* the record as it is after the fact, or NULL; owned */
 	struct rollout_record *rollout; /* likewise */
 	struct asked_record *asked;     /* likewise */
+	bool of_rollout;                /* of the machine of the rollout that runs */
 };
 void fact_free(struct fact *fact);
 DEFINE_CLEANUP(struct fact, fact_free)
@@ -45,6 +46,9 @@ struct fact_context {
 /** The commit for one ACTION_RECORD. */
 struct fact *fact_from_action(
 	const struct fact_context *context, const struct rollout_action *action);
+
+/** Let the fact carry the events of its rollout too: events/<id>.jsonl. */
+void fact_add_events(struct fact *fact, const char *id, const struct buf *text);
 
 /** rollout(<id>): refused, with all reasons. */
 struct fact *fact_refused(const struct status *status, const char *commit, const char *plan_digest,

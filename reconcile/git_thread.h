@@ -51,6 +51,7 @@ struct look_result {
 	struct plan
 		*resume_plan; /* the plan of its commit; may be NULL if it does not load any more */
 	char resume_author[120];
+	char *resume_events;            /* text of its file of events, or NULL */
 	bool resume_gone;               /* the repository lacks its commit: it is superseded */
 	char signed_by[SIGNED_BY_TEXT]; /* who signed what is planned, "" without a list */
 	char resume_signed_by[SIGNED_BY_TEXT];

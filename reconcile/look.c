@@ -16,6 +16,7 @@ void look_result_free(struct look_result *result)
 	if (result->resume)
 		rollout_record_clear(result->resume);
 	free(result->resume);
+	free(result->resume_events);
 	free(result);
 }
 DEFINE_CLEANUP(struct look_result, look_result_free)
@@ -274,6 +275,21 @@ static bool require_signed(struct looker *looker, const struct oid *commit,
 	return error_hint(err, "nothing goes on from here until its key is listed");
 }
 
+/* What was decided before; a rollout of an older version has none. */
+static bool read_events(struct looker *looker, struct look_result *result, struct error *err)
+{
+	auto_buf struct buf text = BUF_INIT(TREE_FILE_MAX);
+	auto_tree struct tree *tree = NULL;
+	auto_free char *path = mem_printf("%sevents/%s.jsonl",
+		looker->options->status_inside ? "status/" : "", result->resume->id);
+	if (!tree_open_commit(looker->repo, &result->status->tip, &tree, err))
+		return false;
+	if (!tree_read(tree, path, &text, NULL, err))
+		return err->code == ERR_NOT_FOUND;
+	result->resume_events = buf_steal(&text);
+	return true;
+}
+
 static bool look_at_running(struct looker *looker, struct look_result *result, struct error *err)
 {
 	const struct rollout_record *running = status_running(result->status);
@@ -283,6 +299,8 @@ static bool look_at_running(struct looker *looker, struct look_result *result, s
 	memcpy(commit.hex, running->commit, sizeof(commit.hex));
 	result->resume = mem_zero(1, sizeof(*result->resume));
 	rollout_record_copy(result->resume, running);
+	if (!read_events(looker, result, err))
+		return false;
 	/* The branch was rewritten meanwhile: what was begun is ended, nothing of it starts. */
 	result->resume_gone = !repo_has_commit(looker->repo, &commit);
 	if (result->resume_gone) {

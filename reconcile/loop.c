@@ -294,6 +294,8 @@ void loop_free(struct loop *loop)
 	renderer_free(loop->renderer);
 	loop_drop_facts(loop);
 	rollout_free(loop->rollout);
+	event_log_free(loop->events);
+	free(loop->events_before);
 	plan_free(loop->plan);
 	look_result_free(loop->seen);
 	strlist_clear(&loop->vanished);

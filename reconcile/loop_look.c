@@ -230,6 +230,8 @@ static void resume_rollout(struct loop *loop, struct look_result *result)
 	struct rollout *rollout =
 		rollout_from_record(result->resume, plan ? plan : &empty, loop->status);
 	memcpy(loop->signed_by, result->resume_signed_by, sizeof(loop->signed_by));
+	free(loop->events_before);
+	loop->events_before = STEAL(result->resume_events);
 	loop_begin(loop, rollout, plan, result->resume_author);
 }
 

@@ -59,10 +59,24 @@ void loop_record(struct loop *loop, struct fact *fact, bool of_rollout)
 		status_put_rollout(loop->status, fact->rollout);
 	if (fact->asked)
 		status_put_asked(loop->status, fact->asked);
+	fact->of_rollout = of_rollout;
 	list_add(&loop->queue, fact);
 	loop->queued_ever++;
 	loop->queued_of_rollout += of_rollout;
 	loop->changed = true;
+}
+
+/* The events ride in the last fact of the machine in a push, which has decided all of them: so the
+ * branch never tells a decision without what it came from. */
+static void add_events(struct loop *loop)
+{
+	for (size_t i = loop->queue.count; loop->events && i-- > 0;) {
+		if (!loop->queue.items[i]->of_rollout)
+			continue;
+		fact_add_events(loop->queue.items[i], loop->rollout->record.id,
+			event_log_text(loop->events));
+		return;
+	}
 }
 
 void loop_push(struct loop *loop)
@@ -72,6 +86,7 @@ void loop_push(struct loop *loop)
 	if (!loop->sent.count) {
 		if (!loop->queue.count)
 			return;
+		add_events(loop);
 		loop->batch++;
 		loop->sent = loop->queue;
 		loop->sent_of_rollout = loop->queued_of_rollout;

@@ -94,7 +94,7 @@ void loop_feed(struct loop *loop, struct rollout_event event)
 	struct rollout_actions actions = {0};
 	event.now_ms = clock_mono_ms();
 	event.wall_s = clock_wall_s();
-	rollout_step(loop->rollout, &event, &actions);
+	event_log_step(loop->events, loop->rollout, &event, &actions);
 	for (size_t i = 0; i < actions.count; i++) {
 		if (actions.items[i].kind == ACTION_RECORD)
 			record_action(loop, &actions.items[i]);
@@ -178,12 +178,15 @@ void loop_begin(struct loop *loop, struct rollout *rollout, struct plan *plan, c
 	 * goes on is touched before they are accepted. */
 	loop->queued_of_rollout = rollout->unrecorded = loop->queue.count;
 	look_at_windows(loop, true);
+	loop->events = event_log_new(rollout, clock_mono_ms(), loop->events_before);
+	free(STEAL(loop->events_before));
 	loop_feed(loop, (struct rollout_event){.kind = EVENT_START});
 }
 
 void loop_drop_rollout(struct loop *loop)
 {
 	rollout_free(loop->rollout);
+	event_log_free(STEAL(loop->events));
 	plan_free(loop->plan);
 	workers_add(loop->workers, work_new(WORK_TIDY));
 	loop->rollout = NULL;

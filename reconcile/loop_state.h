@@ -1,5 +1,6 @@
 /* reconcile/loop_state.h - inside of the loop, shared by its files only */
 #pragma once
+#include "reconcile/events.h"
 #include "reconcile/loop.h"
 #include "reconcile/renderer.h"
 #include "reconcile/rollout_build.h"
@@ -50,6 +51,8 @@ struct loop {
 	struct plan *plan;       /* of it; NULL if its commit does not load any more */
 	char author[120];
 	char signed_by[SIGNED_BY_TEXT];
+	struct event_log *events; /* of it */
+	char *events_before;      /* of the branch, for a rollout that goes on; or NULL */
 	uint64_t serial;      /* of the rollout; answers with another one are out of date */
 	int64_t windows_ms;   /* when windows of its stages are looked at again; 0: there are none */
 	size_t steps_running; /* activations and questions under way */

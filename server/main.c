@@ -29,6 +29,7 @@ static const struct command *const commands[] = {
 	&command_rollback,
 	&command_lead,
 	&command_history,
+	&command_replay,
 	&command_validate,
 	&command_plan,
 	&command_render,

@@ -660,6 +660,14 @@ class Fleet:
         """Names in a folder of the status branch."""
         return git(self.bare, "ls-tree", "--name-only", f"deployments:{folder}").splitlines()
 
+    def changed(self, commit):
+        """Files that a commit of the status branch writes or removes."""
+        return git(self.bare, "diff-tree", "--root", "--no-commit-id", "--name-only", "-r",
+                   commit).splitlines()
+
+    def clone(self, folder):
+        return Clone(self, folder)
+
     def record(self, client):
         return read_yaml(self.show(f"clients/{client}.yaml"))
 
@@ -679,6 +687,27 @@ class Fleet:
         lines = git(self.bare, "for-each-ref", "refs/tags",
                     "--format=%(refname:short) %(objecttype) %(*objectname)").splitlines()
         return {name: (kind, target) for name, kind, target in (line.split() for line in lines)}
+
+
+class Clone:
+    """A clone, in which a test writes files of the status branch as it likes."""
+
+    def __init__(self, fleet, folder):
+        self.folder = Path(folder)
+        git(".", "clone", "-q", fleet.bare, folder)
+
+    def write(self, path, text):
+        """A commit on origin/deployments that writes a file."""
+        branch = "refs/remotes/origin/deployments"
+        git(self.folder, "switch", "-q", "--detach", branch)
+        (self.folder / path).write_text(text)
+        git(self.folder, "commit", "-q", "-a", "-m", "forged")
+        git(self.folder, "update-ref", branch, "HEAD")
+
+    def aviary(self, *arguments):
+        return subprocess.run([AVIARY, *arguments], cwd=self.folder, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+                              env=environment(), timeout=PATIENCE_S, stdin=subprocess.DEVNULL)
 
 
 def copy_tree(source, target):

@@ -7,6 +7,7 @@
  */
 #include "base/clock.h"
 #include "reconcile/fact.h"
+#include "reconcile/replay.h"
 #include "reconcile/rollout_build.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,6 +53,9 @@ struct world {
 	size_t started_commits;
 	bool superseded, over;
 	unsigned crashes;
+	struct event_log *events;
+	char *file, *sent_file; /* of events: as the branch has it, and in the push under way */
+	struct strlist told;    /* facts of the rollout that were accepted, as replay words them */
 };
 
 static uint64_t roll(struct world *world)
@@ -191,6 +195,10 @@ static void end(struct world *world)
 	free(world->plan.entries);
 	free(world->plan.stages);
 	rollout_free(world->rollout);
+	event_log_free(world->events);
+	free(world->file);
+	free(world->sent_file);
+	strlist_clear(&world->told);
 	status_free(world->accepted);
 	status_free(world->local);
 }
@@ -221,6 +229,9 @@ static void accept_sent(struct world *world)
 	for (size_t i = 0; i < world->sending; i++) {
 		struct fact *fact = world->sent[i];
 		const char *client = trailer(fact, "Client");
+		if (fact->of_rollout)
+			strlist_take(&world->told,
+				replay_fact_word(fact->subject, client, trailer(fact, "Result")));
 		if (fact->client)
 			status_put_client(world->accepted, fact->client);
 		if (fact->rollout)
@@ -230,6 +241,8 @@ static void accept_sent(struct world *world)
 		fact_free(fact);
 	}
 	world->sending = 0;
+	free(world->file);
+	world->file = STEAL(world->sent_file);
 }
 
 static void send_queued(struct world *world)
@@ -239,6 +252,9 @@ static void send_queued(struct world *world)
 	memcpy(world->sent, world->queue, world->queued * sizeof(*world->queue));
 	world->sending = world->queued;
 	world->queued = 0;
+	const struct buf *text = event_log_text(world->events);
+	free(world->sent_file);
+	world->sent_file = mem_dup(text->text, text->len);
 	world->accept_ms = world->now_ms + 1 + (int64_t)(roll(world) % 200);
 }
 
@@ -368,6 +384,7 @@ static void carry_out(struct world *world, const struct rollout_action *action)
 			status_put_client(world->local, fact->client);
 		if (fact->rollout)
 			status_put_rollout(world->local, fact->rollout);
+		fact->of_rollout = true;
 		assert_true(world->queued < ARRAY_LEN(world->queue));
 		world->queue[world->queued++] = fact;
 		break;
@@ -389,7 +406,7 @@ static void feed(struct world *world, struct rollout_event event)
 	struct rollout_actions actions = {0};
 	event.now_ms = world->now_ms;
 	event.wall_s = 1700000000 + world->now_ms / 1000;
-	rollout_step(world->rollout, &event, &actions);
+	event_log_step(world->events, world->rollout, &event, &actions);
 	for (size_t i = 0; i < actions.count; i++)
 		carry_out(world, &actions.items[i]);
 	rollout_actions_clear(&actions);
@@ -469,6 +486,8 @@ static void crash(struct world *world)
 		world->steps[i].running = world->rounds[i].running = false;
 	}
 	rollout_free(world->rollout);
+	event_log_free(STEAL(world->events));
+	free(STEAL(world->sent_file));
 	world->rollout = NULL;
 	status_free(world->local);
 	world->local = status_copy(world->accepted);
@@ -517,6 +536,7 @@ static void start(struct world *world)
 		check_untouched(world);
 		world->rollout = rollout_from_plan(&world->plan, world->local, 1700000000);
 	}
+	world->events = event_log_new(world->rollout, world->now_ms, running ? world->file : NULL);
 	feed(world, (struct rollout_event){.kind = EVENT_START});
 	if (world->superseded)
 		feed(world, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = "3333333"});
@@ -587,6 +607,23 @@ static void check_end(struct world *world)
 	}
 }
 
+/* The branch tells the same decisions as the machine takes when the events run through it again. */
+static void check_replay(struct world *world)
+{
+	auto_replay struct replay replay = {0};
+	struct error err;
+	const struct replay_input input = {
+		.file = "events", .text = world->file, .len = strlen(world->file)};
+	if (!replay_run(&input, NULL, &replay, &err))
+		demand(world, false, err.message);
+	demand(world, !replay.different, "replay: another decision");
+	demand(world, replay.ended && !replay.cut, "replay: no end");
+	demand(world, replay.record.count == world->told.count, "replay: more facts, or less");
+	for (size_t i = 0; i < world->told.count; i++)
+		demand(world, !strcmp(replay.record.items[i], world->told.items[i]),
+			world->told.items[i]);
+}
+
 static void simulate(uint64_t seed)
 {
 	struct world *world = mem_zero(1, sizeof(*world));
@@ -612,6 +649,7 @@ static void simulate(uint64_t seed)
 		}
 	}
 	check_end(world);
+	check_replay(world);
 	end(world);
 	free(world);
 }

@@ -1,0 +1,163 @@
+#include "reconcile/events.h"
+
+#define WORD_CASE(value, word, client)                                                             \
+	case value:                                                                                \
+		return word;
+#define CLIENT_CASE(value, word, client)                                                           \
+	case value:                                                                                \
+		return client;
+#define WORD_PAIR(value, word, client) {value, word},
+
+/* No default: a value that its list lacks does not compile. */
+const char *event_word(enum rollout_event_kind kind)
+{
+	switch (kind) {
+		EVENT_WORDS(WORD_CASE)
+	}
+	abort(); /* no event at all */
+}
+
+bool event_is_of_client(enum rollout_event_kind kind)
+{
+	switch (kind) {
+		EVENT_WORDS(CLIENT_CASE)
+	}
+	abort(); /* no event at all */
+}
+
+const char *event_runs_word(enum rollout_runs runs)
+{
+	switch (runs) {
+		RUNS_WORDS(WORD_CASE)
+	}
+	abort(); /* no answer at all */
+}
+
+const char *event_phase_word(enum rollout_phase phase)
+{
+	switch (phase) {
+		PHASE_WORDS(WORD_CASE)
+	}
+	abort(); /* no phase at all */
+}
+
+const char *event_wait_word(enum rollout_wait wait)
+{
+	switch (wait) {
+		WAIT_WORDS(WORD_CASE)
+	}
+	abort(); /* no wait at all */
+}
+
+struct word {
+	int value;
+	const char *word;
+};
+
+static bool find(const struct word *words, size_t count, const char *word, int *value_out)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(words[i].word, word) != 0)
+			continue;
+		*value_out = words[i].value;
+		return true;
+	}
+	return false;
+}
+
+bool event_from_word(const char *word, enum rollout_event_kind *kind_out)
+{
+	static const struct word words[] = {EVENT_WORDS(WORD_PAIR)};
+	int value;
+	if (!find(words, ARRAY_LEN(words), word, &value))
+		return false;
+	*kind_out = (enum rollout_event_kind)value;
+	return true;
+}
+
+bool event_runs_from_word(const char *word, enum rollout_runs *runs_out)
+{
+	static const struct word words[] = {RUNS_WORDS(WORD_PAIR)};
+	int value;
+	if (!find(words, ARRAY_LEN(words), word, &value))
+		return false;
+	*runs_out = (enum rollout_runs)value;
+	return true;
+}
+
+bool event_phase_from_word(const char *word, enum rollout_phase *phase_out)
+{
+	static const struct word words[] = {PHASE_WORDS(WORD_PAIR)};
+	int value;
+	if (!find(words, ARRAY_LEN(words), word, &value))
+		return false;
+	*phase_out = (enum rollout_phase)value;
+	return true;
+}
+
+bool event_wait_from_word(const char *word, enum rollout_wait *wait_out)
+{
+	static const struct word words[] = {WAIT_WORDS(WORD_PAIR)};
+	int value;
+	if (!find(words, ARRAY_LEN(words), word, &value))
+		return false;
+	*wait_out = (enum rollout_wait)value;
+	return true;
+}
+
+/* ---- decisions: what is recorded is named as the commit's trailers name it ---------------------
+ */
+
+static char *recorded(const struct rollout *rollout, const struct rollout_action *action)
+{
+	const struct rollout_client *client =
+		action->client < rollout->client_count ? &rollout->clients[action->client] : NULL;
+	const char *name = client ? client->record->client : "";
+	switch (action->fact) {
+	case FACT_ROLLOUT_STARTED:
+		return mem_dup_str("record rollout started");
+	case FACT_CLIENT_STARTED:
+		return mem_printf("record %s started", name);
+	case FACT_CLIENT_BACK:
+		return mem_printf("record %s going back", name);
+	case FACT_CLIENT_RETRY:
+		return mem_printf("record %s attempt failed", name);
+	case FACT_CLIENT_WAITING:
+		return mem_printf("record %s waiting", name);
+	case FACT_WAITING:
+		return mem_dup_str("record rollout waiting");
+	case FACT_APPROVED:
+		return mem_printf("record approved %s",
+			rollout->record.approvals[rollout->record.approval_count - 1].what);
+	case FACT_STAGE:
+		return mem_printf("record stage %s %s", rollout->stages[action->stage].record->name,
+			stage_state_name(rollout->stages[action->stage].record->state));
+	case FACT_CLIENT_ENDED:
+		return mem_printf("record %s %s", name,
+			client->record->state == MEMBER_HEALTHY
+				? "succeeded"
+				: member_state_name(client->record->state));
+	case FACT_CLIENT_HELD:
+		return mem_printf("record %s held", name);
+	case FACT_ROLLOUT_ENDED:
+		return mem_printf("record rollout %s", rollout_state_name(rollout->record.state));
+	}
+	abort(); /* every fact is named above; the compiler says if one is not */
+}
+
+char *event_decision(const struct rollout *rollout, const struct rollout_action *action)
+{
+	switch (action->kind) {
+	case ACTION_RECORD:
+		return recorded(rollout, action);
+	case ACTION_DEPLOY:
+		return mem_printf("deploy %s", rollout->clients[action->client].record->client);
+	case ACTION_BACK:
+		return mem_printf("back %s", rollout->clients[action->client].record->client);
+	case ACTION_ASK:
+		return mem_printf("ask %s", rollout->clients[action->client].record->client);
+	case ACTION_ROUND:
+		return NULL;
+	}
+	abort(); /* every action is named above */
+}

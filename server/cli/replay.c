@@ -1,0 +1,403 @@
+/* `aviary replay`: the decisions of a rollout, taken again and told in a person's words. */
+#include "reconcile/replay.h"
+#include "base/clock.h"
+#include "base/emit.h"
+#include "git/commit.h"
+#include "git/tree.h"
+#include "server/cli/branch.h"
+#include "server/cli/command.h"
+#include "server/cli/online.h"
+#include <getopt.h>
+
+#define STORY_MAX ((size_t)256 << 20)
+
+static const char usage[] =
+	"usage: aviary replay ID [-c FILE | --branch NAME] [--json]\n\n"
+	"Runs the rollout machine on the recorded events of rollout ID again, tells the story,\n"
+	"and compares: with the decisions of that day, and with the commits of the branch.\n"
+	"  -c, --config FILE   read the service's mirror; without it: origin/deployments of\n"
+	"                      the repository in the working folder\n"
+	"  --branch NAME       origin/NAME instead\n"
+	"  --json              {rollout, same, events, decisions, differences, story: [...]}\n\n"
+	"Exit status: 0 the same decisions, 1 others, or there are no events.\n";
+
+struct replay_options {
+	const char *config, *branch, *id;
+	bool json, help;
+};
+
+static bool parse(int argc, char **argv, struct replay_options *options)
+{
+	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
+		{"branch", required_argument, NULL, 'b'}, {"json", no_argument, NULL, 'j'},
+		{"help", no_argument, NULL, 'h'}, {0}};
+	int letter;
+	optind = 0;
+	while ((letter = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+		if (letter == 'c')
+			options->config = optarg;
+		else if (letter == 'b')
+			options->branch = optarg;
+		else if (letter == 'j')
+			options->json = true;
+		else if (letter == 'h')
+			options->help = true;
+		else
+			return false;
+	}
+	if (optind < argc)
+		options->id = argv[optind++];
+	return options->help ||
+	       (optind == argc && options->id && !(options->config && options->branch));
+}
+
+/* ---- what the branch has ------------------------------------------------------------------------
+ */
+
+struct told {
+	const char *id;
+	struct strlist words; /* newest first */
+	bool begun;
+};
+
+static void clear_told(struct told *told)
+{
+	strlist_clear(&told->words);
+}
+
+static bool collect(void *data, const struct commit_info *info)
+{
+	struct told *told = data;
+	const char *rollout = commit_trailer(info, "Rollout");
+	const char *result = commit_trailer(info, "Result");
+	if (!rollout || strcmp(rollout, told->id) != 0)
+		return true;
+	char *word = replay_fact_word(info->subject, commit_trailer(info, "Client"), result);
+	strlist_take(&told->words, word);
+	told->begun = !strcmp(word, "rollout started");
+	return !told->begun;
+}
+
+static bool read_events(
+	const struct branch *branch, const char *id, struct buf *text, struct error *err)
+{
+	auto_tree struct tree *tree = NULL;
+	auto_free char *path = mem_printf("%sevents/%s.jsonl", branch->folder, id);
+	if (!tree_open_commit(branch->repo, &branch->tip, &tree, err))
+		return false;
+	if (tree_read(tree, path, text, NULL, err))
+		return true;
+	if (err->code != ERR_NOT_FOUND)
+		return false;
+	error_set(err, ERR_NOT_FOUND, "the branch has no events of rollout '%s'", id);
+	return error_hint(err,
+		"the newest 500 rollouts have some, but not those that were refused; older ones "
+		"stand in the history: git log -- %s",
+		path);
+}
+
+/* ---- the story ---------------------------------------------------------------------------------
+ */
+
+struct story {
+	struct buf *out;
+	struct emitter *json; /* or NULL */
+	size_t part;
+};
+
+static const char *what_runs(enum rollout_runs runs)
+{
+	switch (runs) {
+	case RUNS_UNTOUCHED:
+		return "this rollout has not touched it";
+	case RUNS_TARGET:
+		return "the wanted release runs";
+	case RUNS_TARGET_UNSURE:
+		return "the wanted release is there, its activation did not end well";
+	case RUNS_BACK:
+		return "the known good release runs";
+	case RUNS_BACK_UNSURE:
+		return "it was going back";
+	case RUNS_UNKNOWN:
+		return "something else runs";
+	}
+	abort(); /* every answer is named above */
+}
+
+static const char *name_of(const struct replay_step *step)
+{
+	size_t client = step->event->client;
+	return client < step->rollout->client_count ? step->rollout->clients[client].record->client
+						    : "the fleet";
+}
+
+static void add_outcome(
+	const struct replay_step *step, const char *good, const char *bad, struct buf *out)
+{
+	const char *text = step->event->text;
+	bool ok = step->event->ok;
+	buf_addf(out, "%s: %s", name_of(step), ok ? good : bad);
+	if (!ok && text && *text)
+		buf_addf(out, ": %s", text);
+}
+
+static void add_person(const struct replay_step *step, const char *what, struct buf *out)
+{
+	const struct rollout_event *event = step->event;
+	buf_addf(out, "%s %s", event->who ? event->who : "somebody", what);
+	if (event->text && *event->text)
+		buf_addf(out, ": %s", event->text);
+}
+
+static void add_event_of_client(const struct replay_step *step, struct buf *out)
+{
+	const struct rollout_event *event = step->event;
+	if (event->kind == EVENT_DEPLOYED)
+		add_outcome(step, "activated", "the activation failed", out);
+	else if (event->kind == EVENT_UNREACHABLE)
+		add_outcome(step, "", "its host cannot be reached", out);
+	else if (event->kind == EVENT_UNSURE)
+		add_outcome(step, "", "the connection was lost, the outcome is unknown", out);
+	else if (event->kind == EVENT_ROUND)
+		add_outcome(step, "checks are good", "checks are bad", out);
+	else if (event->kind == EVENT_RUNS)
+		add_outcome(step, what_runs(event->runs), "its host does not answer", out);
+	else
+		buf_addf(out, "%s %s", name_of(step),
+			event->kind == EVENT_PAUSE ? "is paused" : "goes on");
+}
+
+static void add_event(const struct replay_step *step, struct buf *out)
+{
+	const struct rollout_event *event = step->event;
+	switch (event->kind) {
+	case EVENT_START:
+		buf_add_str(out, step->part == 1 ? "the rollout begins"
+						 : "the service goes on with the rollout");
+		break;
+	case EVENT_RECORDED:
+		buf_addf(out, "the remote has accepted %zu fact%s", event->count,
+			event->count == 1 ? "" : "s");
+		break;
+	case EVENT_TICK:
+		buf_add_str(out, "time has passed");
+		break;
+	case EVENT_DEPLOYED:
+	case EVENT_UNREACHABLE:
+	case EVENT_UNSURE:
+	case EVENT_ROUND:
+	case EVENT_RUNS:
+	case EVENT_PAUSE:
+	case EVENT_RESUME:
+		add_event_of_client(step, out);
+		break;
+	case EVENT_SUPERSEDED:
+		buf_addf(out, "commit %.7s takes over", event->text ? event->text : "");
+		break;
+	case EVENT_NOTE:
+		buf_add_str(out, event->text ? event->text : "");
+		break;
+	case EVENT_APPROVE:
+		add_person(step, "approves", out);
+		break;
+	case EVENT_ABORT:
+		add_person(step, "aborts", out);
+		break;
+	case EVENT_WINDOW:
+		buf_addf(out, "the window of stage %s %s",
+			step->rollout->stages[event->stage].record->name,
+			event->ok ? "opens" : "closes");
+		break;
+	case EVENT_STOP:
+		buf_add_str(out, "the service stops");
+		break;
+	}
+}
+
+static void add_decision(const char *decision, struct buf *out)
+{
+	static const struct {
+		const char *prefix, *words;
+	} phrases[] = {{"record ", "records: "}, {"deploy ", "activates "},
+		{"back ", "brings back "}, {"ask ", "asks the host of "}};
+	for (size_t i = 0; i < ARRAY_LEN(phrases); i++) {
+		size_t len = strlen(phrases[i].prefix);
+		if (strncmp(decision, phrases[i].prefix, len) != 0)
+			continue;
+		buf_addf(out, "%s%s", phrases[i].words, decision + len);
+		return;
+	}
+	buf_add_str(out, decision);
+}
+
+static void add_decisions(const struct strlist *decisions, const char *lead, struct buf *out)
+{
+	for (size_t i = 0; i < decisions->count; i++) {
+		buf_addf(out, "            %s ", lead);
+		add_decision(decisions->items[i], out);
+		buf_add_char(out, '\n');
+	}
+}
+
+static void tell_text(struct story *story, const struct replay_step *step)
+{
+	auto_buf struct buf event = BUF_INIT(1 << 16);
+	struct buf *out = story->out;
+	char text[CLOCK_TEXT_SIZE];
+	if (step->part != story->part && step->wall_s)
+		buf_addf(out, "%s\n", clock_format(step->wall_s, text));
+	story->part = step->part;
+	add_event(step, &event);
+	buf_addf(out, "%10s  ", duration_human(step->since_ms, text));
+	buf_add_clean(out, event.text, event.len);
+	buf_add_char(out, '\n');
+	add_decisions(step->decisions, "->", out);
+	if (!step->same) {
+		buf_addf(
+			out, "            line %zu: another decision; recorded was:\n", step->line);
+		add_decisions(step->recorded, "!!", out);
+	}
+}
+
+static void tell_json(struct story *story, const struct replay_step *step)
+{
+	auto_buf struct buf event = BUF_INIT(1 << 16);
+	struct emitter *json = story->json;
+	add_event(step, &event);
+	emit_map(json, NULL);
+	emit_int(json, "line", (int64_t)step->line);
+	emit_int(json, "part", (int64_t)step->part);
+	emit_int(json, "since_ms", step->since_ms);
+	emit_time(json, "time", step->wall_s);
+	emit_str(json, "event", event.text);
+	emit_strs(json, "decisions", step->decisions);
+	emit_bool(json, "same", step->same);
+	emit_close(json);
+}
+
+static void tell(void *data, const struct replay_step *step)
+{
+	struct story *story = data;
+	if (story->json)
+		tell_json(story, step);
+	else
+		tell_text(story, step);
+}
+
+/* ---- comparing ---------------------------------------------------------------------------------
+ */
+
+/* What the machine wanted recorded, beside what the branch has. */
+static void compare(
+	const struct replay *replay, const struct told *told, struct strlist *differences)
+{
+	size_t count = told->words.count;
+	if (replay->different)
+		strlist_addf(differences, "%zu events lead to other decisions", replay->different);
+	if (replay->cut)
+		return; /* it cannot tell the end */
+	for (size_t i = 0; i < replay->record.count || i < count; i++) {
+		const char *now = i < replay->record.count ? replay->record.items[i] : "nothing";
+		const char *then = i < count ? told->words.items[count - 1 - i] : "nothing";
+		if (!strcmp(now, then))
+			continue;
+		strlist_addf(
+			differences, "fact %zu is '%s', and the branch has '%s'", i + 1, now, then);
+		return;
+	}
+}
+
+static void add_head(const char *id, const struct replay *replay, const struct strlist *differences,
+	struct buf *out)
+{
+	buf_addf(out, "Rollout %s: %zu events, %zu decisions", id, replay->events,
+		replay->decisions);
+	if (replay->parts > 1)
+		buf_addf(out, ", gone on with %zu times", replay->parts - 1);
+	buf_addf(out, "%s.%s\n", replay->ended ? "" : ", not over",
+		differences->count ? "" : " The same decisions again, as the branch has them.");
+	for (size_t i = 0; i < differences->count; i++)
+		buf_addf(out, "different: %s\n", differences->items[i]);
+	if (replay->cut)
+		buf_add_str(out, "The file had reached its limit: later events are not in it.\n");
+}
+
+static bool replay_text(const struct replay_input *input, const char *id, const struct told *told,
+	struct buf *out, struct error *err)
+{
+	auto_buf struct buf text = BUF_INIT(STORY_MAX);
+	auto_strlist struct strlist differences = STRLIST_INIT;
+	auto_replay struct replay replay = {0};
+	struct story story = {.out = &text};
+	if (!replay_run(input, &(struct replay_listener){tell, &story}, &replay, err))
+		return false;
+	compare(&replay, told, &differences);
+	add_head(id, &replay, &differences, out);
+	buf_add(out, text.text, text.len);
+	return differences.count == 0 || error_set(err, ERR_REFUSED, "not the same decisions");
+}
+
+static bool replay_json(const struct replay_input *input, const char *id, const struct told *told,
+	struct buf *out, struct error *err)
+{
+	auto_strlist struct strlist differences = STRLIST_INIT;
+	auto_replay struct replay replay = {0};
+	struct emitter emitter;
+	struct story story = {.out = out, .json = &emitter};
+	emit_begin(&emitter, EMIT_JSON, out);
+	emit_str(&emitter, "rollout", id);
+	emit_list(&emitter, "story");
+	if (!replay_run(input, &(struct replay_listener){tell, &story}, &replay, err))
+		return false;
+	emit_close(&emitter);
+	compare(&replay, told, &differences);
+	emit_bool(&emitter, "same", !differences.count);
+	emit_int(&emitter, "events", (int64_t)replay.events);
+	emit_int(&emitter, "decisions", (int64_t)replay.decisions);
+	emit_int(&emitter, "parts", (int64_t)replay.parts);
+	emit_bool(&emitter, "ended", replay.ended);
+	emit_strs(&emitter, "differences", &differences);
+	emit_end(&emitter);
+	buf_add_char(out, '\n');
+	return differences.count == 0 || error_set(err, ERR_REFUSED, "not the same decisions");
+}
+
+static int print(const struct replay_options *options, struct buf *out, struct error *err)
+{
+	auto_branch struct branch branch = {0};
+	auto_buf struct buf events = BUF_INIT(TREE_FILE_MAX);
+	CLEANUP(clear_told) struct told told = {.id = options->id};
+	if (!branch_open(options->config, options->branch, &branch, err) ||
+		!read_events(&branch, options->id, &events, err) ||
+		!commit_walk(branch.repo, &branch.tip, collect, &told, err))
+		return online_fail(err);
+	const struct replay_input input = {
+		.file = options->id, .text = events.text, .len = events.len};
+	bool same = options->json ? replay_json(&input, options->id, &told, out, err)
+				  : replay_text(&input, options->id, &told, out, err);
+	if (!same && err->code != ERR_REFUSED)
+		return online_fail(err);
+	fwrite(out->text, 1, out->len, stdout);
+	return fflush(stdout) || !same ? 1 : 0;
+}
+
+static int run(int argc, char **argv)
+{
+	auto_buf struct buf out = BUF_INIT(STORY_MAX);
+	struct replay_options options = {0};
+	struct error err;
+	if (!parse(argc, argv, &options)) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if (options.help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	return print(&options, &out, &err);
+}
+
+const struct command command_replay = {.name = "replay",
+	.summary = "take the decisions of a rollout again, and tell its story",
+	.usage = usage,
+	.run = run};

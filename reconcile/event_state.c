@@ -6,7 +6,15 @@
 
 #define STATE_MAX ((size_t)16 << 20)
 
-enum field_kind { FIELD_BOOL, FIELD_INT, FIELD_INT64, FIELD_SIZE, FIELD_TEXT, FIELD_BATCHES };
+enum field_kind {
+	FIELD_BOOL,
+	FIELD_INT,
+	FIELD_INT64,
+	FIELD_UINT32,
+	FIELD_SIZE,
+	FIELD_TEXT,
+	FIELD_BATCHES
+};
 
 struct field {
 	const char *name;
@@ -59,6 +67,7 @@ static const struct field client_fields[] = {
 	FIELD(rollout_client, paused, FIELD_BOOL),
 	FIELD(rollout_client, failed, FIELD_BOOL),
 	FIELD(rollout_client, round_running, FIELD_BOOL),
+	FIELD(rollout_client, order, FIELD_UINT32),
 	FIELD(rollout_client, good_rounds, FIELD_INT),
 	FIELD(rollout_client, bad_rounds, FIELD_INT),
 	FIELD(rollout_client, attempts, FIELD_INT64),
@@ -70,7 +79,7 @@ static const struct field client_fields[] = {
 };
 
 #if __SIZEOF_POINTER__ == 8
-_Static_assert(sizeof(struct rollout_client) == 784, "a field is missing in client_fields");
+_Static_assert(sizeof(struct rollout_client) == 792, "a field is missing in client_fields");
 _Static_assert(sizeof(struct rollout_stage) == 336, "a field is missing in stage_fields");
 _Static_assert(sizeof(struct rollout) - sizeof(struct rollout_record) == 152,
 	"a field is missing in rollout_fields");
@@ -104,6 +113,8 @@ static void emit_field(struct emitter *emitter, const struct field *field, const
 		number = *(const bool *)at;
 	else if (field->kind == FIELD_INT)
 		number = *(const int *)at;
+	else if (field->kind == FIELD_UINT32)
+		number = *(const uint32_t *)at;
 	else
 		memcpy(&number, at, sizeof(number));
 	if (number) /* what is left out is 0 */
@@ -205,6 +216,8 @@ static bool read_field(
 		*(bool *)at = node->integer != 0;
 	else if (field->kind == FIELD_INT)
 		*(int *)at = (int)node->integer;
+	else if (field->kind == FIELD_UINT32)
+		*(uint32_t *)at = (uint32_t)node->integer;
 	else
 		memcpy(at, &node->integer, sizeof(node->integer));
 	return true;

@@ -44,14 +44,16 @@ static uint64_t print_of(const struct rollout *rollout)
 struct before {
 	bool counts;  /* the round would be counted, good or bad */
 	bool settled; /* it is healthy, and no bad round stands against it */
+	bool stale;   /* the answer to an older action, which the machine passes over */
 };
 
 static struct before look_before(const struct rollout *rollout, const struct rollout_event *event)
 {
-	if (event->kind != EVENT_ROUND || event->client >= rollout->client_count)
+	if (!event_is_of_client(event->kind) || event->client >= rollout->client_count)
 		return (struct before){0};
 	const struct rollout_client *client = &rollout->clients[event->client];
 	return (struct before){.counts = client->round_running,
+		.stale = event->order && event->order != client->order,
 		.settled = client->phase == PHASE_HEALTHY && !client->bad_rounds};
 }
 
@@ -59,7 +61,7 @@ static bool decides(const struct before *before, const struct rollout_event *eve
 {
 	if (changed)
 		return true;
-	if (event->kind == EVENT_TICK)
+	if (event->kind == EVENT_TICK || before->stale)
 		return false;
 	if (event->kind == EVENT_ROUND)
 		return before->counts && !(event->ok && before->settled);
@@ -92,6 +94,7 @@ static void emit_event(struct event_log *log, struct emitter *emitter,
 	if (event->count)
 		emit_int(emitter, "n", (int64_t)event->count);
 	emit_opt(emitter, "who", event->who);
+	emit_opt(emitter, "tag", event->tag);
 	if (!event->ok)
 		emit_opt(emitter, "text", event->text);
 }
@@ -136,8 +139,13 @@ void event_log_step(struct event_log *log, struct rollout *rollout,
 	uint64_t print = print_of(rollout);
 	bool changed = print != log->print || !only_rounds(actions, first);
 	log->print = print;
+	/* A stale answer is for the machine no more than a moment that passes. */
+	struct rollout_event told = *event;
+	if (before.stale)
+		told = (struct rollout_event){
+			.kind = EVENT_TICK, .now_ms = event->now_ms, .wall_s = event->wall_s};
 	if (!log->cut && decides(&before, event, changed))
-		add_line(log, rollout, event, actions, first);
+		add_line(log, rollout, &told, actions, first);
 	for (size_t i = first; i < actions->count; i++)
 		if (actions->items[i].kind == ACTION_ROUND)
 			log->asked_ms[actions->items[i].client] = event->now_ms;

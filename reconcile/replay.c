@@ -109,6 +109,7 @@ static bool read_event(const struct node *line, const struct run *run, struct ro
 	*event = (struct rollout_event){.ok = flag_at(line, "ok"),
 		.transient = flag_at(line, "transient"),
 		.who = text_at(line, "who"),
+		.tag = text_at(line, "tag"),
 		.now_ms = NOW_MS + number_at(line, "t", 0),
 		.wall_s = number_at(line, "w", run->step.wall_s),
 		.text = text_at(line, "text")};

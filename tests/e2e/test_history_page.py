@@ -84,7 +84,8 @@ def a_commit(world, text):
     shown(text, world.subjects(lambda fact: fact.source_commit == world.commits["bad"])[::-1])
 
 
-def a_rollout(world, log, record):
+def a_rollout(world, log, record, story):
+    assert "The same decisions again" in story and "beta: checks are bad" in story
     shown(log, world.subjects(lambda fact: fact.rollout == world.bad))
     assert f"id: {world.bad}\n" in record and "state: failed\n" in record
 

@@ -98,6 +98,9 @@ class Bench:
                 assert service.stop() == 0
             status, whole = site.aviary("history", "--verify", "-c", str(site.config))
             assert status == 0, whole
+            for rollout in site.records("rollouts"):
+                status, story = site.aviary("replay", rollout.removesuffix(".yaml"), "-c", str(site.config))
+                assert status == 0, story
         finally:
             site.close()
         return found, diaries, results, log

@@ -29,7 +29,7 @@ BUILD   ?= build$(if $(SAN),-$(SAN))
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
-PACKAGES      := libgit2 libmicrohttpd libcurl libcjson libsodium libcrypto libssh2 yaml-0.1
+PACKAGES      := libgit2 libmicrohttpd libcurl libcjson libsodium libcrypto libssh2 yaml-0.1 zlib
 PKG_CFLAGS    := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 PKG_LIBS      := $(shell pkg-config --libs $(PACKAGES) 2>/dev/null)
 CMOCKA_LIBS   := $(shell pkg-config --libs cmocka 2>/dev/null)

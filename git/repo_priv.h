@@ -9,6 +9,7 @@
 struct repo {
 	git_repository *git;
 	bool bare;
+	struct batch *batch; /* of pack_batch_open(), else NULL; libgit2 owns it */
 };
 
 /**
@@ -45,6 +46,7 @@ DEFINE_GIT_OWNER(git_blob)
 DEFINE_GIT_OWNER(git_signature)
 DEFINE_GIT_OWNER(git_index)
 DEFINE_GIT_OWNER(git_odb)
+DEFINE_GIT_OWNER(git_odb_object)
 DEFINE_GIT_OWNER(git_remote)
 DEFINE_GIT_OWNER(git_filter_list)
 /* clang-format on */

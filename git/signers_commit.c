@@ -6,8 +6,6 @@
 #define COMMIT_MAX      ((size_t)4 << 20)
 #define MERGE_RECURSION 8 /* virtual merge bases; more is a history that nobody wants judged */
 
-DEFINE_GIT_OWNER(git_odb_object)
-
 /* ---- the commit object -------------------------------------------------------------------------
  */
 

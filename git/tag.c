@@ -3,8 +3,6 @@
 
 #define TAG_MAX ((size_t)1 << 20)
 
-DEFINE_GIT_OWNER(git_odb_object)
-
 void tag_info_clear(struct tag_info *info)
 {
 	free(info->name);

@@ -24,6 +24,7 @@ struct fact {
 	char *tag; /* annotated tag to make once the branch was accepted, or NULL */
 	char tag_commit[OID_HEX + 1];
 	char *tag_message;
+	size_t keep_tags; /* rollback tags of the client that stay, this one included; 0: all */
 	struct client_record *client;   /* the record as it is after the fact, or NULL; owned */
 	struct rollout_record *rollout; /* likewise */
 	struct asked_record *asked;     /* likewise */

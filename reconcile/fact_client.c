@@ -134,6 +134,7 @@ struct fact *fact_client_started(const struct fact_context *context, size_t inde
 	if (record->known_good.release[0]) {
 		fact->tag = mem_printf("rollback/%s/%s", client, context->rollout->record.id);
 		memcpy(fact->tag_commit, record->known_good.commit, sizeof(fact->tag_commit));
+		fact->keep_tags = context->plan ? context->plan->keep_rollback_tags : 0;
 		fact->tag_message = mem_printf("known good release of %s before rollout %s\n\n%s",
 			client, context->rollout->record.id, record->known_good.release);
 		mem_replace_str(&record->rollback_tag, fact->tag);

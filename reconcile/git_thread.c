@@ -1,6 +1,7 @@
 #include "reconcile/git_thread.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "git/pack.h"
 #include "reconcile/look.h"
 #include <errno.h>
 #include <malloc.h>
@@ -23,6 +24,7 @@ struct git_thread {
 	struct git_options options; /* strings owned by the configuration, which outlives us */
 	struct inbox *inbox;
 	struct repo *repo;
+	struct repo *door; /* others open theirs by it: `repo` is renewed when packs go */
 	struct remote *infra, *status;
 	struct ledger *ledger;
 	struct plan_cache *cache;
@@ -80,6 +82,17 @@ static void do_prune(struct git_thread *thread, const struct task *task)
 		log_warn("old rollback tags were not deleted", LOG_ERROR_FIELD(&err));
 }
 
+/* Only while nobody waits: an intent is pushed first, and packing comes after some other task. */
+static void keep_packed(struct git_thread *thread)
+{
+	struct error err;
+	pthread_mutex_lock(&thread->lock);
+	bool idle = !thread->first && !thread->stopping;
+	pthread_mutex_unlock(&thread->lock);
+	if (idle && !pack_mirror(thread->repo, &err))
+		log_warn("mirror was not packed", LOG_ERROR_FIELD(&err));
+}
+
 static struct task *take_task(struct git_thread *thread)
 {
 	pthread_mutex_lock(&thread->lock);
@@ -107,6 +120,7 @@ static void *run(void *data)
 		else
 			do_prune(thread, task);
 		free(task);
+		keep_packed(thread);
 	}
 	return NULL;
 }
@@ -144,7 +158,7 @@ void git_thread_prune_tags(struct git_thread *thread, size_t keep)
 
 bool git_thread_repo(struct git_thread *thread, struct repo **repo_out, struct error *err)
 {
-	return repo_reopen(thread->repo, repo_out, err);
+	return repo_reopen(thread->door, repo_out, err);
 }
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -170,7 +184,8 @@ static bool open_all(struct git_thread *thread, struct error *err)
 	thread->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (thread->cancel_fd < 0)
 		return error_errno(err, errno, "eventfd");
-	if (!repo_open_mirror(path, &thread->repo, err) || !open_remotes(thread, err))
+	if (!repo_open_mirror(path, &thread->repo, err) ||
+		!repo_reopen(thread->repo, &thread->door, err) || !open_remotes(thread, err))
 		return false;
 	const struct ledger_options ledger = {
 		.repo = thread->repo,
@@ -237,6 +252,7 @@ void git_thread_free(struct git_thread *thread)
 	ledger_free(thread->ledger);
 	remote_free(thread->status);
 	remote_free(thread->infra);
+	repo_free(thread->door);
 	repo_free(thread->repo);
 	if (thread->cancel_fd >= 0)
 		close(thread->cancel_fd);

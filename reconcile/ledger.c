@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "git/pack.h"
 #include "reconcile/ledger_parts.h"
 #include <sodium.h>
 #include <time.h>
@@ -162,8 +163,8 @@ static void fact_message(const struct ledger *ledger, const struct fact *fact, s
 	commit_message(fact->subject, body, trailers, fact->trailer_keys.count, message);
 }
 
-static bool commit_fact(
-	struct ledger *ledger, const struct fact *fact, struct oid *tip, struct error *err)
+static bool commit_fact(const struct ledger *ledger, struct repo *batch, const struct fact *fact,
+	struct oid *tip, struct error *err)
 {
 	size_t count = fact->file_count + 1;
 	auto_free struct commit_change *changes = mem_zero(count, sizeof(*changes));
@@ -180,7 +181,7 @@ static bool commit_fact(
 		changes[used++] = (struct commit_change){place(ledger, &paths, fact->files[i].path),
 			fact->files[i].text, fact->files[i].len};
 	fact_message(ledger, fact, &message);
-	if (!commit_create(ledger->repo, tip, changes, used, message.text, &author, &made, err))
+	if (!commit_create(batch, tip, changes, used, message.text, &author, &made, err))
 		return false;
 	*tip = made;
 	return true;
@@ -283,13 +284,19 @@ static bool push_batch(struct ledger *ledger, uint64_t batch, struct fact *const
 	size_t count, struct error *err)
 {
 	struct oid tip = ledger->status->tip;
+	auto_repo struct repo *objects = NULL;
+	if (!pack_batch_open(ledger->repo, &objects, err))
+		return false;
 	for (size_t i = 0; i < count; i++)
-		if (!commit_fact(ledger, facts[i], &tip, err))
+		if (!commit_fact(ledger, objects, facts[i], &tip, err) ||
+			(pack_batch_is_full(objects) && !pack_batch_write(objects, err)))
 			return error_wrap(err, "commit '%s'", facts[i]->subject);
+	if (!pack_batch_write(objects, err))
+		return false;
 	ledger->attempt = (struct attempt){.batch = batch, .tip = tip};
 	struct remote_update update = {
 		.name = ledger->ref, .id = tip, .expected = ledger->status->tip};
-	if (!remote_push(ledger->remote, ledger->repo, &update, 1, err))
+	if (!remote_push(ledger->remote, objects, &update, 1, err))
 		return false;
 	return accept_and_read(ledger, facts, count, &tip, err);
 }

@@ -26,3 +26,19 @@ struct ledger {
 /** Push the tags of facts that the branch has accepted; those that are there already are fine. */
 MUST_USE bool ledger_push_fact_tags(
 	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err);
+
+/* Rollback tags that go: updates of the remote that delete. */
+struct tag_removals {
+	struct remote_refs refs; /* owns the names */
+	struct remote_update *items;
+	size_t count;
+};
+/** Frees what it owns. */
+void tag_removals_clear(struct tag_removals *removals);
+/** What goes when the tags of these facts come: what the clients of the facts have too many. Asks
+ *  the remote only if the mirror knows of too many. */
+MUST_USE bool ledger_find_removals(struct ledger *ledger, struct fact *const *facts, size_t count,
+	struct tag_removals *removals_out, struct error *err);
+/** Delete the mirror's copies of tags that the remote has deleted. */
+MUST_USE bool ledger_forget_tags(
+	struct ledger *ledger, const struct tag_removals *removals, struct error *err);

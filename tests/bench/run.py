@@ -2,7 +2,7 @@
 """Measures what Aviary promises about speed, beside what it is compared to.
 
 usage: tests/bench/run.py --build DIR [--runs N] [SECTION...]   with SECTION of intake, plan,
-       memory, rollout, fetch, secrets; all without any
+       memory, rollout, growth, fetch, secrets; all without any
 
 Prints figures and ends with 0 whatever they are: machines differ, so nothing here is a test.
 """
@@ -30,9 +30,10 @@ def main():
     build = Path(options.build).resolve()
     os.environ.update(AVIARY=str(build / "aviary"), AVIARY_BUILD=str(build))
     sys.path.insert(0, str(ROOT))
-    from tests.bench import fetch, intake, memory, plan, rollout, secrets  # they read the environment
+    # they read the environment
+    from tests.bench import fetch, growth, intake, memory, plan, rollout, secrets
     sections = {"intake": intake, "plan": plan, "memory": memory, "rollout": rollout,
-                "fetch": fetch, "secrets": secrets}
+                "growth": growth, "fetch": fetch, "secrets": secrets}
     unknown = [name for name in options.sections if name not in sections]
     if unknown:
         sys.exit(f"bench: no section '{unknown[0]}': there are {', '.join(sections)}")

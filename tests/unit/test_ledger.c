@@ -293,6 +293,40 @@ static void only_the_newest_rollback_tags_of_a_client_stay(void **state)
 				  "rollback/beta/20260101-000001-1111111");
 }
 
+/* The push that brings a client's third tag takes its first, and nothing else that looks like it.
+ */
+static void a_new_rollback_tag_takes_the_oldest_with_it(void **state)
+{
+	(void)state;
+	auto_side struct side one = side_open("one");
+	load(&one);
+	must_append(&one, "beta", "20260101-000001-1111111");
+	GIT(bare, "tag", "rollback-alpha", "main");
+	GIT(bare, "tag", "rollback/alphabet/20250101-000000-1111111", "main");
+	GIT(bare, "tag", "deploy/20250101-000000-1111111", "main");
+	GIT(bare, "branch", "rollback/alpha/20250101-000000-1111111", "main");
+	for (int i = 1; i <= 4; i++) {
+		auto_free char *rollout = mem_printf("20260101-00000%d-1111111", i);
+		auto_fact struct fact *fact = fact_about("alpha", rollout);
+		struct fact *const facts[] = {fact};
+		fact->keep_tags = 2;
+		if (!ledger_append(one.ledger, ++batches, facts, 1, &err))
+			fail_msg("%s", err.message);
+	}
+	auto_free char *left = GIT_TEXT(bare, "tag", "-l");
+	assert_string_equal(left, "deploy/20250101-000000-1111111\n"
+				  "rollback-alpha\n"
+				  "rollback/alpha/20260101-000003-1111111\n"
+				  "rollback/alpha/20260101-000004-1111111\n"
+				  "rollback/alphabet/20250101-000000-1111111\n"
+				  "rollback/beta/20260101-000001-1111111");
+	auto_free char *branches = GIT_TEXT(bare, "branch", "--format=%(refname:short)", "-l");
+	assert_non_null(strstr(branches, "rollback/alpha/20250101-000000-1111111"));
+	auto_strlist struct strlist kept = STRLIST_INIT;
+	assert_true(repo_refs(one.repo, "refs/tags/rollback/alpha/", &kept, &err));
+	assert_int_equal(kept.count, 2); /* the mirror forgets them too */
+}
+
 /* ---- history -----------------------------------------------------------------------------------
  */
 
@@ -350,6 +384,7 @@ int main(void)
 		TEST(a_declined_tag_is_pushed_again_without_another_commit),
 		TEST(a_batch_given_up_is_not_taken_for_a_new_one),
 		TEST(an_answer_that_was_lost_leads_to_no_second_commit),
+		TEST(a_new_rollback_tag_takes_the_oldest_with_it),
 		TEST(only_the_newest_rollback_tags_of_a_client_stay),
 		TEST(a_branch_that_lost_commits_is_refused_until_accepted),
 		TEST(a_branch_that_vanishes_under_a_write_is_refused_too),

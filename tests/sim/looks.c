@@ -64,8 +64,9 @@ static void consider_newer(struct world *world)
 		goes_on(world, "changes no client of this rollout");
 }
 
-static bool is_tried(const struct status *status, const char *commit)
+static bool is_tried(const struct world *world, const char *commit)
 {
+	const struct status *status = world->service.known;
 	for (size_t i = 0; i < status->rollout_count; i++) {
 		const struct rollout_record *rollout = status->rollouts[i];
 		if (strcmp(rollout->commit, commit) != 0)
@@ -74,7 +75,8 @@ static bool is_tried(const struct status *status, const char *commit)
 			return !rollout->reasons.count ||
 			       strncmp(rollout->reasons.items[0], PLAN_NONE_STARTS,
 				       strlen(PLAN_NONE_STARTS)) != 0;
-		return rollout->state == ROLLOUT_FAILED || rollout->state == ROLLOUT_ABORTED;
+		return !world->trusts_plan &&
+		       (rollout->state == ROLLOUT_FAILED || rollout->state == ROLLOUT_ABORTED);
 	}
 	return false;
 }
@@ -96,7 +98,7 @@ static void start_plan(struct world *world)
 {
 	struct service *service = &world->service;
 	const struct sim_commit *head = world_head(world);
-	if (is_tried(service->known, head->id))
+	if (is_tried(world, head->id))
 		return;
 	if (head->bad) {
 		refuse_bad(world, head);

@@ -122,7 +122,9 @@ static void begin_new(struct world *world)
 	for (size_t i = 0; i < world->client_count; i++) {
 		struct sim_client *client = &world->clients[i];
 		const struct client_record *record = status_client(world->branch, client->name);
-		client->watch = (struct watch){0};
+		client->watch = (struct watch){.good_version = VERSION_NONE};
+		if (record)
+			client->watch.good_version = release_version(record->known_good.release);
 		client->restored = record && record->state == CLIENT_FAILED;
 	}
 }
@@ -481,6 +483,38 @@ static void check_client(struct world *world, size_t member, const struct rollou
 	move.watch->phase = move.to;
 }
 
+static bool step_records(
+	const struct rollout_actions *actions, enum rollout_fact fact, size_t member)
+{
+	for (size_t i = 0; i < actions->count; i++)
+		if (actions->items[i].kind == ACTION_RECORD && actions->items[i].fact == fact &&
+			actions->items[i].client == member)
+			return true;
+	return false;
+}
+
+/* What happens to a client is told when it happens. */
+static void check_told(struct world *world, size_t member, enum rollout_phase before,
+	const struct rollout_actions *actions)
+{
+	const struct rollout_client *client = &world->service.rollout->clients[member];
+	const struct client_record *known =
+		status_client(world->service.known, client->record->client);
+	if (client->phase == before)
+		return;
+	if (client->phase == PHASE_BACK)
+		demand(world, known && known->going_back,
+			"promise 4, recorded first: nobody is told that %s goes back",
+			client->record->client);
+	if (client->phase == PHASE_RETRY)
+		demand(world, step_records(actions, FACT_CLIENT_RETRY, member),
+			"retries: nobody is told that %s is tried again", client->record->client);
+	if (client->phase == PHASE_AWAY)
+		demand(world, step_records(actions, FACT_CLIENT_WAITING, member),
+			"waiting: nobody is told that the host of %s is away",
+			client->record->client);
+}
+
 void promises_after(struct world *world, const struct rollout_event *event,
 	const struct rollout_actions *actions)
 {
@@ -492,6 +526,7 @@ void promises_after(struct world *world, const struct rollout_event *event,
 			demand(world, step_has(actions, ACTION_BACK, i),
 				"promise 3, automatic rollback: %s does not go back at once",
 				rollout->clients[i].record->client);
+		check_told(world, i, before, actions);
 	}
 	check_starts(world, actions);
 	check_stages(world);

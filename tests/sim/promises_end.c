@@ -30,6 +30,13 @@ static void accept_final(struct world *world, struct sim_client *client, const s
 		client->watch.finals);
 	demand(world, !client->step.running || client->step.orphan,
 		"promise 6, crash-safe: %s has its final record while a step runs", client->name);
+	uint8_t good = release_version(record->known_good.release);
+	bool succeeded =
+		record->ended == MEMBER_HEALTHY && world->stages[client->stage] == STAGE_SUCCEEDED;
+	demand(world, succeeded || good == client->watch.good_version,
+		"known good: %s has a new one, though its stage did not succeed", client->name);
+	demand(world, !succeeded || good == release_version(record->current.release),
+		"known good: %s succeeded, and it is not what it runs", client->name);
 	if (record->ended != MEMBER_ROLLED_BACK && record->ended != MEMBER_HEALTHY)
 		return;
 	demand(world,

@@ -143,6 +143,7 @@ void check_starts(struct world *world, const struct rollout_actions *actions)
 		demand(world, !known->asked.pause.paused && !(record && record->pause.paused),
 			"pause: %s is started", name);
 		demand(world, !world->superseded, "superseded: %s is started", name);
+		demand(world, !rollout->stopping, "stopping: %s is started", name);
 		demand(world, stage == SIZE_MAX || stage == action->stage,
 			"promise 2, blast radius: two stages start");
 		stage = action->stage;
@@ -306,6 +307,23 @@ static void check_succeeded(struct world *world, size_t stage)
 		"promise 3, automatic rollback: a stage succeeds past max_failures");
 }
 
+/* A stage fails past max_failures, or when nobody is left who could be healthy. */
+static void check_failed(struct world *world, size_t stage)
+{
+	const struct rollout *rollout = world->service.rollout;
+	size_t left = 0;
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		const struct rollout_client *client = &rollout->clients[i];
+		bool waits = client->paused && !world_member(world, i)->watch.touched;
+		left += client->stage == stage &&
+			(client->record->state == MEMBER_HEALTHY || waits);
+	}
+	demand(world,
+		!left || stage_failed(world, stage) >
+				 (size_t)world->service.commit->stages[stage].max_failures,
+		"max_failures: a stage fails within them");
+}
+
 void check_stages(struct world *world)
 {
 	const struct rollout *rollout = world->service.rollout;
@@ -317,6 +335,8 @@ void check_stages(struct world *world)
 			world->baking_ms[s] = world->now_ms;
 		if (state == STAGE_SUCCEEDED)
 			check_succeeded(world, s);
+		if (state == STAGE_FAILED)
+			check_failed(world, s);
 		if (state == STAGE_SKIPPED)
 			demand(world, !rollout->stages[s].count || rollout->ended,
 				"promise 6, crash-safe: a stage with clients is skipped");

@@ -106,17 +106,18 @@ struct sim_round {
 /** What the promises know of a client in the running rollout, from events alone. */
 struct watch {
 	enum rollout_phase phase;
-	bool touched;     /* its intent was accepted */
-	bool proved;      /* was healthy in any life of the service */
-	bool failed;      /* did not get along with the release */
-	bool unreachable; /* was not reached */
-	bool left_out;    /* was paused when its stage succeeded */
-	bool aborted;     /* was skipped because a person ended the rollout */
-	bool intent_out;  /* its intent went out in this life */
-	unsigned finals;  /* accepted facts with a final Result */
-	int good, bad;    /* rounds in a row that asked what runs since the last activation */
-	int64_t round_ms; /* its last round, once it is healthy */
-	int64_t since_ms; /* begin of that: earlier rounds do not count */
+	bool touched;         /* its intent was accepted */
+	bool proved;          /* was healthy in any life of the service */
+	bool failed;          /* did not get along with the release */
+	bool unreachable;     /* was not reached */
+	uint8_t good_version; /* known good when the rollout began */
+	bool left_out;        /* was paused when its stage succeeded */
+	bool aborted;         /* was skipped because a person ended the rollout */
+	bool intent_out;      /* its intent went out in this life */
+	unsigned finals;      /* accepted facts with a final Result */
+	int good, bad;        /* rounds in a row that asked what runs since the last activation */
+	int64_t round_ms;     /* its last round, once it is healthy */
+	int64_t since_ms;     /* begin of that: earlier rounds do not count */
 	int64_t healthy_ms;
 	unsigned starts;   /* of an activation of the wanted release in this life */
 	int64_t attempts;  /* that are repeated, of an activation or of the way back */
@@ -168,8 +169,9 @@ enum chapter { CHAPTER_TROUBLE, CHAPTER_CALM, CHAPTER_RESCUE, CHAPTER_OVER };
 struct world {
 	uint64_t seed;
 	struct choices choices[STREAMS];
-	bool tells;    /* the story goes to stdout */
-	bool in_texts; /* records go through their files */
+	bool tells;       /* the story goes to stdout */
+	bool in_texts;    /* records go through their files */
+	bool trusts_plan; /* the plan alone says that a commit was tried before */
 	int64_t now_ms, wall_s;
 	size_t client_count, stage_count;
 	struct sim_client clients[CLIENTS_MAX];

@@ -339,6 +339,7 @@ void world_begin(struct world *world)
 	world->now_ms = 1000;
 	world->wall_s = WALL_BASE;
 	world->webhook_ms = world->again_ms = NEVER;
+	world->trusts_plan = chance(world, STREAM_WORLD, 300);
 	world->client_count = choose_size(world);
 	world->stage_count =
 		2 + chance(world, STREAM_WORLD, 250) - chance(world, STREAM_WORLD, 100);

@@ -283,8 +283,7 @@ void client_on_runs(struct step *step, size_t index)
 {
 	struct rollout *rollout = step->rollout;
 	struct rollout_client *client = &rollout->clients[index];
-	if (!client->round_running)
-		return; /* it was answered already */
+	client->order++; /* the same answer, should it come again, is an old one */
 	if (client->phase == PHASE_AWAY) {
 		client_on_answer_of_away(step, index);
 		return;

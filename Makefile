@@ -118,10 +118,10 @@ tests-built: $(BUILD)/aviary $(unit_tests) $(tools) $(fuzz_corpus) $(BUILD)/test
 
 test: deps
 	$(Q)$(MAKE) --no-print-directory tests-built
-	$(Q)$(PYTHON) tests/run.py --build $(BUILD) unit fuzz e2e
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) unit fuzz sim e2e
 
 test-unit: tests-built
-	$(Q)$(PYTHON) tests/run.py --build $(BUILD) unit fuzz
+	$(Q)$(PYTHON) tests/run.py --build $(BUILD) unit fuzz sim
 
 test-e2e: tests-built
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) e2e
@@ -131,7 +131,7 @@ crash: tests-built
 
 sanitize: deps
 	$(Q)$(MAKE) --no-print-directory SAN=address,undefined CFLAGS='-O1 -g' tests-built
-	$(Q)$(PYTHON) tests/run.py --build build-address,undefined unit fuzz e2e
+	$(Q)$(PYTHON) tests/run.py --build build-address,undefined unit fuzz sim e2e
 
 tsan: deps
 	$(Q)$(MAKE) --no-print-directory SAN=thread CFLAGS='-O1 -g' tests-built

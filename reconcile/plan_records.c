@@ -305,7 +305,8 @@ static void add_entry(struct looked *looked, enum plan_action action, bool moved
 	}
 	struct plan_entry *entry = plan_add_client(looked->work, looked->index);
 	entry->action = held ? PLAN_HELD : paused ? PLAN_PAUSED : action;
-	entry->unproved = unproved && !held && !paused;
+	/* One that was paused after its intent goes on after a restart. */
+	entry->unproved = unproved && !held;
 	if (looked->record)
 		entry->from = looked->record->current;
 	plan_entry_take(entry, &reasons, summary);

@@ -151,7 +151,7 @@ static void find_ended(struct world *world)
 		if (!client->watch.finals)
 			continue;
 		world->superseded |= record->ended == MEMBER_SUPERSEDED;
-		world->aborted |= client->watch.aborted;
+		world->aborted |= record->ended == MEMBER_SKIPPED && client->watch.aborted;
 	}
 }
 

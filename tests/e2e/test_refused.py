@@ -89,8 +89,7 @@ CASES = {
     "policy with a key twice": (
         append(POLICY, "version: 1\n"), r"fleet\.yaml:\d+: .*version"),
     "policy with a key that comes later": (
-        replace(POLICY, "batch: 2", "batch: 2, wave_pause: 1s"),
-        r"fleet\.yaml:5: .*wave_pause.*not supported yet"),
+        append(POLICY, "drift: report\n"), r"fleet\.yaml:\d+: .*drift.*not supported yet"),
     "policy that is missing": (
         lambda fleet: (fleet.work / POLICY).unlink(), r"fleet\.yaml"),
     "policy with a value out of its limits": (

@@ -30,6 +30,7 @@ static const struct command *const commands[] = {
 	&command_lead,
 	&command_history,
 	&command_replay,
+	&command_explain,
 	&command_validate,
 	&command_plan,
 	&command_render,

@@ -24,6 +24,7 @@ extern const struct command command_history;
 extern const struct command command_inventory;
 extern const struct command command_plan;
 extern const struct command command_render;
+extern const struct command command_explain;
 extern const struct command command_replay;
 extern const struct command command_secrets;
 extern const struct command command_validate;

@@ -22,7 +22,7 @@ static const char usage[] =
 	"  --signers FILE      whose signatures count, as in ssh-keygen(1), ALLOWED SIGNERS;\n"
 	"                      without it: the key status.signing_key_file of -c FILE\n"
 	"  --json              {commits: [{commit, subject, time, trailers}]}, with --verify\n"
-	"                      {unbroken, commits, facts, breaks: [{commit, subject, what, means}]}\n";
+	"                      {unbroken, commits, breaks: [{commit, subject, what, means}]}\n";
 
 struct history_options {
 	const char *config, *client, *branch, *signers;

@@ -313,6 +313,19 @@ def test_history_needs_no_service_in_a_clone(fleet, tmp_path):
     assert len(done.stdout.splitlines()) == len(fleet.history())
 
 
+def test_explain_tells_the_newest_facts_and_their_reasons(fleet):
+    found = json.loads(fleet.command("explain", "beta", "--all", "--json", check=True).stdout)
+    mine = [fact for fact in fleet.history() if fact.client == "beta"][::-1]
+    assert [each["subject"] for each in found["facts"]] == [fact.subject for fact in mine]
+    assert [each["reasons"] for each in found["facts"]] == [fact.all("Reason") for fact in mine]
+    assert found["record"]["client"] == "beta" and found["record"]["state"] == "healthy"
+    newest = json.loads(fleet.command("explain", "beta", "--json", check=True).stdout)["facts"]
+    assert newest == found["facts"][:20]
+    for arguments, status, text in ((["nobody"], 1, "no client 'nobody'"), ([], 2, "usage: ")):
+        done = fleet.command("explain", *arguments)
+        assert done.returncode == status and text in done.stderr
+
+
 def test_status_as_json(fleet, commits):
     status = json.loads(fleet.command("status", "--json", check=True).stdout)
     assert {"leader", "commit", "rollout", "held", "clients"} <= status.keys()
@@ -364,3 +377,16 @@ def test_a_restart_finds_everything_as_it_was(fleet):
     (fact,) = fleet.history(since=tip)
     assert fact.subject.startswith("leader(") and fact.subject.endswith(": epoch 2")
     wait_for("the service to say so", lambda: fleet.service.api("status")["leader"]["epoch"] == 2)
+
+
+def test_explain_says_what_holds_a_client_and_what_to_do(fleet):
+    fleet.sick("alpha", "api:1.0.9")
+    bad = fleet.upgrade("1.0.9")
+    fleet.settle()
+    text = fleet.command("explain", "alpha", check=True).stdout
+    assert text.startswith("alpha   rolled-back   canary   api 1.0.0")
+    assert f"of commit {bad[:7]} is not tried again by itself: " in text
+    assert "alpha is sick" in text and "aviary retry alpha" in text
+    assert "Runs its known good release" in text
+    lines = [line for line in text.splitlines() if "alpha): " in line]
+    assert "hold(alpha): release " in lines[0] and "rollback(alpha): " in lines[1]

@@ -76,7 +76,10 @@ def who_runs_what(world, text):
         assert version in text
 
 
-def one_client(world, text):
+def one_client(world, text, why):
+    assert why.startswith("alpha   healthy   canary   api 1.0.0, web 2.0.0   since ")
+    assert "Runs its known good release, of commit " in why
+    assert why.count("Author: Eva") > 3 and "deploy(alpha): " in why
     shown(text, world.subjects(lambda fact: fact.client == "alpha"))
 
 

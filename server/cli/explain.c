@@ -1,0 +1,222 @@
+/* `aviary explain`: why a client is in its state, from its record and the facts behind it. */
+#include "base/clock.h"
+#include "base/emit.h"
+#include "git/commit.h"
+#include "git/tree.h"
+#include "reconcile/status.h"
+#include "server/cli/branch.h"
+#include "server/cli/command.h"
+#include "server/cli/online.h"
+#include <getopt.h>
+
+#define OUTPUT_MAX ((size_t)256 << 20)
+#define FACTS      20 /* as many as fit on a screen; --all for the rest */
+
+static const char usage[] =
+	"usage: aviary explain CLIENT [-c FILE | --branch NAME] [--all] [--json]\n\n"
+	"Tells why a client is in its state: its record, then the facts behind it with their\n"
+	"reasons, newest first. Needs no service.\n"
+	"  -c, --config FILE   read the service's mirror; without it: origin/deployments of\n"
+	"                      the repository in the working folder\n"
+	"  --branch NAME       origin/NAME instead\n"
+	"  --all               every fact, not only the newest 20\n"
+	"  --json              {record, facts: [{commit, time, subject, reasons}]}\n";
+
+struct explain_options {
+	const char *config, *branch, *client;
+	bool all, json, help;
+};
+
+static bool parse(int argc, char **argv, struct explain_options *options)
+{
+	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
+		{"branch", required_argument, NULL, 'b'}, {"all", no_argument, NULL, 'a'},
+		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+	int letter;
+	optind = 0;
+	while ((letter = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+		if (letter == 'c')
+			options->config = optarg;
+		else if (letter == 'b')
+			options->branch = optarg;
+		else if (letter == 'a')
+			options->all = true;
+		else if (letter == 'j')
+			options->json = true;
+		else if (letter == 'h')
+			options->help = true;
+		else
+			return false;
+	}
+	if (optind < argc)
+		options->client = argv[optind++];
+	return options->help ||
+	       (optind == argc && options->client && !(options->config && options->branch));
+}
+
+/* ---- the record --------------------------------------------------------------------------------
+ */
+
+static bool read_record(const struct branch *branch, const char *client,
+	struct client_record *record_out, struct error *err)
+{
+	const struct node_options rules = {.rules = NODE_CORE12};
+	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	auto_buf struct buf text = BUF_INIT(TREE_FILE_MAX);
+	auto_tree struct tree *tree = NULL;
+	const struct node *node;
+	auto_free char *path = mem_printf("%sclients/%s.yaml", branch->folder, client);
+	if (!tree_open_commit(branch->repo, &branch->tip, &tree, err))
+		return false;
+	if (!tree_read(tree, path, &text, NULL, err)) {
+		if (err->code == ERR_NOT_FOUND)
+			error_set(err, ERR_NOT_FOUND, "the branch has no client '%s'", client);
+		return false;
+	}
+	return node_parse_yaml(arena, path, text.text, text.len, &rules, &node, err) &&
+	       client_record_from_node(node, record_out, err);
+}
+
+static void add_why(const struct client_record *record, struct buf *out)
+{
+	const char *good = record->known_good.release;
+	if (record->pause.paused)
+		buf_addf(out, "Paused by %s: %s. aviary resume %s\n", record->pause.by,
+			record->pause.reason, record->client);
+	if (record->going_back)
+		buf_addf(out, "Goes back to its known good release: %s\n", record->going_back);
+	if (record->hold.held)
+		buf_addf(out,
+			"Held: release %.8s of commit %.7s is not tried again by itself: %s. A "
+			"newer commit that wants another release ends that, or: aviary retry %s\n",
+			record->hold.release + strlen("sha256:"), record->hold.commit,
+			record->hold.reason ? record->hold.reason : "", record->client);
+	if (!record->current.release[0])
+		buf_add_str(out, "Nothing was deployed yet.\n");
+	else if (good[0] && !strcmp(good, record->current.release))
+		buf_addf(out, "Runs its known good release, of commit %.7s.\n",
+			record->current.commit);
+	else if (good[0])
+		buf_addf(out, "Its known good release is that of commit %.7s, rollout %s.\n",
+			record->known_good.commit, record->known_good.rollout);
+	else
+		buf_add_str(out, "It has no known good release: nothing to go back to.\n");
+}
+
+static void add_record(const struct client_record *record, struct buf *out)
+{
+	char time_text[CLOCK_TEXT_SIZE];
+	buf_addf(out, "%s   %s   %s", record->client, client_state_name(record->state),
+		record->stage ? record->stage : "");
+	for (size_t i = 0; i < record->app_count; i++)
+		buf_addf(out, "%s%s %s", i ? ", " : "   ", record->apps[i].name,
+			record->apps[i].version);
+	buf_addf(out, "   since %s\n", clock_format(record->updated_s, time_text));
+	add_why(record, out);
+}
+
+/* ---- the facts ---------------------------------------------------------------------------------
+ */
+
+struct facts {
+	const struct explain_options *options;
+	struct buf *out;
+	struct emitter *json; /* or NULL */
+	size_t count;
+};
+
+static void add_json(struct facts *facts, const struct commit_info *info)
+{
+	struct emitter *json = facts->json;
+	emit_map(json, NULL);
+	emit_str(json, "commit", info->id.hex);
+	emit_time(json, "time", info->wall_s);
+	emit_str(json, "subject", info->subject);
+	emit_list(json, "reasons");
+	for (size_t i = 0; i < info->trailer_keys.count; i++)
+		if (!strcmp(info->trailer_keys.items[i], "Reason"))
+			emit_str(json, NULL, info->trailer_values.items[i]);
+	emit_close(json);
+	emit_close(json);
+}
+
+static void add_text(struct facts *facts, const struct commit_info *info)
+{
+	static const char *const told[] = {"Reason", "Author", "Approved-By", "Duration"};
+	char time_text[CLOCK_TEXT_SIZE];
+	buf_addf(facts->out, "%.7s  %.16s  ", info->id.hex, clock_format(info->wall_s, time_text));
+	buf_add_clean(facts->out, info->subject, strlen(info->subject));
+	buf_add_char(facts->out, '\n');
+	for (size_t i = 0; i < info->trailer_keys.count; i++)
+		for (size_t j = 0; j < ARRAY_LEN(told); j++) {
+			const char *value = info->trailer_values.items[i];
+			if (strcmp(info->trailer_keys.items[i], told[j]) != 0)
+				continue;
+			buf_addf(facts->out, "                             %s: ", told[j]);
+			buf_add_clean(facts->out, value, strlen(value));
+			buf_add_char(facts->out, '\n');
+		}
+}
+
+static bool visit(void *data, const struct commit_info *info)
+{
+	struct facts *facts = data;
+	const char *client = commit_trailer(info, "Client");
+	if (!client || strcmp(client, facts->options->client) != 0)
+		return true;
+	if (facts->json)
+		add_json(facts, info);
+	else
+		add_text(facts, info);
+	return facts->options->all || ++facts->count < FACTS;
+}
+
+static bool explain(const struct explain_options *options, const struct branch *branch,
+	const struct client_record *record, struct buf *out, struct error *err)
+{
+	struct emitter emitter;
+	struct facts facts = {.options = options, .out = out};
+	if (!options->json) {
+		add_record(record, out);
+		buf_add_char(out, '\n');
+		return commit_walk(branch->repo, &branch->tip, visit, &facts, err);
+	}
+	auto_buf struct buf json = BUF_INIT(OUTPUT_MAX);
+	facts.json = &emitter;
+	client_record_to_json(record, &json);
+	emit_begin(&emitter, EMIT_JSON, out);
+	emit_raw_json(&emitter, "record", json.text);
+	emit_list(&emitter, "facts");
+	if (!commit_walk(branch->repo, &branch->tip, visit, &facts, err))
+		return false;
+	emit_close(&emitter);
+	emit_end(&emitter);
+	buf_add_char(out, '\n');
+	return true;
+}
+
+static int run(int argc, char **argv)
+{
+	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
+	auto_branch struct branch branch = {0};
+	CLEANUP(client_record_clear) struct client_record record = {0};
+	struct explain_options options = {0};
+	struct error err;
+	if (!parse(argc, argv, &options)) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if (options.help) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (!branch_open(options.config, options.branch, &branch, &err) ||
+		!read_record(&branch, options.client, &record, &err) ||
+		!explain(&options, &branch, &record, &out, &err))
+		return online_fail(&err);
+	fwrite(out.text, 1, out.len, stdout);
+	return fflush(stdout) ? 1 : 0;
+}
+
+const struct command command_explain = {
+	.name = "explain", .summary = "why a client is in its state", .usage = usage, .run = run};

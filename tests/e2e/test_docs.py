@@ -130,6 +130,19 @@ def test_files_that_the_docs_name_exist(page):
         assert (ROOT / path).exists() or (page.parent / path).exists(), path
 
 
+def test_tests_that_the_promises_name_exist():
+    page = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\d+)\.", page, re.M) == [str(number) for number in range(1, 11)]
+    for part in page.split("\n## ")[1:]:
+        assert part.count("- **How.**") == part.count("- **Not covered.**") == 1, part[:40]
+    sources = "\n".join(path.read_text(encoding="utf-8")
+                        for path in (ROOT / "tests/e2e").glob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", page)
+    assert len(named) > 8
+    for name in named:
+        assert f"def {name}(" in sources, name
+
+
 def test_anchors_of_links_exist():
     for page in PAGES:
         for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):

@@ -190,7 +190,8 @@ static bool read_batches(const struct node *node, struct batches *batches, struc
 		batch->size = strtoll(at, &end, 10);
 		batch->percent = *end == '%';
 		end += batch->percent;
-		if (end == at || batch->size < 0 || (*end && *end != ','))
+		if (end == at || batch->size < 0 || batch->size > INT32_MAX ||
+			(*end && *end != ','))
 			return node_error(err, node, "no such batch: '%s'", node->text);
 		at = end + (*end == ',');
 	}
@@ -208,7 +209,8 @@ static bool read_field(
 	if (field->kind == FIELD_BATCHES)
 		return read_batches(node, at, err);
 	if (is_text ? node->kind != NODE_STRING || node->len >= field->size
-		    : node->kind != NODE_INT || node->integer < 0)
+		    : node->kind != NODE_INT || node->integer < 0 ||
+				node->integer > EVENTS_NUMBER_MAX)
 		return node_error(err, node, "'%s' is not what it should be", field->name);
 	if (is_text)
 		memcpy(at, node->text, node->len + 1);

@@ -55,7 +55,11 @@ static const char *text_at(const struct node *line, const char *key)
 static int64_t number_at(const struct node *line, const char *key, int64_t otherwise)
 {
 	const struct node *node = node_get(line, key);
-	return node && node->kind == NODE_INT ? node->integer : otherwise;
+	if (!node || node->kind != NODE_INT)
+		return otherwise;
+	if (node->integer > EVENTS_NUMBER_MAX)
+		return EVENTS_NUMBER_MAX;
+	return node->integer < 0 ? 0 : node->integer;
 }
 
 static bool find_client(const struct rollout *rollout, const char *name, size_t *index_out)

@@ -198,7 +198,8 @@ static bool check_all(struct audit_walk *walk, struct error *err)
 	judge_signatures(walk);
 	if (!audit_check_order(walk, err))
 		return false;
-	qsort(audit->breaks, audit->break_count, sizeof(*audit->breaks), by_age);
+	if (audit->break_count)
+		qsort(audit->breaks, audit->break_count, sizeof(*audit->breaks), by_age);
 	return true;
 }
 

@@ -13,8 +13,8 @@
 #include "base/node.h"
 #include "reconcile/rollout.h"
 
-#define EVENTS_NUMBER_MAX ((int64_t)1 << 52) /* of times and counts: sums of them stay numbers */
-#define EVENTS_MAX        ((size_t)8 << 20) /* of one file; what comes later is left out, and said so */
+#define EVENTS_NUMBER_MAX ((int64_t)1 << 52) /* of times, counts: sums stay numbers */
+#define EVENTS_MAX        ((size_t)8 << 20)  /* of a file; what comes later is left out */
 
 /* Every event, its word, and whether it is about one client. The compiler says if one is missing.
  */

@@ -53,9 +53,9 @@ struct loop {
 	char signed_by[SIGNED_BY_TEXT];
 	struct event_log *events; /* of it */
 	char *events_before;      /* of the branch, for a rollout that goes on; or NULL */
-	uint64_t serial;      /* of the rollout; answers with another one are out of date */
-	int64_t windows_ms;   /* when windows of its stages are looked at again; 0: no windows */
-	size_t steps_running; /* activations and questions under way */
+	uint64_t serial;          /* of the rollout; answers with another one are out of date */
+	int64_t windows_ms;       /* when windows of its stages are looked at again; 0: none */
+	size_t steps_running;     /* activations and questions under way */
 
 	struct fact_list queue; /* facts that wait for the push under way */
 	struct fact_list sent;  /* of the push under way or to be repeated */

@@ -31,6 +31,9 @@ def live(fleet):
                       ["pause", "--reason", "Christmas"], ["resume"]):
         done = fleet.command(*arguments)
         assert done.returncode == 0, done.stderr
+    fleet.edit("fleet.yaml", "interval: 100ms", "interval: 110ms")
+    fleet.push("A rollout without clients")
+    fleet.settle()
     fleet.upgrade("1.0.1")
     fleet.settle()
     fleet.sick("alpha", "api:1.0.2")

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from tests.e2e.test_history import live
+from tests.lib.asking import wait_for_approval
 from tests.lib.fleet import Fleet, tell
 
 
@@ -203,3 +204,35 @@ def test_a_long_bake_leaves_few_events(fleet):
              if "back alpha" in line.get("do", [])]
     assert 0 < fails[0] - bakes[-1] < 5
     replay(fleet, fleet.rollout(commit)["id"])
+
+
+def test_answers_of_people_and_pauses_are_events_too(fleet):
+    commit, rollout = wait_for_approval(fleet)
+    assert fleet.command("pause", "gamma", "--reason", "a demo").returncode == 0
+    fleet.service.kill()
+    lose_state(fleet)
+    fleet.start()
+    fleet.wait_for("the question", lambda: (
+        fleet.service.api("status")["rollout"] or {}).get("state") == "waiting")
+    assert fleet.command("approve", rollout, "--reason", "looked at alpha").returncode == 0
+    fleet.wait_for("beta", lambda: any(each.client == "beta" for each in fleet.activations("end")))
+    fleet.wait_for("its end", lambda: fleet.results(commit).get("beta") == ["succeeded"])
+    found = [replay(fleet, each["id"]) for each in fleet.rollouts(commit)]
+    words = [step["event"] for each in found for step in each["story"]]
+    assert any(word.endswith("approves: looked at alpha") for word in words)
+    assert "record approved production" in [
+        decision for each in found for step in each["story"] for decision in step.get(
+            "decisions", [])]
+    whole = fleet.command("history", "--verify")
+    assert whole.returncode == 0, whole.stdout
+
+
+def test_an_abort_decides_the_same_again(fleet):
+    commit, rollout = wait_for_approval(fleet)
+    assert fleet.command("abort", rollout, "--reason", "not today").returncode == 0
+    fleet.settle()
+    assert fleet.ends(commit)[-1] == "aborted"
+    whole = fleet.command("history", "--verify")
+    assert whole.returncode == 0, whole.stdout
+    words = [step["event"] for step in replay(fleet, rollout)["story"]]
+    assert any(word.endswith("aborts: not today") for word in words)

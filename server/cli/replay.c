@@ -65,12 +65,23 @@ static void clear_told(struct told *told)
 	strlist_clear(&told->words);
 }
 
+/* What people ask for later may name a rollout that is over: no decision of its machine. */
+static bool is_of_machine(const char *subject)
+{
+	static const char *const verbs[] = {
+		"rollout(", "onboard(", "deploy(", "rollback(", "hold(", "approve("};
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (!strncmp(subject, verbs[i], strlen(verbs[i])))
+			return true;
+	return false;
+}
+
 static bool collect(void *data, const struct commit_info *info)
 {
 	struct told *told = data;
 	const char *rollout = commit_trailer(info, "Rollout");
 	const char *result = commit_trailer(info, "Result");
-	if (!rollout || strcmp(rollout, told->id) != 0)
+	if (!rollout || strcmp(rollout, told->id) != 0 || !is_of_machine(info->subject))
 		return true;
 	char *word = replay_fact_word(info->subject, commit_trailer(info, "Client"), result);
 	strlist_take(&told->words, word);

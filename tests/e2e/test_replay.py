@@ -236,3 +236,17 @@ def test_an_abort_decides_the_same_again(fleet):
     assert whole.returncode == 0, whole.stdout
     words = [step["event"] for step in replay(fleet, rollout)["story"]]
     assert any(word.endswith("aborts: not today") for word in words)
+
+
+def test_a_retry_of_a_rollout_is_no_decision_of_it(fleet):
+    fleet.sick("alpha", "api:1.0.1")
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    fleet.sick("alpha")
+    assert fleet.command("retry", "alpha", "--reason", "it was the mail server").returncode == 0
+    fleet.settle()
+    assert len(fleet.rollouts(commit)) == 2
+    for rollout in fleet.rollouts(commit):
+        assert replay(fleet, rollout["id"])["ended"]
+    whole = fleet.command("history", "--verify")
+    assert whole.returncode == 0, whole.stdout

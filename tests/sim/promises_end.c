@@ -218,7 +218,7 @@ static void check_client_at_rest(struct world *world, const struct sim_client *c
 		"promise 5, level-triggered: %s does not run what the newest commit wants",
 		client->name);
 	demand(world, is_kept_back(world, client) || is_behind_another(world, client),
-		"promise 5, level-triggered: %s differs from the newest commit, and nobody says why",
+		"promise 5, level-triggered: %s differs from the newest commit, nobody says why",
 		client->name);
 }
 

@@ -225,6 +225,7 @@ void choices_free(struct choices choices[STREAMS]);
 
 /** A line of the story; nothing unless it is told. */
 PRINTF(2, 3) void tell(const struct world *world, const char *format, ...);
+/** An event or an action, if the story is told. */
 void tell_event(const struct world *world, const struct rollout_event *event);
 void tell_action(const struct world *world, const struct rollout_action *action);
 
@@ -234,8 +235,10 @@ void world_clear(struct world *world);
 /** Plan of a commit against records, as the service would make it. */
 struct plan *world_plan(
 	struct world *world, const struct sim_commit *commit, const struct status *status);
+/** The newest commit; a commit by its id, or NULL. */
 const struct sim_commit *world_head(const struct world *world);
 const struct sim_commit *world_commit(const struct world *world, const char *id);
+/** Digest of a version on a client, and back. */
 void release_text(size_t client, uint8_t version, char text[DIGEST_TEXT]);
 uint8_t release_version(const char *text);
 size_t client_index(const char *name);
@@ -249,11 +252,13 @@ void world_push_revert(struct world *world);
 /* hosts.c */
 void hosts_activate(struct world *world, const struct rollout_action *action);
 void hosts_ask(struct world *world, const struct rollout_action *action);
+/** When something of a host is due next. */
 int64_t hosts_next_ms(const struct world *world);
 /** Something of a host is due: end it, and tell the service. */
 void hosts_happen(struct world *world);
 /** The service died. */
 void hosts_after_crash(struct world *world);
+/** Does an activation run? */
 bool hosts_are_busy(const struct world *world);
 
 /* looks.c */
@@ -261,16 +266,21 @@ void look_now(struct world *world);
 
 /* service.c */
 void service_record(struct world *world, struct fact *fact, bool of_rollout);
+/** A rollout begins or goes on; takes both over. */
 void service_begin(struct world *world, struct rollout *rollout, struct plan *plan);
+/** It starts, dies, is given back. */
 void service_boot(struct world *world);
 void service_crash(struct world *world, const char *why);
 void service_free(struct world *world);
+/** One event for the machine, and what it wants of the world. */
 void service_feed(struct world *world, struct rollout_event event);
+/** When something of its own is due next. */
 int64_t service_next_ms(const struct world *world);
 /** Whatever of its own is due. */
 void service_happen(struct world *world);
 /** After each event: pushes, looks, ends. */
 void service_settle(struct world *world);
+/** Somebody says: look again. */
 void service_look(struct world *world);
 /** A person answers what the rollout waits for, or ends it. */
 bool service_may_approve(const struct world *world);
@@ -280,6 +290,7 @@ void service_abort(struct world *world);
 void service_window(struct world *world, size_t stage, bool open);
 /** A person pauses or resumes. @param client  SIZE_MAX: the fleet */
 void service_pause(struct world *world, size_t client, bool pause);
+/** Nothing of its own will ever be due. */
 bool service_is_quiet(const struct world *world);
 
 /* trouble.c */
@@ -292,15 +303,20 @@ void trouble_happen(struct world *world);
 		if (!(holds))                                                                      \
 			break_promise(world, __VA_ARGS__);                                         \
 	} while (0)
+/** The sentence begins with the name of the promise; the first one counts. */
 PRINTF(2, 3) void break_promise(struct world *world, const char *format, ...);
+/** A rollout begins, or goes on after a restart. */
 void promises_begin_rollout(struct world *world);
+/** Around each event of the machine, and where it activates something. */
 void promises_before(struct world *world, const struct rollout_event *event);
 void promises_after(struct world *world, const struct rollout_event *event,
 	const struct rollout_actions *actions);
 void promises_on_activate(struct world *world, size_t member, enum rollout_action_kind kind);
+/** The remote accepted a fact; the service lost its memory; a newer commit was judged. */
 void promises_on_accepted(struct world *world, const struct fact *fact);
 void promises_on_restart(struct world *world);
 void promises_on_supersede(struct world *world, const struct plan *newer, bool ends);
+/** Nothing happens any more. */
 void promises_at_rest(struct world *world);
 
 /* texts.c */

@@ -62,6 +62,7 @@ static const struct field client_fields[] = {
 	FIELD(rollout_client, no_checks, FIELD_BOOL),
 	FIELD(rollout_client, has_good, FIELD_BOOL),
 	FIELD(rollout_client, activated, FIELD_BOOL),
+	FIELD(rollout_client, touched, FIELD_BOOL),
 	FIELD(rollout_client, unreachable, FIELD_BOOL),
 	FIELD(rollout_client, going_back, FIELD_BOOL),
 	FIELD(rollout_client, paused, FIELD_BOOL),

@@ -65,7 +65,8 @@ static bool cut_clients_short(struct step *step)
 		enum rollout_phase phase = rollout->clients[i].phase;
 		bool waits = phase == PHASE_INTENT || phase == PHASE_VERIFY ||
 			     phase == PHASE_HEALTHY || phase == PHASE_AWAY ||
-			     (phase == PHASE_RETRY && !rollout->clients[i].going_back);
+			     (phase == PHASE_RETRY && !rollout->clients[i].going_back &&
+				     !rollout->clients[i].touched);
 		if (waits)
 			client_end(step, i, state);
 		else if (phase != PHASE_PENDING && phase != PHASE_DONE)

@@ -83,6 +83,7 @@ struct rollout_client {
 	bool no_checks;     /* nothing to ask: healthy as soon as it is activated */
 	bool has_good;      /* there is a known good release to go back to */
 	bool activated;     /* the host runs `to`, as far as we know */
+	bool touched;       /* its activation was interrupted, and has to be brought to an end */
 	bool unreachable;   /* the host could not be reached, nothing was touched */
 	bool going_back;    /* resumed: the branch says that its way back has begun */
 	bool paused;        /* by a person: it is not started; counts as changed and not healthy */

@@ -76,6 +76,7 @@ static void client_go_back(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
 	client->failed = true;
+	client->touched = false;
 	client->attempts = 0;
 	client->phase = PHASE_BACK;
 	client->record->state = MEMBER_DEPLOYING;
@@ -183,9 +184,12 @@ static bool is_past_failures(const struct rollout *rollout, const struct rollout
 static void client_try_again(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
-	if (!client->going_back && !may_start(step->rollout))
+	bool begins = !client->going_back && !client->touched; /* else it is brought to an end */
+	if (begins && !may_start(step->rollout))
 		return;
-	if (!client->going_back && is_past_failures(step->rollout, client)) {
+	if (!client->going_back && step->rollout->unrecorded)
+		return;
+	if (begins && is_past_failures(step->rollout, client)) {
 		client_end(step, index, MEMBER_SKIPPED); /* its host is untouched */
 		return;
 	}
@@ -253,6 +257,7 @@ static void resume(struct step *step, size_t index, enum rollout_runs runs)
 		client->next_round_ms = step->event->now_ms + step->rollout->verify_interval_ms;
 	} else {
 		client->unproved = false;
+		client->touched = true;
 		client_deploy(step, index);
 	}
 }
@@ -330,6 +335,7 @@ void client_on_deployed(struct step *step, size_t index)
 			client_fail(step, index, step->event->text);
 		return;
 	}
+	client->touched = false;
 	client->activated = client->phase == PHASE_DEPLOY;
 	client_verify(step, index, client->activated ? PHASE_VERIFY : PHASE_BACK_VERIFY);
 }
@@ -341,7 +347,7 @@ void client_on_unreachable(struct step *step, size_t index)
 		return;
 	if (client_retries(step, index))
 		return;
-	if (client->phase == PHASE_BACK) {
+	if (client->phase == PHASE_BACK || client->touched) {
 		client_fail(step, index, step->event->text);
 		return;
 	}

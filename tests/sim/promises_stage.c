@@ -376,7 +376,8 @@ static void check_superseded(struct world *world)
 			phase == PHASE_BACK_VERIFY;
 	}
 	for (size_t i = 0; i < rollout->client_count; i++)
-		busy |= rollout->clients[i].phase == PHASE_RETRY && rollout->clients[i].going_back;
+		busy |= rollout->clients[i].phase == PHASE_RETRY &&
+			(rollout->clients[i].going_back || rollout->clients[i].touched);
 	demand(world, busy, "superseded: the fix waits for the failing one");
 }
 

@@ -274,6 +274,11 @@ static void client_on_answer_of_away(struct step *step, size_t index)
 		client->asked++;
 		return;
 	}
+	struct rollout_stage *stage = &step->rollout->stages[client->stage];
+	if (stage->bake_until_ms) { /* whoever comes into a bake is watched as long as the others */
+		stage->bake_until_ms = 0;
+		stage->record->state = STAGE_RUNNING;
+	}
 	client->asked = 0;
 	client->attempts = 0;
 	client->unreachable = false;

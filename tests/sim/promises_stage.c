@@ -347,6 +347,15 @@ void check_stages(struct world *world)
 /* ---- the end ----------------------------------------------------------------------------------
  */
 
+/* Whoever stands behind a held client cannot be reached by this rollout, paused or not. */
+static bool is_behind_blocked(const struct world *world, size_t stage)
+{
+	for (size_t s = 0; s < stage; s++)
+		if (world->blocked[s])
+			return true;
+	return false;
+}
+
 static enum rollout_state expected_state(struct world *world)
 {
 	const struct rollout *rollout = world->service.rollout;
@@ -359,7 +368,9 @@ static enum rollout_state expected_state(struct world *world)
 		return ROLLOUT_SUPERSEDED;
 	for (size_t i = 0; i < rollout->client_count; i++)
 		if (rollout->clients[i].record->state != MEMBER_HEALTHY &&
-			!rollout->clients[i].paused && !world_member(world, i)->watch.left_out &&
+			(!rollout->clients[i].paused ||
+				is_behind_blocked(world, rollout->clients[i].stage)) &&
+			!world_member(world, i)->watch.left_out &&
 			!world_member(world, i)->watch.unreachable)
 			return ROLLOUT_FAILED;
 	return ROLLOUT_SUCCEEDED;

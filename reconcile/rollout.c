@@ -23,16 +23,14 @@ static bool any_failed(const struct rollout *rollout)
 }
 
 /* Whatever never started, and the stages that hold it, get their last word. */
-static void end_rest(struct rollout *rollout)
+static void end_rest(struct step *step)
 {
+	struct rollout *rollout = step->rollout;
 	bool superseded = rollout->superseded && !rollout->aborted;
 	enum member_state member = superseded ? MEMBER_SUPERSEDED : MEMBER_SKIPPED;
-	for (size_t i = 0; i < rollout->client_count; i++) {
-		if (rollout->clients[i].phase != PHASE_PENDING)
-			continue;
-		rollout->clients[i].phase = PHASE_DONE;
-		rollout->clients[i].record->state = member;
-	}
+	for (size_t i = 0; i < rollout->client_count; i++)
+		if (rollout->clients[i].phase == PHASE_PENDING)
+			client_end(step, i, member);
 	for (size_t i = 0; i < rollout->stage_count; i++) {
 		struct stage_record *stage = rollout->stages[i].record;
 		if (stage->state <= STAGE_WAITING)
@@ -47,7 +45,7 @@ static void end_rest(struct rollout *rollout)
 static void rollout_finish(struct step *step, enum rollout_state state)
 {
 	struct rollout *rollout = step->rollout;
-	end_rest(rollout);
+	end_rest(step);
 	wait_forget(rollout);
 	rollout->record.state = state;
 	rollout->record.finished_s = step->event->wall_s;

@@ -9,8 +9,8 @@
  *   INTENT ----- recorded -------> DEPLOY (deploying)    driver works
  *   INTENT ----- resumed/asked --> VERIFY                the host runs it already
  *   DEPLOY ----- ok -------------> VERIFY (verifying)    rounds until `healthy` in a row
- *   DEPLOY, BACK - failed, transient, retries left -> RETRY (deploying) -- back-off --> DEPLOY,
- * BACK DEPLOY, BACK - outcome unknown --> RESUME            the driver is asked until the deadline
+ *   DEPLOY, BACK - failed, transient, retries left --> RETRY (deploying); after its back-off again
+ *   DEPLOY, BACK - outcome unknown --> RESUME            the driver is asked until the deadline
  *   VERIFY ----- enough good ----> HEALTHY (healthy)     waits for its stage; rounds go on in bake
  *   DEPLOY, VERIFY, HEALTHY (bake) - bad --> BACK (deploying)  driver returns to the known good
  *   BACK ------- ok -------------> BACK_VERIFY (verifying)
@@ -19,7 +19,7 @@
  *   without known good, or on_failure: hold: DEPLOY, VERIFY - bad --> DONE (failed)
  *   HEALTHY ---- stage succeeded > DONE (healthy)
  *   DEPLOY ----- unreachable before anything was touched --> AWAY (waiting)
- *   AWAY ------- the rollout waits for hosts, and this one answers --> INTENT
+ *   AWAY ------- the rollout waits for hosts, and this one answers --> INTENT, recorded again
  *   AWAY ------- its stage ends -> DONE (skipped)        a new rollout brings it up to date
  *   any wait --- superseded -----> DONE (superseded); DEPLOY and BACK end first
  *   any wait --- aborted --------> DONE (skipped); DEPLOY and BACK end first

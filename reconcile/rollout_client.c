@@ -274,16 +274,20 @@ static void client_on_answer_of_away(struct step *step, size_t index)
 		client->asked++;
 		return;
 	}
-	struct rollout_stage *stage = &step->rollout->stages[client->stage];
-	if (stage->bake_until_ms) { /* whoever comes into a bake is watched as long as the others */
-		stage->bake_until_ms = 0;
-		stage->record->state = STAGE_RUNNING;
-	}
 	client->asked = 0;
 	client->attempts = 0;
 	client->unreachable = false;
 	client->failure[0] = '\0';
 	client->record->state = MEMBER_PENDING;
+	if (step->event->runs == RUNS_UNTOUCHED) { /* it starts again, in a wave like any other */
+		client->phase = PHASE_PENDING;
+		return;
+	}
+	struct rollout_stage *stage = &step->rollout->stages[client->stage];
+	if (stage->bake_until_ms) { /* whoever comes into a bake is watched as long as the others */
+		stage->bake_until_ms = 0;
+		stage->record->state = STAGE_RUNNING;
+	}
 	client->phase = PHASE_RESUME;
 	client->verify_until_ms = step->event->now_ms + step->rollout->verify_timeout_ms;
 	resume(step, index, step->event->runs);

@@ -115,8 +115,8 @@ def cases(calls):
     if ASKED == "all":
         return [(at, MODES[(at * 2 + i) % 4][0], state) for at in range(1, calls + 1)
                 for i, state in enumerate(("same", "empty"))]
-    chosen = random.Random(SEED)
-    return [(chosen.randint(1, calls), *chosen.choice(MODES)) for _ in range(SAMPLE)]
+    every = [(at, *mode) for at in range(1, calls + 1) for mode in MODES]
+    return random.Random(SEED).sample(every, SAMPLE)
 
 
 def complain(fleet, case, run):

@@ -277,6 +277,10 @@ static void check_move(struct world *world, const struct move *move)
 	if (move->to == PHASE_AWAY)
 		move->watch->attempts = 0; /* its host answers before the next one */
 	move->watch->unreachable |= move->to == PHASE_AWAY;
+	if (move->from == PHASE_AWAY && is_answer(move, EVENT_RUNS, true)) {
+		move->watch->unreachable = false;
+		move->watch->returned = true;
+	}
 	if (move->to == PHASE_RESUME)
 		move->watch->since_ms = world->now_ms;
 	if (move->to == PHASE_VERIFY || move->to == PHASE_BACK_VERIFY) {

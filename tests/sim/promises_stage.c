@@ -31,6 +31,11 @@ static size_t largest_wave(const struct world *world, size_t stage)
 	return largest;
 }
 
+static bool was_started(const struct watch *watch)
+{
+	return (watch->touched || watch->intent_out) && !watch->returned;
+}
+
 size_t stage_unreachable(struct world *world, size_t stage)
 {
 	const struct rollout *rollout = world->service.rollout;
@@ -38,7 +43,7 @@ size_t stage_unreachable(struct world *world, size_t stage)
 	for (size_t i = 0; i < rollout->client_count; i++)
 		unreachable += rollout->clients[i].stage == stage &&
 			       rollout->clients[i].record->state == MEMBER_SKIPPED &&
-			       world_member(world, i)->watch.touched;
+			       was_started(&world_member(world, i)->watch);
 	return unreachable;
 }
 
@@ -92,8 +97,8 @@ static void check_canaries(struct world *world, size_t stage)
 static bool is_in_flight(const struct sim_client *client)
 {
 	const struct watch *watch = &client->watch;
-	return (watch->touched || watch->intent_out) && !watch->proved &&
-	       watch->phase != PHASE_DONE && watch->phase != PHASE_AWAY && !watch->finals;
+	return was_started(watch) && !watch->proved && watch->phase != PHASE_DONE &&
+	       watch->phase != PHASE_AWAY && !watch->finals;
 }
 
 /* Whoever was started before, in this life or in another one. */
@@ -101,8 +106,8 @@ static size_t stage_started(struct world *world, size_t stage)
 {
 	size_t started = 0;
 	for (size_t i = 0; i < world->client_count; i++)
-		started += world->clients[i].stage == stage &&
-			   (world->clients[i].watch.touched || world->clients[i].watch.intent_out);
+		started +=
+			world->clients[i].stage == stage && was_started(&world->clients[i].watch);
 	return started;
 }
 
@@ -164,10 +169,14 @@ void check_starts(struct world *world, const struct rollout_actions *actions)
 		stage_failed(world, stage) <=
 			(size_t)world->service.commit->stages[stage].max_failures,
 		"promise 2, blast radius: a wave starts past max_failures");
-	for (size_t i = 0; i < actions->count; i++)
-		if (actions->items[i].kind == ACTION_RECORD &&
-			actions->items[i].fact == FACT_CLIENT_STARTED)
-			world_member(world, actions->items[i].client)->watch.intent_out = true;
+	for (size_t i = 0; i < actions->count; i++) {
+		if (actions->items[i].kind != ACTION_RECORD ||
+			actions->items[i].fact != FACT_CLIENT_STARTED)
+			continue;
+		struct watch *watch = &world_member(world, actions->items[i].client)->watch;
+		watch->intent_out = true;
+		watch->returned = false;
+	}
 }
 
 /* ---- activations ------------------------------------------------------------------------------
@@ -179,6 +188,9 @@ static void check_recorded_first(struct world *world, const struct sim_client *c
 	const char *id = world->service.rollout->record.id;
 	demand(world, record && !strcmp(record->current.rollout, id) && client->watch.touched,
 		"promise 4, recorded first: %s is touched before the remote accepted it",
+		client->name);
+	demand(world, record && record->state != CLIENT_WAITING,
+		"promise 4, recorded first: %s is touched while it is told to be away",
 		client->name);
 	demand(world, record && record->ended == MEMBER_PENDING && !client->watch.finals,
 		"promise 6, crash-safe: %s is touched after its final record", client->name);

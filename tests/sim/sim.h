@@ -114,6 +114,7 @@ struct watch {
 	bool left_out;        /* was paused when its stage succeeded */
 	bool aborted;         /* was skipped because a person ended the rollout */
 	bool intent_out;      /* its intent went out in this life */
+	bool returned;        /* its host answered: it waits for a wave again */
 	unsigned finals;      /* accepted facts with a final Result */
 	int good, bad;        /* rounds in a row that asked what runs since the last activation */
 	int64_t round_ms;     /* its last round, once it is healthy */

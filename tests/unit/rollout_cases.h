@@ -47,11 +47,12 @@ static const struct {
 		" started c0.started deploy0 c0.failed c0.held failed"},
 	{"a first onboarding that fails", {1, 1, .no_good = true}, "rec ok0 bad0 +1000",
 		" started c0.started deploy0 round0 c0.failed c0.held failed"},
-	{"a host that is not reached is waited for", {1, 1}, "rec gone0 rec +100 bad0 +200 ok0",
-		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0 ask0 deploy0"},
-	{"and goes on once it answers", {1, 0}, "rec gone0 rec +100 ok0 ok0 ok0",
-		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0 deploy0"
-		" round0 c0.healthy succeeded"},
+	{"a host that is not reached is waited for", {1, 1}, "rec gone0 rec +100 bad0 +200 ok0 rec",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0 ask0"
+		" stage0.running c0.started deploy0"},
+	{"and goes on once it answers", {1, 0}, "rec gone0 rec +100 ok0 rec ok0 ok0",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0"
+		" stage0.running c0.started deploy0 round0 c0.healthy succeeded"},
 	{"superseded while a host is away", {1, 1}, "rec gone0 newer",
 		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] c0.superseded"
 		" superseded"},
@@ -62,10 +63,10 @@ static const struct {
 		" started c0.started deploy0 c0.away c1.started deploy1 round1 c0.skipped c1.healthy"
 		" succeeded"},
 	{"two away, one tolerated", {0, 3, .max_unreachable = 1},
-		"rec gone0 rec gone1 rec +100 ok0 ok0 ok0 rec ok2 ok2",
+		"rec gone0 rec gone1 rec +100 ok0 rec ok0 ok0 rec ok2 ok2",
 		" started c0.started deploy0 c0.away c1.started deploy1 c1.away"
-		" waiting[unreachable hosts: c0, c1] ask0 ask1 deploy0 round0 stage1.running"
-		" c2.started deploy2 round2 c0.healthy c1.skipped c2.healthy succeeded"},
+		" waiting[unreachable hosts: c0, c1] ask0 ask1 stage1.running c0.started"
+		" deploy0 round0 c2.started deploy2 round2 c0.healthy c1.skipped c2.healthy succeeded"},
 	{"away, and nobody else is healthy", {0, 1, .max_unreachable = 5}, "rec gone0",
 		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0]"},
 	{"away, and another one failed", {0, 2, .max_unreachable = 1, .max_failures = 1},
@@ -73,7 +74,7 @@ static const struct {
 		" started c0.started deploy0 c0.away c1.started deploy1 back1 c1.back round1"
 		" c1.rolled-back c1.held c0.skipped failed"},
 	{"resumed while a host is away", {1, 0, .resumed = true, .away = true}, "rec +100 ok0",
-		" waiting[unreachable hosts: c0] ask0 deploy0"},
+		" waiting[unreachable hosts: c0] ask0 stage0.running c0.started"},
 	{"a failure that may pass is repeated", {1, 0, .retries = 2},
 		"rec flaky0 rec +1000 flaky0 rec +1999 +1 ok0 ok0",
 		" started c0.started deploy0 c0.retry1 deploy0 c0.retry2 deploy0 round0 c0.healthy"

@@ -98,6 +98,11 @@ def main():
     arguments = parser.parse_args()
     build_dir = (ROOT / arguments.build).resolve()
     mutants = [m for m in read_table() if not arguments.names or m.name in arguments.names]
+    done = subprocess.run([str(build_dir / "tests/sim"), "--runs", str(arguments.runs), "--seed", "1",
+                           "--no-shrink"], capture_output=True, text=True, check=False)
+    if done.returncode:  # whatever breaks without a fault would be called found
+        print(f"without any fault: {last_line(done.stdout)}")
+        return 1
     found = survived = broken = 0
     with ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1))) as pool:
         hunts = pool.map(lambda m: hunt(m, build_dir, arguments.runs), mutants)

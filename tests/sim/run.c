@@ -38,9 +38,16 @@ static bool waits_for_hosts(const struct world *world)
 	       world->webhook_ms == NEVER;
 }
 
+/* Rounds go on while a person or a window is waited for: nothing else has happened for long. */
+static bool only_watches(const struct world *world)
+{
+	return world->chapter == CHAPTER_TROUBLE &&
+	       world->events > world->told_at + 300 + 100 * world->client_count;
+}
+
 static bool is_at_rest(const struct world *world)
 {
-	if (waits_for_hosts(world))
+	if (waits_for_hosts(world) || only_watches(world))
 		return true;
 	return earliest(world) == NEVER && service_is_quiet(world);
 }

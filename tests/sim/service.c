@@ -26,6 +26,7 @@ void service_record(struct world *world, struct fact *fact, bool of_rollout)
 	mem_grow(queue->items, queue->count, queue->capacity);
 	queue->items[queue->count++] = fact;
 	queue->of_rollout += of_rollout;
+	world->told_at = world->events;
 	tell(world, "    -> record \"%s\"", fact->subject);
 }
 

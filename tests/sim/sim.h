@@ -186,6 +186,7 @@ struct world {
 	unsigned troubles_left;
 	uint64_t trouble_at; /* number of the event */
 	uint64_t events, event_limit;
+	uint64_t told_at; /* number of the event that led to the newest fact */
 	/* what goes wrong next */
 	bool others_moved;
 	unsigned duplicates;        /* results that come twice */

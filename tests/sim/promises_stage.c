@@ -388,14 +388,6 @@ static enum rollout_state expected_state(struct world *world)
 	return ROLLOUT_SUCCEEDED;
 }
 
-static bool any_stage_failed(struct world *world)
-{
-	for (size_t s = 0; s < world->service.rollout->stage_count; s++)
-		if (stage_failed(world, s) > (size_t)world->service.commit->stages[s].max_failures)
-			return true;
-	return false;
-}
-
 /* A superseded rollout waits for steps that run, and for nothing else. */
 static void check_superseded(struct world *world)
 {
@@ -454,10 +446,7 @@ void check_end(struct world *world)
 			rollout->record.state == ROLLOUT_RUNNING ||
 				rollout->record.state == ROLLOUT_WAITING,
 			"promise 6, crash-safe: a rollout that goes on has a final state");
-		/* That a person ended it is forgotten with a restart where a failure explains as
-		 * well why clients were skipped: it goes on to the same end, `failed`. */
-		bool forgotten = !rollout->aborted && any_stage_failed(world);
-		if (world->superseded || (world->aborted && !forgotten))
+		if (world->superseded || world->aborted)
 			check_superseded(world);
 		check_waiting(world);
 		return;

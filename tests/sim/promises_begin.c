@@ -118,8 +118,11 @@ static void find_ended(struct world *world)
 		const struct client_record *record = status_client(world->branch, client->name);
 		if (!client->watch.finals)
 			continue;
+		/* past max_failures a skipped client tells nothing: the rollout fails anyway */
+		bool past = stage_failed(world, client->stage) >
+			    (size_t)world->service.commit->stages[client->stage].max_failures;
 		world->superseded |= record->ended == MEMBER_SUPERSEDED;
-		world->aborted |= record->ended == MEMBER_SKIPPED && client->watch.aborted;
+		world->aborted |= record->ended == MEMBER_SKIPPED && client->watch.aborted && !past;
 	}
 }
 

@@ -130,8 +130,9 @@ static const struct key stage_keys[] = {
 		.standard = "0",
 		.min = 0,
 		.max = 1000000,
-		.doc = "Clients whose hosts may be out of reach; they are skipped and brought up to "
-		       "date by a later rollout. With one more the rollout waits for the hosts."},
+		.doc = "Clients whose hosts may be out of reach; they are skipped and brought up "
+		       "to date by a later rollout. With one more the rollout waits for the "
+		       "hosts."},
 	{.name = "windows",
 		.type = KEY_LIST,
 		AT(stage_file, windows),

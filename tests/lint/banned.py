@@ -29,6 +29,7 @@ ALLOWED = {
     # processes that are killed in the middle of what they do
     "tests/unit/test_fs.c": {"fork"},
     "tests/unit/test_local_crash.c": {"fork"},
+    "tests/tools/kill_at.c": {"fork"},
     # they ask again and again for a fact that another process makes
     "tests/unit/test_checks.c": {"usleep"},
     "tests/lib/local_host.h": {"usleep"},

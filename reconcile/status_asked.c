@@ -58,8 +58,9 @@ void asked_record_add_retry(struct asked_record *record, const struct retry *ret
 	for (size_t i = 0; i < drop; i++)
 		retry_clear(&record->retries[i]);
 	record->retry_count -= drop;
-	memmove(record->retries, record->retries + drop,
-		record->retry_count * sizeof(*record->retries));
+	if (record->retry_count)
+		memmove(record->retries, record->retries + drop,
+			record->retry_count * sizeof(*record->retries));
 	record->retries =
 		mem_resize(record->retries, record->retry_count + 1, sizeof(*record->retries));
 	retry_copy(&record->retries[record->retry_count++], retry);

@@ -85,6 +85,8 @@ class Fleet:
         with served(site, at, children) as service:
             wait_until(f"change {at}, or the end", lambda: service.process.poll() is not None
                        or site.ends_of(self.commit))
+            if service.process.poll() is None:
+                service.stop()  # told to end through its wrapper, which sees it end
         if state == "empty":
             site.forget_state()
         with site.serve() as service:

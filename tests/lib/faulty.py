@@ -156,6 +156,14 @@ def descendants(pid):
     return found
 
 
+def is_alive(pid):
+    """Does the process run? Whoever waits for its status only does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def folder_name(folder):
     """A short name of a folder: a socket's path has at most 107 bytes."""
@@ -188,10 +196,13 @@ class Service:
         """SIGKILL; with everything that it started, or alone, which leaves orphans at work."""
         pids = descendants(self.process.pid)
         # the service first of all, so that it cannot answer the end of its children
-        for pid in [self.process.pid] + (pids if children else []):
+        doomed = [self.process.pid] + (pids if children else [])
+        for pid in doomed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        # behind a wrapper the service is no child of ours: its socket and lock live as long as it
+        wait_until(f"the end of {doomed}", lambda: not any(map(is_alive, doomed)))
 
     def stop(self):
         """SIGTERM; returns the exit status."""
@@ -203,14 +214,14 @@ class Service:
         assert self.process.poll() is None, "the service ended:\n" + self.site.log_text()
         with socket.socket(socket.AF_UNIX) as peer, folder_name(self.site.folder) as folder:
             peer.settimeout(PATIENCE_S)
+            answer = b""
             try:
                 peer.connect(f"{folder}/s")
-            except OSError:
+                peer.sendall(f"{method} {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n".encode())
+                while chunk := peer.recv(65536):
+                    answer += chunk
+            except (ConnectionError, FileNotFoundError):
                 return None
-            peer.sendall(f"{method} {path} HTTP/1.0\r\nContent-Length: 0\r\n\r\n".encode())
-            answer = b""
-            while chunk := peer.recv(65536):
-                answer += chunk
         head, _, body = answer.partition(b"\r\n\r\n")
         return (int(head.split()[1]), body.decode()) if head else None
 

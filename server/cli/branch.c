@@ -1,4 +1,5 @@
 #include "server/cli/branch.h"
+#include "base/clock.h"
 #include "git/tree.h"
 #include "server/cli/online.h"
 
@@ -67,4 +68,20 @@ bool branch_open(
 	*branch_out = branch;
 	branch = (struct branch){0};
 	return true;
+}
+
+bool branch_read(const struct branch *branch, const char *path, struct buf *text, struct error *err)
+{
+	auto_tree struct tree *tree = NULL;
+	auto_free char *whole = mem_printf("%s%s", branch->folder, path);
+	return tree_open_commit(branch->repo, &branch->tip, &tree, err) &&
+	       tree_read(tree, whole, text, NULL, err);
+}
+
+void branch_add_line(const struct commit_info *info, struct buf *out)
+{
+	char time_text[CLOCK_TEXT_SIZE];
+	buf_addf(out, "%.7s  %.16s  ", info->id.hex, clock_format(info->wall_s, time_text));
+	buf_add_clean(out, info->subject, strlen(info->subject));
+	buf_add_char(out, '\n');
 }

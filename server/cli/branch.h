@@ -1,7 +1,7 @@
 /* server/cli/branch.h - the status branch, as the commands find it that read it offline */
 #pragma once
 #include "base/arena.h"
-#include "git/repo.h"
+#include "git/commit.h"
 
 struct config;
 
@@ -26,3 +26,13 @@ void branch_clear(struct branch *branch);
  */
 MUST_USE bool branch_open(
 	const char *config_path, const char *name, struct branch *branch_out, struct error *err);
+
+/**
+ * A file of the records at the tip, for example "clients/alpha.yaml".
+ * @return false with ERR_NOT_FOUND if there is none
+ */
+MUST_USE bool branch_read(
+	const struct branch *branch, const char *path, struct buf *text, struct error *err);
+
+/** A commit as one line: id, time, subject. */
+void branch_add_line(const struct commit_info *info, struct buf *out);

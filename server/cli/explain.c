@@ -7,7 +7,6 @@
 #include "server/cli/branch.h"
 #include "server/cli/command.h"
 #include "server/cli/online.h"
-#include <getopt.h>
 
 #define OUTPUT_MAX ((size_t)256 << 20)
 #define FACTS      20 /* as many as fit on a screen; --all for the rest */
@@ -22,38 +21,6 @@ static const char usage[] =
 	"  --all               every fact, not only the newest 20\n"
 	"  --json              {record, facts: [{commit, time, subject, reasons}]}\n";
 
-struct explain_options {
-	const char *config, *branch, *client;
-	bool all, json, help;
-};
-
-static bool parse(int argc, char **argv, struct explain_options *options)
-{
-	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
-		{"branch", required_argument, NULL, 'b'}, {"all", no_argument, NULL, 'a'},
-		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
-	int letter;
-	optind = 0;
-	while ((letter = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
-		if (letter == 'c')
-			options->config = optarg;
-		else if (letter == 'b')
-			options->branch = optarg;
-		else if (letter == 'a')
-			options->all = true;
-		else if (letter == 'j')
-			options->json = true;
-		else if (letter == 'h')
-			options->help = true;
-		else
-			return false;
-	}
-	if (optind < argc)
-		options->client = argv[optind++];
-	return options->help ||
-	       (optind == argc && options->client && !(options->config && options->branch));
-}
-
 /* ---- the record --------------------------------------------------------------------------------
  */
 
@@ -63,12 +30,9 @@ static bool read_record(const struct branch *branch, const char *client,
 	const struct node_options rules = {.rules = NODE_CORE12};
 	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
 	auto_buf struct buf text = BUF_INIT(TREE_FILE_MAX);
-	auto_tree struct tree *tree = NULL;
 	const struct node *node;
-	auto_free char *path = mem_printf("%sclients/%s.yaml", branch->folder, client);
-	if (!tree_open_commit(branch->repo, &branch->tip, &tree, err))
-		return false;
-	if (!tree_read(tree, path, &text, NULL, err)) {
+	auto_free char *path = mem_printf("clients/%s.yaml", client);
+	if (!branch_read(branch, path, &text, err)) {
 		if (err->code == ERR_NOT_FOUND)
 			error_set(err, ERR_NOT_FOUND, "the branch has no client '%s'", client);
 		return false;
@@ -119,7 +83,7 @@ static void add_record(const struct client_record *record, struct buf *out)
  */
 
 struct facts {
-	const struct explain_options *options;
+	const struct online_options *options;
 	struct buf *out;
 	struct emitter *json; /* or NULL */
 	size_t count;
@@ -143,10 +107,7 @@ static void add_json(struct facts *facts, const struct commit_info *info)
 static void add_text(struct facts *facts, const struct commit_info *info)
 {
 	static const char *const told[] = {"Reason", "Author", "Approved-By", "Duration"};
-	char time_text[CLOCK_TEXT_SIZE];
-	buf_addf(facts->out, "%.7s  %.16s  ", info->id.hex, clock_format(info->wall_s, time_text));
-	buf_add_clean(facts->out, info->subject, strlen(info->subject));
-	buf_add_char(facts->out, '\n');
+	branch_add_line(info, facts->out);
 	for (size_t i = 0; i < info->trailer_keys.count; i++)
 		for (size_t j = 0; j < ARRAY_LEN(told); j++) {
 			const char *value = info->trailer_values.items[i];
@@ -162,7 +123,7 @@ static bool visit(void *data, const struct commit_info *info)
 {
 	struct facts *facts = data;
 	const char *client = commit_trailer(info, "Client");
-	if (!client || strcmp(client, facts->options->client) != 0)
+	if (!client || strcmp(client, facts->options->argument) != 0)
 		return true;
 	if (facts->json)
 		add_json(facts, info);
@@ -171,7 +132,7 @@ static bool visit(void *data, const struct commit_info *info)
 	return facts->options->all || ++facts->count < FACTS;
 }
 
-static bool explain(const struct explain_options *options, const struct branch *branch,
+static bool explain(const struct online_options *options, const struct branch *branch,
 	const struct client_record *record, struct buf *out, struct error *err)
 {
 	struct emitter emitter;
@@ -200,18 +161,14 @@ static int run(int argc, char **argv)
 	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
 	auto_branch struct branch branch = {0};
 	CLEANUP(client_record_clear) struct client_record record = {0};
-	struct explain_options options = {0};
+	struct online_options options;
 	struct error err;
-	if (!parse(argc, argv, &options)) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	if (options.help) {
-		fputs(usage, stdout);
-		return 0;
-	}
+	int done = online_options(argc, argv,
+		ONLINE_BRANCH | ONLINE_ALL | ONLINE_ARGUMENT | ONLINE_MUST, usage, &options);
+	if (done >= 0)
+		return done;
 	if (!branch_open(options.config, options.branch, &branch, &err) ||
-		!read_record(&branch, options.client, &record, &err) ||
+		!read_record(&branch, options.argument, &record, &err) ||
 		!explain(&options, &branch, &record, &out, &err))
 		return online_fail(&err);
 	fwrite(out.text, 1, out.len, stdout);

@@ -1,11 +1,10 @@
 /* `aviary history`: the deployment history, read from the status branch. */
-#include "base/clock.h"
 #include "base/emit.h"
 #include "git/commit.h"
+#include "server/cli/branch.h"
 #include "server/cli/command.h"
 #include "server/cli/history_verify.h"
 #include "server/cli/online.h"
-#include <getopt.h>
 
 #define OUTPUT_MAX ((size_t)1 << 30)
 
@@ -23,41 +22,6 @@ static const char usage[] =
 	"                      without it: the key status.signing_key_file of -c FILE\n"
 	"  --json              {commits: [{commit, subject, time, trailers}]}, with --verify\n"
 	"                      {unbroken, commits, breaks: [{commit, subject, what, means}]}\n";
-
-struct history_options {
-	const char *config, *client, *branch, *signers;
-	bool json, verify, help;
-};
-
-static bool parse(int argc, char **argv, struct history_options *options)
-{
-	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
-		{"branch", required_argument, NULL, 'b'}, {"verify", no_argument, NULL, 'v'},
-		{"signers", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'}, {0}};
-	int letter;
-	optind = 0;
-	while ((letter = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
-		if (letter == 'c')
-			options->config = optarg;
-		else if (letter == 'b')
-			options->branch = optarg;
-		else if (letter == 's')
-			options->signers = optarg;
-		else if (letter == 'v')
-			options->verify = true;
-		else if (letter == 'j')
-			options->json = true;
-		else if (letter == 'h')
-			options->help = true;
-		else
-			return false;
-	}
-	if (optind < argc)
-		options->client = argv[optind++];
-	return optind == argc && !(options->verify && options->client) &&
-	       !(options->signers && !options->verify) && !(options->config && options->branch);
-}
 
 struct history {
 	const char *client; /* NULL: all */
@@ -84,15 +48,6 @@ static void add_json(struct history *history, const struct commit_info *info)
 	emit_close(emitter);
 }
 
-static void add_line(struct history *history, const struct commit_info *info)
-{
-	char time_text[CLOCK_TEXT_SIZE];
-	buf_addf(
-		history->out, "%.7s  %.16s  ", info->id.hex, clock_format(info->wall_s, time_text));
-	buf_add_clean(history->out, info->subject, strlen(info->subject));
-	buf_add_char(history->out, '\n');
-}
-
 static bool visit(void *data, const struct commit_info *info)
 {
 	struct history *history = data;
@@ -102,7 +57,7 @@ static bool visit(void *data, const struct commit_info *info)
 	if (history->json)
 		add_json(history, info);
 	else
-		add_line(history, info);
+		branch_add_line(info, history->out);
 	return !buf_overflowed(history->out);
 }
 
@@ -126,21 +81,17 @@ static int run(int argc, char **argv)
 {
 	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
 	auto_branch struct branch branch = {0};
-	struct history_options options = {0};
+	struct online_options options;
 	struct error err;
-	if (!parse(argc, argv, &options)) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	if (options.help) {
-		fputs(usage, stdout);
-		return 0;
-	}
+	int done = online_options(
+		argc, argv, ONLINE_BRANCH | ONLINE_VERIFY | ONLINE_ARGUMENT, usage, &options);
+	if (done >= 0)
+		return done;
 	if (!branch_open(options.config, options.branch, &branch, &err))
 		return online_fail(&err);
 	if (options.verify)
 		return history_verify(&branch, options.signers, options.json);
-	struct history history = {.client = options.client, .json = options.json, .out = &out};
+	struct history history = {.client = options.argument, .json = options.json, .out = &out};
 	if (!read_history(&branch, &history, &err))
 		return online_fail(&err);
 	fwrite(out.text, 1, out.len, stdout);

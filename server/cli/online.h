@@ -18,15 +18,19 @@ enum online_takes {
 	ONLINE_ARGUMENT = 8, /* one argument, */
 	ONLINE_MUST = 16,    /* which must be there */
 	ONLINE_WHY = 32,     /* the reason must be there */
-	ONLINE_ACCEPT = 64   /* --accept-history */
+	ONLINE_ACCEPT = 64,  /* --accept-history */
+	ONLINE_BRANCH = 128, /* --branch instead of -c; without both origin is read */
+	ONLINE_ALL = 256,    /* --all */
+	ONLINE_VERIFY = 512  /* --verify instead of the argument; --signers with it */
 };
 
 struct online_options {
-	const char *config; /* ONLINE_CONFIG unless -c names another */
+	const char *config; /* ONLINE_CONFIG (with ONLINE_BRANCH NULL) unless -c names another */
 	const char *url, *token_file;
 	const char *reason;   /* NULL: none */
 	const char *argument; /* NULL: none */
-	bool json, help, watch, accept_history;
+	const char *branch, *signers; /* NULL: none */
+	bool json, help, watch, accept_history, all, verify;
 };
 
 /**

@@ -14,6 +14,10 @@ static const struct {
 	{{"reason", required_argument, NULL, 'r'}, ONLINE_REASON},
 	{{"watch", no_argument, NULL, 'w'}, ONLINE_WATCH},
 	{{"accept-history", no_argument, NULL, 'a'}, ONLINE_ACCEPT},
+	{{"branch", required_argument, NULL, 'b'}, ONLINE_BRANCH},
+	{{"all", no_argument, NULL, 'A'}, ONLINE_ALL},
+	{{"verify", no_argument, NULL, 'v'}, ONLINE_VERIFY},
+	{{"signers", required_argument, NULL, 's'}, ONLINE_VERIFY},
 };
 
 static bool take(struct online_options *options, int letter)
@@ -37,8 +41,18 @@ static bool take(struct online_options *options, int letter)
 		return options->help = true;
 	case 'w':
 		return options->watch = true;
+	case 'b':
+		options->branch = optarg;
+		return true;
+	case 's':
+		options->signers = optarg;
+		return true;
 	case 'a':
 		return options->accept_history = true;
+	case 'A':
+		return options->all = true;
+	case 'v':
+		return options->verify = true;
 	default:
 		return false;
 	}
@@ -67,14 +81,17 @@ static bool parse(int argc, char **argv, unsigned takes, struct online_options *
 	else if (options->token_file && !options->url)
 		fprintf(stderr, "aviary: %s: --token-file is for --url\n", argv[0]);
 	else
-		return optind == argc;
+		return optind == argc && !(options->branch && options->config) &&
+		       !(options->verify && options->argument) &&
+		       !(options->signers && !options->verify);
 	return false;
 }
 
 int online_options(int argc, char **argv, unsigned takes, const char *usage,
 	struct online_options *options_out)
 {
-	*options_out = (struct online_options){.config = ONLINE_CONFIG};
+	*options_out =
+		(struct online_options){.config = takes & ONLINE_BRANCH ? NULL : ONLINE_CONFIG};
 	if (!parse(argc, argv, takes, options_out)) {
 		fputs(usage, stderr);
 		return 2;

@@ -7,7 +7,6 @@
 #include "server/cli/branch.h"
 #include "server/cli/command.h"
 #include "server/cli/online.h"
-#include <getopt.h>
 
 #define STORY_MAX ((size_t)256 << 20)
 
@@ -20,36 +19,6 @@ static const char usage[] =
 	"  --branch NAME       origin/NAME instead\n"
 	"  --json              {rollout, same, events, decisions, differences, story: [...]}\n\n"
 	"Exit status: 0 the same decisions, 1 others, or there are no events.\n";
-
-struct replay_options {
-	const char *config, *branch, *id;
-	bool json, help;
-};
-
-static bool parse(int argc, char **argv, struct replay_options *options)
-{
-	static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
-		{"branch", required_argument, NULL, 'b'}, {"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'}, {0}};
-	int letter;
-	optind = 0;
-	while ((letter = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
-		if (letter == 'c')
-			options->config = optarg;
-		else if (letter == 'b')
-			options->branch = optarg;
-		else if (letter == 'j')
-			options->json = true;
-		else if (letter == 'h')
-			options->help = true;
-		else
-			return false;
-	}
-	if (optind < argc)
-		options->id = argv[optind++];
-	return options->help ||
-	       (optind == argc && options->id && !(options->config && options->branch));
-}
 
 /* ---- what the branch has ------------------------------------------------------------------------
  */
@@ -92,19 +61,16 @@ static bool collect(void *data, const struct commit_info *info)
 static bool read_events(
 	const struct branch *branch, const char *id, struct buf *text, struct error *err)
 {
-	auto_tree struct tree *tree = NULL;
-	auto_free char *path = mem_printf("%sevents/%s.jsonl", branch->folder, id);
-	if (!tree_open_commit(branch->repo, &branch->tip, &tree, err))
-		return false;
-	if (tree_read(tree, path, text, NULL, err))
+	auto_free char *path = mem_printf("events/%s.jsonl", id);
+	if (branch_read(branch, path, text, err))
 		return true;
 	if (err->code != ERR_NOT_FOUND)
 		return false;
 	error_set(err, ERR_NOT_FOUND, "the branch has no events of rollout '%s'", id);
 	return error_hint(err,
 		"the newest 500 rollouts have some, but not those that were refused; older ones "
-		"stand in the history: git log -- %s",
-		path);
+		"stand in the history: git log -- %s%s",
+		branch->folder, path);
 }
 
 /* ---- the story ---------------------------------------------------------------------------------
@@ -385,19 +351,19 @@ static bool replay_json(const struct replay_input *input, const char *id, const 
 	return differences.count == 0 || error_set(err, ERR_REFUSED, "not the same decisions");
 }
 
-static int print(const struct replay_options *options, struct buf *out, struct error *err)
+static int print(const struct online_options *options, struct buf *out, struct error *err)
 {
 	auto_branch struct branch branch = {0};
 	auto_buf struct buf events = BUF_INIT(TREE_FILE_MAX);
-	CLEANUP(clear_told) struct told told = {.id = options->id};
+	CLEANUP(clear_told) struct told told = {.id = options->argument};
 	if (!branch_open(options->config, options->branch, &branch, err) ||
-		!read_events(&branch, options->id, &events, err) ||
+		!read_events(&branch, options->argument, &events, err) ||
 		!commit_walk(branch.repo, &branch.tip, collect, &told, err))
 		return online_fail(err);
 	const struct replay_input input = {
-		.file = options->id, .text = events.text, .len = events.len};
-	bool same = options->json ? replay_json(&input, options->id, &told, out, err)
-				  : replay_text(&input, options->id, &told, out, err);
+		.file = options->argument, .text = events.text, .len = events.len};
+	bool same = options->json ? replay_json(&input, options->argument, &told, out, err)
+				  : replay_text(&input, options->argument, &told, out, err);
 	if (!same && err->code != ERR_REFUSED)
 		return online_fail(err);
 	fwrite(out->text, 1, out->len, stdout);
@@ -407,17 +373,11 @@ static int print(const struct replay_options *options, struct buf *out, struct e
 static int run(int argc, char **argv)
 {
 	auto_buf struct buf out = BUF_INIT(STORY_MAX);
-	struct replay_options options = {0};
+	struct online_options options;
 	struct error err;
-	if (!parse(argc, argv, &options)) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	if (options.help) {
-		fputs(usage, stdout);
-		return 0;
-	}
-	return print(&options, &out, &err);
+	int done = online_options(
+		argc, argv, ONLINE_BRANCH | ONLINE_ARGUMENT | ONLINE_MUST, usage, &options);
+	return done >= 0 ? done : print(&options, &out, &err);
 }
 
 const struct command command_replay = {.name = "replay",

@@ -7,6 +7,17 @@
 /** A scratch folder with the keys eva, bob (ed25519), rsa and ecdsa, freed by gitrepo_remove();
  *  NULL if ssh-keygen is not installed. */
 char *signing_set_up(void);
+/** First in a test that needs the keys: `scratch` is what signing_set_up() gave. The file that uses
+ *  it includes cmocka.h. */
+#define NEEDS_SSH_KEYGEN                                                                           \
+	do {                                                                                       \
+		(void)state;                                                                       \
+		if (!scratch) {                                                                    \
+			print_message("skipped: ssh-keygen is not installed\n");                   \
+			skip();                                                                    \
+		}                                                                                  \
+	} while (0)
+
 /** Run a program in a folder. @return exit status, -1 if it could not be started */
 int signing_run(const char *folder, const char *const *argv, const char *input);
 /** Sign SIGNING_MESSAGE: `<folder>/<name>.sig`. @param option  for ssh-keygen's -O */

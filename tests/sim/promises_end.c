@@ -1,23 +1,6 @@
 /* Promises about the branch, and about the end of a run. */
+#include "tests/lib/facts.h"
 #include "tests/sim/promises.h"
-
-static const char *trailer(const struct fact *fact, const char *key)
-{
-	for (size_t i = 0; i < fact->trailer_keys.count; i++)
-		if (!strcmp(fact->trailer_keys.items[i], key))
-			return fact->trailer_values.items[i];
-	return "";
-}
-
-static bool is_final(const char *result)
-{
-	static const char *const finals[] = {
-		"succeeded", "failed", "rolled-back", "skipped", "superseded"};
-	for (size_t i = 0; i < ARRAY_LEN(finals); i++)
-		if (!strcmp(result, finals[i]))
-			return true;
-	return false;
-}
 
 static void accept_final(struct world *world, struct sim_client *client, const struct fact *fact)
 {
@@ -48,13 +31,13 @@ static void accept_final(struct world *world, struct sim_client *client, const s
 
 static void accept_client(struct world *world, const struct fact *fact)
 {
-	const char *result = trailer(fact, "Result");
+	const char *result = fact_trailer(fact, "Result");
 	struct sim_client *client = &world->clients[client_index(fact->client->client)];
-	if (strcmp(trailer(fact, "Rollout"), world->rollout) != 0)
+	if (strcmp(fact_trailer(fact, "Rollout"), world->rollout) != 0)
 		return;
 	if (!strcmp(result, "started"))
 		client->watch.touched = true;
-	else if (is_final(result))
+	else if (result_is_final(result))
 		accept_final(world, client, fact);
 	else if (!strcmp(result, "held")) {
 		client->hold_known = true;

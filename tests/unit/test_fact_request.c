@@ -1,6 +1,7 @@
 /* Facts of what people asked for: subjects, who and why, and the records afterwards. */
 #include "reconcile/fact.h"
 #include "server/views.h"
+#include "tests/lib/facts.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,19 +13,11 @@
 
 static const struct request by_eva = {.by = "eva", .reason = "customer demo"};
 
-static const char *trailer(const struct fact *fact, const char *key)
-{
-	for (size_t i = 0; i < fact->trailer_keys.count; i++)
-		if (!strcmp(fact->trailer_keys.items[i], key))
-			return fact->trailer_values.items[i];
-	return "";
-}
-
 static void assert_asked(const struct fact *fact, const char *subject, const char *file)
 {
 	assert_string_equal(fact->subject, subject);
-	assert_string_equal(trailer(fact, "Author"), "eva");
-	assert_string_equal(trailer(fact, "Reason"), "customer demo");
+	assert_string_equal(fact_trailer(fact, "Author"), "eva");
+	assert_string_equal(fact_trailer(fact, "Reason"), "customer demo");
 	assert_int_equal(fact->file_count, 1);
 	assert_string_equal(fact->files[0].path, file);
 }
@@ -57,7 +50,7 @@ static void a_pause_of_a_client_keeps_its_state(void **state)
 	struct client_record record = alpha();
 	auto_fact struct fact *pause = fact_pause(status, &record, &by_eva, WALL_S);
 	assert_asked(pause, "pause(alpha): customer demo", "clients/alpha.yaml");
-	assert_string_equal(trailer(pause, "Client"), "alpha");
+	assert_string_equal(fact_trailer(pause, "Client"), "alpha");
 	assert_non_null(strstr(pause->files[0].text, "state: paused\n"));
 	assert_non_null(strstr(pause->files[0].text, "was: healthy\n"));
 	assert_int_equal(pause->client->state, CLIENT_HEALTHY);
@@ -75,7 +68,7 @@ static void a_long_reason_is_whole_in_its_trailer_and_cut_in_the_subject(void **
 		memcpy(request.reason + 1 + 2 * i, "\xc3\xa9", 2);
 	request.reason[0] = 'x';
 	auto_fact struct fact *fact = fact_pause(status, NULL, &request, WALL_S);
-	assert_string_equal(trailer(fact, "Reason"), request.reason);
+	assert_string_equal(fact_trailer(fact, "Reason"), request.reason);
 	size_t len = strlen(fact->subject) - strlen("pause(fleet): ");
 	assert_int_equal(len, 59);
 	assert_int_equal((unsigned char)fact->subject[strlen(fact->subject) - 1], 0xa9);
@@ -107,7 +100,7 @@ static void a_hold_by_hand_forbids_what_is_wanted(void **state)
 	auto_fact struct fact *fact = fact_hold_by_hand(&record, &wanted, &by_eva, WALL_S);
 	assert_asked(fact, "hold(alpha): release b1152b96 is not tried again by itself",
 		"clients/alpha.yaml");
-	assert_string_equal(trailer(fact, "Result"), "held");
+	assert_string_equal(fact_trailer(fact, "Result"), "held");
 	assert_true(fact->client->hold.held && fact->client->hold.by_hand);
 	assert_string_equal(fact->client->hold.release, wanted.release);
 	assert_string_equal(fact->client->hold.commit, wanted.commit);

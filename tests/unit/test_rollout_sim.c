@@ -9,6 +9,7 @@
 #include "reconcile/fact.h"
 #include "reconcile/replay.h"
 #include "reconcile/rollout_build.h"
+#include "tests/lib/facts.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -206,37 +207,19 @@ static void end(struct world *world)
 /* ---- the remote
  * ------------------------------------------------------------------------------------ */
 
-static const char *trailer(const struct fact *fact, const char *key)
-{
-	for (size_t i = 0; i < fact->trailer_keys.count; i++)
-		if (!strcmp(fact->trailer_keys.items[i], key))
-			return fact->trailer_values.items[i];
-	return "";
-}
-
-static bool is_final(const char *result)
-{
-	static const char *const finals[] = {
-		"succeeded", "failed", "rolled-back", "skipped", "superseded"};
-	for (size_t i = 0; i < ARRAY_LEN(finals); i++)
-		if (!strcmp(result, finals[i]))
-			return true;
-	return false;
-}
-
 static void accept_sent(struct world *world)
 {
 	for (size_t i = 0; i < world->sending; i++) {
 		struct fact *fact = world->sent[i];
-		const char *client = trailer(fact, "Client");
+		const char *client = fact_trailer(fact, "Client");
 		if (fact->of_rollout)
-			strlist_take(&world->told,
-				replay_fact_word(fact->subject, client, trailer(fact, "Result")));
+			strlist_take(&world->told, replay_fact_word(fact->subject, client,
+							   fact_trailer(fact, "Result")));
 		if (fact->client)
 			status_put_client(world->accepted, fact->client);
 		if (fact->rollout)
 			status_put_rollout(world->accepted, fact->rollout);
-		if (client[0] && is_final(trailer(fact, "Result")))
+		if (client[0] && result_is_final(fact_trailer(fact, "Result")))
 			world->finals[client_index(client)]++;
 		fact_free(fact);
 	}

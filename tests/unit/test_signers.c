@@ -61,15 +61,6 @@ static bool oracle(const char *list, const char *signature, const char *message)
 	return !signing_run(scratch, argv, message);
 }
 
-#define NEEDS_SSH_KEYGEN                                                                           \
-	do {                                                                                       \
-		(void)state;                                                                       \
-		if (!scratch) {                                                                    \
-			print_message("skipped: ssh-keygen is not installed\n");                   \
-			skip();                                                                    \
-		}                                                                                  \
-	} while (0)
-
 static void signatures_count_where_ssh_keygen_says_so(void **state)
 {
 	NEEDS_SSH_KEYGEN;

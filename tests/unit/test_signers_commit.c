@@ -25,15 +25,6 @@ static int tear_down(void **state)
 	return 0;
 }
 
-#define NEEDS_SSH_KEYGEN                                                                           \
-	do {                                                                                       \
-		(void)state;                                                                       \
-		if (!scratch) {                                                                    \
-			print_message("skipped: ssh-keygen is not installed\n");                   \
-			skip();                                                                    \
-		}                                                                                  \
-	} while (0)
-
 static void a_commit_is_split_as_git_does_it(void **state)
 {
 	(void)state;

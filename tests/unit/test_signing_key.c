@@ -33,15 +33,6 @@ static int tear_down(void **state)
 	return 0;
 }
 
-#define NEEDS_SSH_KEYGEN                                                                           \
-	do {                                                                                       \
-		(void)state;                                                                       \
-		if (!scratch) {                                                                    \
-			print_message("skipped: ssh-keygen is not installed\n");                   \
-			skip();                                                                    \
-		}                                                                                  \
-	} while (0)
-
 static void ssh_keygen_makes_the_same_signature(void **state)
 {
 	NEEDS_SSH_KEYGEN;

@@ -97,16 +97,37 @@ static void begin_new(struct world *world)
 	}
 }
 
+static bool is_on_branch(const struct world *world, const struct sim_client *client)
+{
+	const struct client_record *record = status_client(world->branch, client->name);
+	return record && !strcmp(record->current.rollout, world->rollout);
+}
+
+static bool branch_knows_failed(const struct world *world, const struct sim_client *client)
+{
+	const struct client_record *record = status_client(world->branch, client->name);
+	return is_on_branch(world, client) &&
+	       (record->going_back || record->ended == MEMBER_ROLLED_BACK ||
+		       record->ended == MEMBER_FAILED);
+}
+
 /* A failure that neither the branch nor the host knows is judged anew. */
 static bool is_known_failed(const struct world *world, const struct sim_client *client)
 {
-	const struct client_record *record = status_client(world->branch, client->name);
 	const struct sim_host *host = &client->host;
-	if (!record || strcmp(record->current.rollout, world->rollout) != 0)
-		return false;
-	return record->going_back || record->ended == MEMBER_ROLLED_BACK ||
-	       record->ended == MEMBER_FAILED ||
-	       (host->by_way_back && !strcmp(host->rollout, world->rollout));
+	bool host_knows = host->by_way_back && !strcmp(host->rollout, world->rollout);
+	return branch_knows_failed(world, client) || (is_on_branch(world, client) && host_knows);
+}
+
+/* Past max_failures, as the branch has it, a skipped client tells nothing: the rollout fails
+ * anyway. What only a host knows is not asked for yet. */
+static bool branch_is_past_failures(const struct world *world, size_t stage)
+{
+	int64_t failed = 0;
+	for (size_t i = 0; i < world->client_count; i++)
+		failed += world->clients[i].stage == stage &&
+			  branch_knows_failed(world, &world->clients[i]);
+	return failed > world->service.commit->stages[stage].max_failures;
 }
 
 /* What was ended before a restart, and told so by a client, does not go on. */
@@ -118,11 +139,9 @@ static void find_ended(struct world *world)
 		const struct client_record *record = status_client(world->branch, client->name);
 		if (!client->watch.finals)
 			continue;
-		/* past max_failures a skipped client tells nothing: the rollout fails anyway */
-		bool past = stage_failed(world, client->stage) >
-			    (size_t)world->service.commit->stages[client->stage].max_failures;
 		world->superseded |= record->ended == MEMBER_SUPERSEDED;
-		world->aborted |= record->ended == MEMBER_SKIPPED && client->watch.aborted && !past;
+		world->aborted |= record->ended == MEMBER_SKIPPED && client->watch.aborted &&
+				  !branch_is_past_failures(world, client->stage);
 	}
 }
 

@@ -27,8 +27,8 @@ enum online_takes {
 struct online_options {
 	const char *config; /* ONLINE_CONFIG (with ONLINE_BRANCH NULL) unless -c names another */
 	const char *url, *token_file;
-	const char *reason;   /* NULL: none */
-	const char *argument; /* NULL: none */
+	const char *reason;           /* NULL: none */
+	const char *argument;         /* NULL: none */
 	const char *branch, *signers; /* NULL: none */
 	bool json, help, watch, accept_history, all, verify;
 };

@@ -7,6 +7,7 @@ children of the dead service alive and dead.
 both kinds of state folder. AVIARY_CRASH=SEED runs the sample of that seed again.
 """
 
+import fcntl
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,18 @@ def served(site, at=0, children="alone"):
                       [TOOL, *options, str(at), str(site.folder / "calls")])
 
 
+def is_free(lock):
+    """A child between fork and exec holds the lock of the dead service for a moment longer."""
+    if not lock.exists():
+        return True
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            return False
+
+
 def result(site):
     found = {part: forget_reasons(value) for part, value in outcome(site).items()}
     found["finals"] = sorted((client, final) for (_, client), final
@@ -87,6 +100,8 @@ class Fleet:
                        or site.ends_of(self.commit))
             if service.process.poll() is None:
                 service.stop()  # told to end through its wrapper, which sees it end
+        lock = site.folder / "state/lock"
+        wait_until(f"{lock} to be free", lambda: is_free(lock))
         if state == "empty":
             site.forget_state()
         with site.serve() as service:

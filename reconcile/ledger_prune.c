@@ -25,13 +25,12 @@ static size_t count_client_tags(const struct remote_refs *refs, size_t first)
 	return count;
 }
 
-static bool tag_is_needed(const struct ledger *ledger, const char *ref)
+/* Record of the client that a rollback tag is for, or NULL. */
+static const struct client_record *client_of_tag(const struct ledger *ledger, const char *ref)
 {
-	const char *tag = ref + strlen("refs/tags/");
-	auto_free char *client =
-		mem_dup(ref + strlen(ROLLBACK_PREFIX), strcspn(ref + strlen(ROLLBACK_PREFIX), "/"));
-	const struct client_record *record = status_client(ledger->status, client);
-	return record && record->rollback_tag && !strcmp(record->rollback_tag, tag);
+	const char *name = ref + strlen(ROLLBACK_PREFIX);
+	auto_free char *client = mem_dup(name, strcspn(name, "/"));
+	return status_client(ledger->status, client);
 }
 
 static int compare_refs(const void *a, const void *b)
@@ -39,17 +38,14 @@ static int compare_refs(const void *a, const void *b)
 	return strcmp(((const struct remote_ref *)a)->name, ((const struct remote_ref *)b)->name);
 }
 
-/* Does the tag stand on the known good commit of its client? */
-static bool tag_is_known_good(struct ledger *ledger, const char *ref)
+/* Does the tag stand on the known good commit of its client? One that the mirror does not know was
+ * made by an older state folder: it is only counted. */
+static bool tag_is_known_good(
+	struct ledger *ledger, const char *ref, const struct client_record *record)
 {
 	struct error ignored;
 	struct oid commit;
-	auto_free char *client =
-		mem_dup(ref + strlen(ROLLBACK_PREFIX), strcspn(ref + strlen(ROLLBACK_PREFIX), "/"));
-	const struct client_record *record = status_client(ledger->status, client);
-	/* A tag that the mirror does not know was made by an older state folder: it is only
-	 * counted. */
-	return record && repo_revision(ledger->repo, ref, &commit, &ignored) &&
+	return repo_revision(ledger->repo, ref, &commit, &ignored) &&
 	       !strcmp(commit.hex, record->known_good.commit);
 }
 
@@ -61,8 +57,11 @@ static bool is_rollback(const struct remote_ref *ref)
 /* Tags that are still to come have no id yet: they count, and stay. */
 static bool tag_may_go(struct ledger *ledger, const struct remote_ref *ref)
 {
-	return ref->id.hex[0] && !tag_is_needed(ledger, ref->name) &&
-	       !tag_is_known_good(ledger, ref->name);
+	const struct client_record *record = client_of_tag(ledger, ref->name);
+	bool needed = record && record->rollback_tag &&
+		      !strcmp(record->rollback_tag, ref->name + strlen("refs/tags/"));
+	return ref->id.hex[0] && !needed &&
+	       !(record && tag_is_known_good(ledger, ref->name, record));
 }
 
 static void choose(struct ledger *ledger, size_t keep, struct tag_removals *removals)

@@ -265,16 +265,11 @@ static bool may_decide(const struct loop *loop, struct asked *asked)
 	       !loop->decide_again && !loop->status_stale;
 }
 
-static bool is_about_rollout(const struct request *request)
-{
-	return request->kind == REQUEST_APPROVE || request->kind == REQUEST_ABORT;
-}
-
 static void decide(struct loop *loop, struct asked *asked)
 {
 	const struct request *request = &asked->request;
 	const struct client_record *client = NULL;
-	if (request->target[0] && !is_about_rollout(request)) {
+	if (request->target[0] && !request_is_about_rollout(request)) {
 		client = status_client(loop->status, request->target);
 		if (!client) {
 			asked_say(asked, "no client '%s' is recorded", request->target);

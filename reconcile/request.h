@@ -31,6 +31,12 @@ struct request {
 	char reason[REQUEST_REASON_MAX + 1]; /* "" none */
 };
 
+/** Is its target the id of a rollout? Else a client, or the fleet. */
+static inline bool request_is_about_rollout(const struct request *request)
+{
+	return request->kind == REQUEST_APPROVE || request->kind == REQUEST_ABORT;
+}
+
 enum request_state { REQUEST_QUEUED, REQUEST_DONE, REQUEST_REFUSED };
 /** The word of the API for it. */
 const char *request_state_name(enum request_state state);

@@ -35,17 +35,12 @@ static const char *nearest_rollout(const struct status *status, const char *id)
 	return nearest_name(id, ids, status->rollout_count);
 }
 
-static bool is_about_rollout(const struct request *asked)
-{
-	return asked->kind == REQUEST_APPROVE || asked->kind == REQUEST_ABORT;
-}
-
 /* @return false, with 404 */
 static bool check_target(const struct snapshot *snapshot, const struct request *asked,
 	struct http_response *response)
 {
 	const struct status *status = snapshot->status;
-	bool rollout = is_about_rollout(asked);
+	bool rollout = request_is_about_rollout(asked);
 	if (!asked->target[0] || (rollout ? status_rollout(status, asked->target) != NULL
 					  : status_client(status, asked->target) != NULL))
 		return true;

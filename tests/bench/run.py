@@ -31,9 +31,9 @@ def main():
     os.environ.update(AVIARY=str(build / "aviary"), AVIARY_BUILD=str(build))
     sys.path.insert(0, str(ROOT))
     # they read the environment
-    from tests.bench import fetch, growth, intake, memory, plan, rollout, secrets
+    from tests.bench import fetch, growth, intake, memory, plan, rollout, secret_files
     sections = {"intake": intake, "plan": plan, "memory": memory, "rollout": rollout,
-                "growth": growth, "fetch": fetch, "secrets": secrets}
+                "growth": growth, "fetch": fetch, "secrets": secret_files}
     unknown = [name for name in options.sections if name not in sections]
     if unknown:
         sys.exit(f"bench: no section '{unknown[0]}': there are {', '.join(sections)}")

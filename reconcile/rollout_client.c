@@ -72,6 +72,15 @@ void client_deploy(struct step *step, size_t index)
 	act_client(step, ACTION_DEPLOY, index);
 }
 
+/* Once: the branch must know of the failure before it is told of others that it stopped. */
+static void client_tell_back(struct step *step, size_t index)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	if (!client->going_back)
+		step_record_client(step, FACT_CLIENT_BACK, index);
+	client->going_back = true;
+}
+
 static void client_go_back(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
@@ -84,9 +93,7 @@ static void client_go_back(struct step *step, size_t index)
 	client->next_round_ms = 0;
 	/* The accepted intent covers this rollback: it starts at once, whatever the remote says. */
 	act_client(step, ACTION_BACK, index);
-	if (!client->going_back)
-		step_record_client(step, FACT_CLIENT_BACK, index);
-	client->going_back = true;
+	client_tell_back(step, index);
 }
 
 static void client_fail(struct step *step, size_t index, const char *why)
@@ -239,6 +246,7 @@ static void resume_back(struct step *step, size_t index, bool there)
 		return;
 	}
 	client->failed = true;
+	client_tell_back(step, index);
 	client_verify(step, index, PHASE_BACK_VERIFY);
 }
 

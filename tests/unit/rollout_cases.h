@@ -218,7 +218,7 @@ static const struct {
 	{"resumed in the way back", {1, 0, .resumed = true}, "runs0:back-unsure ok0 ok0",
 		" ask0 back0 c0.back round0 c0.rolled-back c0.held failed"},
 	{"resumed after the way back", {1, 0, .resumed = true}, "runs0:back ok0",
-		" ask0 round0 c0.rolled-back c0.held failed"},
+		" ask0 c0.back round0 c0.rolled-back c0.held failed"},
 	{"resumed, the way back had been recorded", {1, 0, .resumed = true, .going_back = true},
 		"runs0:target ok0 ok0", " ask0 back0 round0 c0.rolled-back c0.held failed"},
 	{"resumed, the host does not answer", {1, 0, .resumed = true}, "bad0 +100 bad0 +100",

@@ -106,6 +106,12 @@ void driver_environment(const struct driver_host *host, const struct driver_rele
 	strlist_addf(environment, "AVIARY_ACTION=%s", release->action);
 }
 
+void driver_step_environment(const struct driver_step *step, struct strlist *environment)
+{
+	strlist_addf(environment, "AVIARY_STEP=%s", step->name);
+	strlist_addf(environment, "AVIARY_BACKUP=%s", step->backup);
+}
+
 /* ---- the state file ------------------------------------------------------------------------- */
 
 void driver_state_format(const struct driver_state *state, struct buf *out)

@@ -32,12 +32,21 @@ struct driver_file {
 	size_t len;
 };
 
+/** A step of the pipeline: a command on the host. */
+struct driver_step {
+	const char *name;        /* "backup": AVIARY_STEP */
+	const char *const *argv; /* ends with NULL */
+	int64_t timeout_ms;
+	const char *backup; /* AVIARY_BACKUP: name of the backup to make, or to restore */
+};
+
 struct driver_release {
 	const char *digest;              /* sha256:<64 hex> */
 	const struct driver_file *files; /* NULL: must be on the host already */
 	size_t count;
 	const char *commit, *rollout, *stage, *action;
 	int64_t epoch;
+	const struct driver_step *restore; /* what runs in `current` before activate, or NULL */
 };
 
 /** What the host says of itself. */
@@ -84,8 +93,9 @@ struct driver {
 	bool (*has_release)(const struct driver_host *host, const char *digest, bool *has_out,
 		struct error *err);
 	/**
-	 * Deliver the release, make it current, run activate in it, record both ends of that. An
-	 * activation that still runs is waited for, up to activate_timeout_ms, then ended.
+	 * Deliver the release, make it current, run its restore step if it has one, then activate
+	 * in it; record both ends of that. An activation or a step that still runs is waited for,
+	 * up to activate_timeout_ms, then ended.
 	 *
 	 * @return true after exit 0 in time; false with run->touched set and
 	 *         ERR_UNREACHABLE (nothing was touched), ERR_INVALID (a path, mode or digest; or
@@ -94,6 +104,17 @@ struct driver {
 	 */
 	bool (*activate)(const struct driver_host *host, const struct driver_release *release,
 		struct driver_run *run, struct error *err);
+	/**
+	 * Run a step in `current`, or in the root of a host that has none yet. It waits for its
+	 * turn, is fenced by its epoch and found after our death like an activation; it changes
+	 * neither `current` nor the state.
+	 *
+	 * @param release  for its environment and epoch; its files are not looked at
+	 * @return true after exit 0 in time; else as activate(), with run->touched: NOTHING the
+	 *         step did not begin, UNKNOWN nobody knows how it ended, FAILED it failed
+	 */
+	bool (*run_step)(const struct driver_host *host, const struct driver_release *release,
+		const struct driver_step *step, struct driver_run *run, struct error *err);
 	/**
 	 * Remove old releases down to host->keep, the least recently activated first; never current
 	 * and none of @p digests. Does nothing while an activation runs.
@@ -121,6 +142,8 @@ MUST_USE bool driver_check_release(const struct driver_release *release, struct 
 /** The environment of activate: PATH, HOME, LANG of ours, and AVIARY_*. */
 void driver_environment(const struct driver_host *host, const struct driver_release *release,
 	struct strlist *environment);
+/** What a step sees beside that: AVIARY_STEP, AVIARY_BACKUP. */
+void driver_step_environment(const struct driver_step *step, struct strlist *environment);
 /** Text of a state file. */
 void driver_state_format(const struct driver_state *state, struct buf *out);
 /** Read a state file; fields that are no part of it stay zero. ERR_INVALID. */

@@ -8,8 +8,8 @@
  * touched; after it ask() tells the release that was begun and the one that is current.
  */
 #include "base/clock.h"
-#include "base/exec.h"
 #include "base/fs.h"
+#include "reconcile/drivers/local_command.h"
 #include "reconcile/drivers/local_lock.h"
 #include "reconcile/drivers/local_release.h"
 #include <errno.h>
@@ -205,62 +205,36 @@ static int64_t timeout_of(const struct driver_host *host)
 	return host->activate_timeout_ms ? host->activate_timeout_ms : STANDARD_TIMEOUT_MS;
 }
 
-static void name_child(void *data, pid_t pid)
-{
-	struct place *place = data;
-	fs_fault_point();
-	local_lock_child(&place->lock, pid);
-}
-
-static bool judge(const struct driver_host *host, const struct exec_result *result,
-	struct driver_run *run, struct error *err)
-{
-	char text[CLOCK_TEXT_SIZE];
-	if (result->cancelled) {
-		run->touched = DRIVER_TOUCHED_UNKNOWN;
-		return error_set(err, ERR_STOPPED, "activate was stopped");
-	}
-	if (result->timed_out)
-		return error_set(err, ERR_TIMEOUT, "activate did not end within %s",
-			duration_format(timeout_of(host), text));
-	if (result->signal)
-		return error_set(
-			err, ERR_INVALID, "activate was ended by signal %d", result->signal);
-	if (result->exit_status)
-		return error_set(
-			err, ERR_INVALID, "activate ended with status %d", result->exit_status);
-	return true;
-}
-
-static bool run_activate(struct place *place, const struct driver_release *release,
-	struct driver_run *run, struct error *err)
+static bool run_in_current(struct place *place, const struct driver_release *release,
+	const struct driver_step *step, struct driver_run *run, struct error *err)
 {
 	auto_strlist struct strlist environment = STRLIST_INIT;
 	auto_free char *folder = mem_printf("%s/" LINK_NAME, place->host->root);
-	struct exec_request request = EXEC_REQUEST_INIT;
-	struct exec_result result;
+	struct stat st;
+	driver_environment(place->host, release, &environment);
+	if (step)
+		driver_step_environment(step, &environment);
+	strlist_take(&environment, NULL);
+	bool whole = stat(folder, &st) == 0; /* not before the first release */
+	const struct local_command command = {
+		.name = step ? step->name : "activate",
+		.argv = step ? step->argv : place->host->activate,
+		.environment = (const char *const *)environment.items,
+		.folder = whole ? folder : place->host->root,
+		.timeout_ms = step ? step->timeout_ms : timeout_of(place->host),
+	};
+	return local_command_run(&command, &place->lock, run, err);
+}
+
+/* What the data need first, then the release itself. */
+static bool run_activate(struct place *place, const struct driver_release *release,
+	struct driver_run *run, struct error *err)
+{
+	if (release->restore && !run_in_current(place, release, release->restore, run, err))
+		return false;
 	if (!place->host->activate || !place->host->activate[0])
 		return true;
-	driver_environment(place->host, release, &environment);
-	strlist_take(&environment, NULL);
-	request.argv = place->host->activate;
-	request.environ_ = (const char *const *)environment.items;
-	request.folder = folder;
-	request.timeout_ms = timeout_of(place->host);
-	request.cancel_fd = run->cancel_fd;
-	request.keep_fd = place->lock.fd;
-	request.output = run->output;
-	request.output_data = run->output_data;
-	request.started = name_child;
-	request.started_data = place;
-	if (!exec_run(&request, &result, err)) {
-		if (err->code == ERR_NOT_FOUND)
-			err->code = ERR_INVALID; /* NOT_FOUND is for a release that is missing */
-		return error_wrap(err, "activate");
-	}
-	bool good = judge(place->host, &result, run, err);
-	exec_result_clear(&result);
-	return good;
+	return run_in_current(place, release, NULL, run, err);
 }
 
 static bool check_epoch(
@@ -332,6 +306,24 @@ static bool local_activate(const struct driver_host *host, const struct driver_r
 	return write_state(&place, release, false, err);
 }
 
+/* ---- steps ---------------------------------------------------------------------------------- */
+
+static bool local_run_step(const struct driver_host *host, const struct driver_release *release,
+	const struct driver_step *step, struct driver_run *run, struct error *err)
+{
+	auto_place struct place place;
+	place_init(&place, host);
+	run->touched = DRIVER_TOUCHED_NOTHING;
+	if (!place_make(&place, err))
+		return false;
+	if (!local_lock_take(place.own, step->timeout_ms, run->cancel_fd, &place.lock, err))
+		return error_wrap(err, "host of '%s'", host->client);
+	if (!check_epoch(&place, release, err) || !check_cancel(run, err))
+		return false;
+	run->touched = DRIVER_TOUCHED_FAILED;
+	return run_in_current(&place, release, step, run, err);
+}
+
 /* ---- prune ---------------------------------------------------------------------------------- */
 
 static bool add_release(const char *digest, struct strlist *names, struct error *err)
@@ -385,5 +377,6 @@ const struct driver driver_local = {
 	.ask = local_ask,
 	.has_release = local_has_release,
 	.activate = local_activate,
+	.run_step = local_run_step,
 	.prune = local_prune,
 };

@@ -239,8 +239,7 @@ static const struct rollout_record *last_rollout_of(const struct status *status,
 	return NULL;
 }
 
-/* Why the newest commit is not planned again by itself, or NULL. */
-static const char *why_wait(const struct status *status, const char *commit)
+const char *look_why_wait(const struct status *status, const char *commit)
 {
 	const struct rollout_record *record = last_rollout_of(status, commit);
 	if (!record || asked_record_retry(&status->asked, record->id))
@@ -360,7 +359,7 @@ static bool check_hosts(struct looker *looker, const struct look_result *result,
 
 static bool look_at_head(struct looker *looker, struct look_result *result, struct error *err)
 {
-	result->waits = why_wait(result->status, result->head.hex);
+	result->waits = look_why_wait(result->status, result->head.hex);
 	if (result->waits)
 		return true;
 	if (!plan_commit(
@@ -406,9 +405,7 @@ static bool look_by_hand(struct looker *looker, const struct look_request *reque
 	return true;
 }
 
-/* Whoever leads goes on until somebody else has a higher epoch. Else a new state folder may lead,
- * or the one that led last; one that was overtaken while it tried may not. */
-static bool may_lead(const struct look_request *request, const struct status *status)
+bool look_may_lead(const struct look_request *request, const struct status *status)
 {
 	if (request->take_over || !status->leader[0] || !strcmp(status->leader, request->instance))
 		return true;
@@ -446,7 +443,7 @@ bool look(struct looker *looker, const struct look_request *request,
 			result->author, sizeof(result->author), err))
 		return false;
 	/* With --accept-history whoever asks leads from now on. */
-	result->stands_by = !accept && !may_lead(request, result->status);
+	result->stands_by = !accept && !look_may_lead(request, result->status);
 	if (accept && !ask_hosts(looker, result, err))
 		return false;
 	if (!accept && !looker->looked && !result->stands_by && !check_hosts(looker, result, err))

@@ -23,3 +23,9 @@ struct looker {
 /** @return false: the remote could not be read, or our own machine failed; nothing is concluded. */
 MUST_USE bool look(struct looker *looker, const struct look_request *request,
 	struct look_result **result_out, struct error *err);
+
+/** Whoever leads goes on until somebody else has a higher epoch. Else a new state folder may lead,
+ *  or the one that led last; one that was overtaken while it tried may not. */
+bool look_may_lead(const struct look_request *request, const struct status *status);
+/** Why the newest commit is not planned again by itself, or NULL. */
+const char *look_why_wait(const struct status *status, const char *commit);

@@ -116,7 +116,7 @@ static void handle(struct loop *loop, struct message *message)
 	}
 }
 
-static int64_t next_wake_ms(const struct loop *loop)
+int64_t loop_next_wake_ms(const struct loop *loop)
 {
 	int64_t next = loop->next_look_ms;
 	bool waits = loop->look_wanted && !loop->look_running && !loop->stopping;
@@ -198,7 +198,7 @@ static bool waits_for_people(const struct loop *loop)
 	       (loop->rollout->waits || rollout_next_tick_ms(loop->rollout) == INT64_MAX);
 }
 
-static bool is_done(const struct loop *loop)
+bool loop_is_done(const struct loop *loop)
 {
 	bool quiet = !loop->steps_running && !loop->append_running;
 	if (loop->stopping)
@@ -219,25 +219,36 @@ static void settle(struct loop *loop)
 	loop_start_look(loop);
 }
 
-void loop_run(struct loop *loop, struct loop_outcome *outcome_out)
+void loop_begin_turns(struct loop *loop)
 {
-	int64_t published_ms = 0;
 	loop->look_wanted = loop->look_resumes = true;
 	loop->changed = true;
 	loop->next_look_ms = clock_mono_ms() + loop->options.poll_interval_ms;
 	settle(loop);
-	while (!is_done(loop)) {
+}
+
+void loop_turn(struct loop *loop, struct message *message)
+{
+	if (message)
+		handle(loop, message);
+	on_time(loop);
+	settle(loop);
+}
+
+void loop_run(struct loop *loop, struct loop_outcome *outcome_out)
+{
+	int64_t published_ms = 0;
+	loop_begin_turns(loop);
+	while (!loop_is_done(loop)) {
 		int64_t now_ms = clock_mono_ms();
 		if (loop->changed && (inbox_is_empty(loop->inbox) ||
 					     now_ms - published_ms >= PUBLISH_EVERY_MS)) {
 			publish(loop);
 			published_ms = now_ms;
 		}
-		auto_message struct message *message = inbox_take(loop->inbox, next_wake_ms(loop));
-		if (message)
-			handle(loop, message);
-		on_time(loop);
-		settle(loop);
+		auto_message struct message *message =
+			inbox_take(loop->inbox, loop_next_wake_ms(loop));
+		loop_turn(loop, message);
 	}
 	publish(loop);
 	if (loop->options.once && waits_for_people(loop)) {

@@ -166,7 +166,16 @@ void loop_on_by_hand(struct loop *loop, struct look_result *result, bool may);
 /** The look failed, if it was for a request: that is refused. */
 void loop_by_hand_failed(struct loop *loop, const struct error *err);
 
-/* loop.c */
+/* loop.c: loop_run() without waiting and without snapshots, which is what tests/sim drives */
+
+/** Before the first turn. */
+void loop_begin_turns(struct loop *loop);
+/** Everything that one message, or the time, leads to. @param message  borrowed; NULL: none */
+void loop_turn(struct loop *loop, struct message *message);
+/** When the next turn is due without a message. */
+int64_t loop_next_wake_ms(const struct loop *loop);
+/** Nothing is left to do, or it was told to stop: no more turns. */
+bool loop_is_done(const struct loop *loop);
 
 /** Remember trouble for `status` and say it in the log, once per text. */
 void loop_set_problem(struct loop *loop, const char *text);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define HEADER_MEMORY  (32u << 10)
-#define POOL_THREADS   2u /* 81,000 requests/s; the loop and the workers need the other cores */
+#define POOL_THREADS   2u /* the loop and the workers need the other cores */
 #define FIRST_CAPACITY 4096
 
 /* ---- one request ------------------------------------------------------------------------------
@@ -326,37 +326,38 @@ PRINTF(2, 0) static void log_library(void *data, const char *format, va_list arg
 	log_debug("libmicrohttpd", LOG_STR("text", text.text));
 }
 
-static struct MHD_Daemon *start_daemon(
-	struct http_server *server, int fd, unsigned flags, unsigned threads)
+/* On a listening socket, one thread; or, with fd -1, for connections of an acceptor. */
+static struct MHD_Daemon *start_daemon(struct http_server *server, int fd)
 {
 	const struct http_options *options = &server->options;
-	struct MHD_OptionItem pool[] = {{threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END,
-						(intptr_t)threads, NULL},
+	struct MHD_OptionItem listener[] = {
+		{fd < 0 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_LISTEN_SOCKET,
+			fd < 0 ? (intptr_t)POOL_THREADS : fd, NULL},
 		{MHD_OPTION_END, 0, NULL}};
-	return MHD_start_daemon(
-		MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG | flags, 0, NULL,
-		NULL, answer, server, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
-		MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_CONNECTION, connection_changed,
-		server, MHD_OPTION_NOTIFY_COMPLETED, completed, server,
-		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_MEMORY,
+	return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG |
+					(fd < 0 ? MHD_USE_NO_LISTEN_SOCKET : 0),
+		0, NULL, NULL, answer, server, MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+		MHD_OPTION_NOTIFY_CONNECTION, connection_changed, server,
+		MHD_OPTION_NOTIFY_COMPLETED, completed, server, MHD_OPTION_UNESCAPE_CALLBACK,
+		keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_MEMORY,
 		MHD_OPTION_CONNECTION_LIMIT, options->connections,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT, options->per_address, MHD_OPTION_ARRAY, pool,
-		MHD_OPTION_END);
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, options->per_address, MHD_OPTION_ARRAY,
+		listener, MHD_OPTION_END);
 }
 
 static bool open_tcp(struct http_server *server, const char *listen_text, struct error *err)
 {
 	auto_free char *name = NULL;
-	int fd = -1;
+	auto_fd int fd = -1;
 	if (!http_listen_tcp(listen_text, &fd, &name, &server->port, err))
 		return false;
-	unsigned flags = name[0] == '[' ? MHD_USE_IPv6 : 0;
-	server->tcp = start_daemon(server, fd, flags, POOL_THREADS);
-	if (!server->tcp) {
-		(void)close(fd); /* nothing was accepted yet */
+	server->tcp = start_daemon(server, -1);
+	if (!server->tcp)
 		return error_set(err, ERR_SYSTEM, "cannot start answering on '%s'", name);
-	}
+	if (!http_acceptor_start(
+		    &server->acceptor, fd, server->tcp, server->options.connections, err))
+		return false;
+	fd = -1;
 	log_info("listening", LOG_STR("address", name));
 	return true;
 }
@@ -367,7 +368,7 @@ static bool open_local(struct http_server *server, const char *path, struct erro
 	if (!http_listen_unix(path, &fd, err))
 		return false;
 	server->socket_path = mem_dup_str(path);
-	server->local = start_daemon(server, fd, 0, 1);
+	server->local = start_daemon(server, fd);
 	if (!server->local) {
 		(void)close(fd); /* nothing was accepted yet */
 		return error_set(err, ERR_SYSTEM, "cannot start answering on '%s'", path);
@@ -423,6 +424,7 @@ void http_server_free(struct http_server *server)
 {
 	if (!server)
 		return;
+	http_acceptor_stop(&server->acceptor);
 	/* Nothing is ever suspended, so stopping cannot abort; handlers that run are waited for. */
 	if (server->tcp)
 		MHD_stop_daemon(server->tcp);

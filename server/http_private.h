@@ -2,6 +2,7 @@
  *
  *	http.c          server and libmicrohttpd's callbacks     http_request.c  what handlers call
  *	http_listen.c   sockets                                  http_route.c    path -> route
+ *	http_accept.c   connections to the threads that answer
  *	http_guard.c    deadlines of connections, failed authentications of addresses
  */
 #pragma once
@@ -71,6 +72,22 @@ MUST_USE bool http_listen_tcp(const char *listen_text, int *fd_out, char **name_
 	unsigned *port_out, struct error *err);
 MUST_USE bool http_listen_unix(const char *path, int *fd_out, struct error *err);
 
+/* ---- http_accept.c ---- */
+/** The thread that accepts connections and deals them out to the threads of a daemon. */
+struct http_acceptor {
+	pthread_t thread;
+	struct MHD_Daemon *daemon;
+	unsigned connections; /* open at the same time; more wait in the kernel */
+	int listen_fd, stop_fd;
+	bool running;
+};
+/** Accept on @p listen_fd (non-blocking) for @p daemon, which outlives the acceptor.
+ * @return true, and the socket is the acceptor's; or false with ERR_SYSTEM */
+MUST_USE bool http_acceptor_start(struct http_acceptor *acceptor, int listen_fd,
+	struct MHD_Daemon *daemon, unsigned connections, struct error *err);
+/** Close the listening socket; nothing if it was not started. */
+void http_acceptor_stop(struct http_acceptor *acceptor);
+
 /* ---- requests ---- */
 struct http_param {
 	const char *name; /* inside the pattern, name_len bytes */
@@ -120,6 +137,7 @@ int http_route_find(struct http_request *request, const struct http_routes *grou
 /* ---- http.c ---- */
 struct http_server {
 	struct MHD_Daemon *tcp, *local;
+	struct http_acceptor acceptor; /* of tcp */
 	struct http_routes *groups;
 	size_t group_count;
 	struct http_options options; /* with defaults filled in; texts are not kept */

@@ -305,6 +305,42 @@ static void a_server_ends_with_connections_open(void **state)
 	assert_string_equal(second, "");
 }
 
+/* A connection that has been answered, and stays. */
+static int dial_and_stay(const struct http_server *server)
+{
+	int fd = talk_dial(http_server_port(server));
+	char byte = 0;
+	talk_put(fd, "GET /say HTTP/1.1\r\nHost: x\r\n\r\n", 30);
+	assert_int_equal(recv(fd, &byte, 1, 0), 1);
+	return fd;
+}
+
+static void a_connection_past_the_limit_waits_for_its_turn(void **state)
+{
+	(void)state;
+	auto_http_server struct http_server *server =
+		start((struct http_options){.connections = 2});
+	int first = dial_and_stay(server), second = dial_and_stay(server);
+	int third = talk_dial(http_server_port(server));
+	talk_put(third, GET("/say/third"), strlen(GET("/say/third")));
+	(void)close(first);
+	auto_free char *answer = talk_read(third);
+	check_status(answer, 200);
+	(void)close(second);
+}
+
+static void an_address_has_as_many_connections_as_it_may(void **state)
+{
+	(void)state;
+	auto_http_server struct http_server *server =
+		start((struct http_options){.per_address = 2});
+	int first = dial_and_stay(server), second = dial_and_stay(server);
+	auto_free char *answer = talk_ask(http_server_port(server), GET("/say"));
+	assert_string_equal(answer, "");
+	(void)close(first);
+	(void)close(second);
+}
+
 #define GREET(header)                                                                              \
 	"POST /greet HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n" header     \
 	"\r\n"
@@ -355,6 +391,8 @@ int main(void)
 		cmocka_unit_test(a_connection_serves_several_requests),
 		cmocka_unit_test(a_stopping_server_answers_reads_only),
 		cmocka_unit_test(a_server_ends_with_connections_open),
+		cmocka_unit_test(a_connection_past_the_limit_waits_for_its_turn),
+		cmocka_unit_test(an_address_has_as_many_connections_as_it_may),
 		cmocka_unit_test(tokens_tell_who_asks),
 		cmocka_unit_test(an_address_that_fails_too_often_has_to_wait),
 	};

@@ -20,6 +20,35 @@ static void check_same(const struct sops_metadata *a, const struct sops_metadata
 	}
 }
 
+static const struct node *child(const struct node *node, size_t i)
+{
+	return node->kind == NODE_MAP ? node->map[i].value : node->items[i];
+}
+
+static bool has_value(const struct node *node)
+{
+	if (node->kind != NODE_MAP && node->kind != NODE_LIST)
+		return node->kind != NODE_NULL;
+	for (size_t i = 0; i < node->count; i++)
+		if (has_value(child(node, i)))
+			return true;
+	return false;
+}
+
+/* Such a map has no lines when it is flattened, and is lost: a group without keys, a key without
+ * fields. */
+static bool has_hollow_map(const struct node *node)
+{
+	if (node->kind != NODE_MAP && node->kind != NODE_LIST)
+		return false;
+	if (node->kind == NODE_MAP && !has_value(node))
+		return true;
+	for (size_t i = 0; i < node->count; i++)
+		if (has_hollow_map(child(node, i)))
+			return true;
+	return false;
+}
+
 /* As a file of dotenv or ini has it. */
 static void check_flat(struct arena *arena, const struct sops_metadata *metadata)
 {
@@ -49,14 +78,12 @@ static void check(struct arena *arena, const struct node *sops)
 	}
 	if (!metadata.group_count || !*metadata.last_modified)
 		abort();
-	bool empty = false; /* a group without keys has no entries when it is flattened */
 	for (size_t i = 0; i < metadata.group_count; i++) {
 		if (metadata.groups[i].age_count > SOPS_MAX_ENTRIES)
 			abort();
-		empty |= !metadata.groups[i].age_count && !metadata.groups[i].other_count;
 	}
 	sops_metadata_creation(&metadata, &creation);
-	if (!empty)
+	if (!has_hollow_map(metadata.node))
 		check_flat(arena, &metadata);
 }
 

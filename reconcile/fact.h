@@ -59,6 +59,16 @@ struct fact *fact_hold_ended(
 	const struct client_record *record, const char *by, const char *reason, int64_t wall_s);
 /** drift(<client>): what the host says it runs is taken into the record. */
 struct fact *fact_drift(const struct client_record *record);
+/** drift(<client>): <what>. The record keeps what was recorded, and beside it what the host says.
+ */
+struct fact *fact_drift_found(
+	const struct client_record *record, const struct drift *drift, int64_t wall_s);
+/** drift(<client>): over: <why>. */
+struct fact *fact_drift_over(const struct client_record *record, const char *why, int64_t wall_s);
+/** hold(<client>): the drift that record->drift.repair put right is back, as @p drift: it is not
+ * put right again by itself. */
+struct fact *fact_drift_held(
+	const struct client_record *record, const struct drift *drift, int64_t wall_s);
 /** pause(<client>) or pause(fleet): <reason>. @param client  NULL: the fleet */
 struct fact *fact_pause(const struct status *status, const struct client_record *client,
 	const struct request *request, int64_t wall_s);

@@ -221,6 +221,16 @@ static void take_apps(struct client_record *record, const struct plan_entry *ent
 			.version = mem_dup_str(entry->apps[i].version)};
 }
 
+/* Whatever the host ran beside its record, it does not run any more. Whether a repair did it is for
+ * the next question to tell. */
+static void end_drift(struct client_record *record, const struct rollout_record *rollout)
+{
+	if (rollout->drift && record->drift.found)
+		memcpy(record->drift.repair, rollout->id, sizeof(rollout->id));
+	else
+		drift_clear(&record->drift);
+}
+
 /* The host runs the wanted release now. */
 static void take_release(struct client_record *record, const struct client_fact *about)
 {
@@ -230,6 +240,7 @@ static void take_release(struct client_record *record, const struct client_fact 
 	record->current = wanted;
 	take_apps(record, about->entry);
 	take_place(record, about);
+	end_drift(record, &about->context->rollout->record);
 }
 
 static void end_healthy(struct client_record *record, const struct client_fact *about)
@@ -247,6 +258,7 @@ static void end_rolled_back(struct client_record *record)
 	memcpy(rollout, record->current.rollout, sizeof(rollout));
 	record->current = record->known_good;
 	memcpy(record->current.rollout, rollout, sizeof(rollout));
+	drift_clear(&record->drift);
 	record->unsure = false;
 	record->state = CLIENT_ROLLED_BACK;
 }

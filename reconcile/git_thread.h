@@ -58,6 +58,8 @@ struct look_result {
 	struct look_approval approval;
 	bool by_hand;              /* answers a request with `only` */
 	struct release_ref wanted; /* then: what the head wants of that client */
+	enum policy_drift drift;   /* of the last deployed commit */
+	int64_t drift_interval_ms; /* likewise; 0: nothing was looked at */
 	struct truth *truth;       /* with accept_history: what the hosts run; else NULL */
 };
 void look_result_free(struct look_result *result);

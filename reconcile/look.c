@@ -234,7 +234,8 @@ static bool plan_commit(struct looker *looker, const struct oid *commit,
 static const struct rollout_record *last_rollout_of(const struct status *status, const char *commit)
 {
 	for (size_t i = 0; i < status->rollout_count; i++)
-		if (!status->rollouts[i]->by_hand && !strcmp(status->rollouts[i]->commit, commit))
+		if (!rollout_record_is_apart(status->rollouts[i]) &&
+			!strcmp(status->rollouts[i]->commit, commit))
 			return status->rollouts[i];
 	return NULL;
 }
@@ -452,7 +453,9 @@ bool look(struct looker *looker, const struct look_request *request,
 			      oid_equal(&looker->head, &result->head) &&
 			      oid_equal(&looker->tip, &result->status->tip);
 	if (!result->stands_by && (!look_for_work(looker, request, result, err) ||
-					  !look_for_approval(looker, result, err)))
+					  !look_for_approval(looker, result, err) ||
+					  (!result->nothing_new && !request->only &&
+						  !look_read_drift(looker, result, err))))
 		return false;
 	/* Digest keys may have been made meanwhile. */
 	status_free(result->status);

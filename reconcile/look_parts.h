@@ -23,3 +23,6 @@ MUST_USE bool look_check_signed(struct looker *looker, const struct oid *commit,
 /** Is there a tag that approves what the recorded rollout waits for? Into result->approval. */
 MUST_USE bool look_for_approval(
 	struct looker *looker, struct look_result *result, struct error *err);
+
+/** What the last deployed fleet.yaml says about drift, into @p result. */
+MUST_USE bool look_read_drift(struct looker *looker, struct look_result *result, struct error *err);

@@ -128,6 +128,8 @@ int64_t loop_next_wake_ms(const struct loop *loop)
 		next = rollout_next_tick_ms(loop->rollout);
 	if (loop->rollout && loop->windows_ms && loop->windows_ms < next)
 		next = loop->windows_ms;
+	if (loop_drift_wake_ms(loop) < next)
+		next = loop_drift_wake_ms(loop);
 	if (loop->stopping && loop->stop_until_ms < next)
 		next = loop->stop_until_ms;
 	return next;
@@ -162,6 +164,8 @@ static void finish_rollout(struct loop *loop)
 		record->reasons.count ? record->reasons.items[0] : "");
 	if (loop->plan)
 		git_thread_prune_tags(loop->git, loop->plan->keep_rollback_tags);
+	if (record->drift)
+		loop_ask_drift_soon(loop); /* whether it is put right */
 	bool again = record->state == ROLLOUT_SUPERSEDED || loop->rollout->superseded ||
 		     strcmp(loop->seen->head.hex, record->commit) != 0;
 	loop_drop_rollout(loop);
@@ -213,6 +217,7 @@ static void settle(struct loop *loop)
 	if (loop->decide_again)
 		decide_again(loop);
 	loop_settle_requests(loop);
+	loop_go_on_with_drift(loop);
 	loop_push(loop);
 	if (loop->rollout && loop->rollout->ended && !loop->rollout->unrecorded)
 		finish_rollout(loop);
@@ -310,6 +315,9 @@ void loop_free(struct loop *loop)
 	plan_free(loop->plan);
 	look_result_free(loop->seen);
 	strlist_clear(&loop->vanished);
+	strlist_clear(&loop->drift.clients);
+	strlist_clear(&loop->drift.found);
+	strlist_clear(&loop->drift.repairs);
 	free(loop->asked);
 	status_free(loop->status);
 	inbox_free(loop->inbox);

@@ -155,7 +155,8 @@ static bool is_refused(const struct status *status, const char *commit, const ch
 {
 	bool kept_back = !strncmp(reason, PLAN_NONE_STARTS, strlen(PLAN_NONE_STARTS));
 	for (size_t i = 0; i < status->rollout_count; i++)
-		if (!status->rollouts[i]->by_hand && !strcmp(status->rollouts[i]->commit, commit))
+		if (!rollout_record_is_apart(status->rollouts[i]) &&
+			!strcmp(status->rollouts[i]->commit, commit))
 			return status->rollouts[i]->state == ROLLOUT_REFUSED ||
 			       (kept_back && status->rollouts[i]->state == ROLLOUT_SUCCEEDED);
 	return false;
@@ -401,6 +402,7 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	struct look_result *result = message->data;
 	message->data = NULL;
 	remember_seen(loop, result);
+	loop_set_drift_policy(loop, result);
 	plan_next_look(loop);
 	if (result->plan && !result->by_hand)
 		note_vanished(loop, result->plan);

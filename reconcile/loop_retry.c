@@ -68,7 +68,7 @@ static bool commit_is_held(const struct loop *loop)
 {
 	const struct status *status = loop->status;
 	for (size_t i = 0; i < status->rollout_count; i++)
-		if (!status->rollouts[i]->by_hand &&
+		if (!rollout_record_is_apart(status->rollouts[i]) &&
 			!strcmp(status->rollouts[i]->commit, loop->seen->head.hex))
 			return (ended_badly(status->rollouts[i]) ||
 				       status->rollouts[i]->state == ROLLOUT_REFUSED) &&
@@ -129,6 +129,7 @@ void loop_decide_retry(struct loop *loop, struct asked *asked, const struct clie
 	end_holds(loop, request, client);
 	asked_decided(loop, asked);
 	loop->look_after_push = true;
+	loop_ask_drift_soon(loop); /* a hold may have kept a repair back */
 	asked_say(asked, "commit %.7s is tried again%s%s%s%s", loop->seen->head.hex,
 		name ? " on " : "", name ? name : "",
 		name ? " and the canaries before it" : ", canary first",

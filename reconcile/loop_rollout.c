@@ -55,6 +55,16 @@ static void aim_back(struct work *work, const struct loop *loop, size_t index)
 	work->action = PLAN_ROLLBACK;
 }
 
+/* What the host should run before: nobody knows it after a failure. */
+static void tell_recorded(struct work *work, const struct loop *loop)
+{
+	const struct client_record *record = status_client(loop->status, work->client);
+	if (!record || record->unsure || loop->drift.policy == DRIFT_OFF)
+		return;
+	memcpy(work->recorded, record->current.release, sizeof(work->recorded));
+	mem_replace_str(&work->recorded_root, record->root);
+}
+
 static void start_work(struct loop *loop, const struct rollout_action *action)
 {
 	enum rollout_phase phase = loop->rollout->clients[action->client].phase;
@@ -66,6 +76,8 @@ static void start_work(struct loop *loop, const struct rollout_action *action)
 	if (action->kind == ACTION_BACK || phase == PHASE_BACK_VERIFY)
 		aim_back(work, loop, action->client);
 	keep_releases(work, loop, action->client);
+	if (action->kind == ACTION_DEPLOY)
+		tell_recorded(work, loop);
 	if (kind != WORK_ROUND)
 		loop->steps_running++;
 	if (kind == WORK_ACTIVATE)
@@ -162,6 +174,7 @@ void loop_apply_windows(struct loop *loop)
 
 void loop_begin(struct loop *loop, struct rollout *rollout, struct plan *plan, const char *author)
 {
+	loop_stop_drift_round(loop);
 	loop->rollout = rollout;
 	loop->plan = plan;
 	loop->serial++;
@@ -232,9 +245,14 @@ void loop_on_worked(struct loop *loop, struct message *message)
 		.order = message->order,
 		.ok = message->ok,
 		.text = message->err.message};
+	if (work->kind == WORK_DRIFT) {
+		loop_on_drift(loop, message);
+		return;
+	}
 	loop->steps_running--;
 	if (message->rollout != loop->serial || !loop->rollout)
 		return;
+	loop_note_drift(loop, work);
 	/* We ended it ourselves because we stop: the host is asked after the restart. */
 	if (!message->ok && message->err.code == ERR_STOPPED)
 		return;

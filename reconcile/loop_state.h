@@ -81,6 +81,18 @@ struct loop {
 	uint64_t request_next;   /* atomic: number of the next */
 	size_t requests_waiting; /* atomic */
 
+	struct drift_round {
+		enum policy_drift policy; /* of the last deployed commit */
+		int64_t interval_ms;
+		int64_t next_ms;        /* monotonic, of the next round; 0: no look was made yet */
+		bool running;           /* a round */
+		struct strlist clients; /* of it */
+		size_t asked, answered; /* of them */
+		struct strlist found;   /* that it found drifted: they may be repaired */
+		bool looking;           /* the git thread looks what a repair needs */
+		struct strlist repairs; /* clients of that look */
+	} drift;
+
 	bool decide_again;      /* somebody else changed our records */
 	unsigned decided_again; /* in a row, without a push that was accepted */
 	char halted[1400];      /* a host knows more than the branch: nothing is touched. "" none */
@@ -179,3 +191,20 @@ bool loop_is_done(const struct loop *loop);
 
 /** Remember trouble for `status` and say it in the log, once per text. */
 void loop_set_problem(struct loop *loop, const char *text);
+
+/* loop_drift.c */
+
+/** Monotonic time of the next round, INT64_MAX: none may begin now. */
+int64_t loop_drift_wake_ms(const struct loop *loop);
+/** Ask hosts what they run, if it is time; or put right what was found. */
+void loop_go_on_with_drift(struct loop *loop);
+/** A look found what fleet.yaml says. */
+void loop_set_drift_policy(struct loop *loop, const struct look_result *result);
+/** Ask again as soon as nothing runs. */
+void loop_ask_drift_soon(struct loop *loop);
+/** A host answered a question of a round. */
+void loop_on_drift(struct loop *loop, const struct message *message);
+/** A rollout compared a host with its record before the first step there. */
+void loop_note_drift(struct loop *loop, const struct work *work);
+/** A rollout begins: what a round was told counts no more. */
+void loop_stop_drift_round(struct loop *loop);

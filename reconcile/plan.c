@@ -224,7 +224,7 @@ bool plan_last_deployed(
 		const struct rollout_record *rollout = status->rollouts[i];
 		struct oid commit = {{0}};
 		bool older = false;
-		if (rollout->state != ROLLOUT_SUCCEEDED || rollout->by_hand ||
+		if (rollout->state != ROLLOUT_SUCCEEDED || rollout_record_is_apart(rollout) ||
 			!oid_valid(rollout->commit))
 			continue;
 		memcpy(commit.hex, rollout->commit, sizeof(commit.hex));

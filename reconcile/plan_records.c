@@ -81,7 +81,7 @@ void plan_find_members(struct plan_work *work)
 		strmap_set(&map, fleet->clients[i].name, (void *)(uintptr_t)(i + 1));
 	for (size_t r = 0; r < status->rollout_count; r++) {
 		const struct rollout_record *rollout = status->rollouts[r];
-		if (!work->own && !rollout->by_hand && *work->request->commit.hex &&
+		if (!work->own && !rollout_record_is_apart(rollout) && *work->request->commit.hex &&
 			!strcmp(rollout->commit, work->request->commit.hex))
 			work->own = rollout;
 		for (size_t s = 0; s < rollout->stage_count; s++)

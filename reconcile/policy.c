@@ -185,11 +185,16 @@ static bool convert(struct converter *self)
 	policy->canary_coverage = (enum policy_coverage)raw->canary_coverage;
 	policy->max_changed = raw->max_changed;
 	policy->keep_rollback_tags = raw->keep_rollback_tags;
+	policy->drift = (enum policy_drift)raw->drift;
+	policy->drift_interval_ms = raw->drift_interval_ms;
 	bool good = convert_paths(self);
 	good = policy_read_stages(self) && good;
 	good = convert_files(self) && good;
 	good = convert_driver(self) && good;
 	good = convert_verify(self) && good;
+	if (policy->drift == DRIFT_REPAIR)
+		good = policy_problem(self->problems, node_get(self->root, "drift"),
+			"write 'drift: report'", "'drift: repair' is not supported yet");
 	good = policy_read_checks(raw, self->arena, policy, self->problems) && good;
 	if (raw->version && raw->version != 1)
 		good = policy_problem(self->problems, node_get(self->root, "version"),

@@ -61,6 +61,8 @@ struct policy_driver {
 
 enum policy_on_failure { ON_FAILURE_ROLLBACK, ON_FAILURE_HOLD };
 enum policy_coverage { COVERAGE_OFF, COVERAGE_WARN, COVERAGE_REFUSE };
+enum policy_drift { DRIFT_REPORT, DRIFT_REPAIR, DRIFT_OFF };
+#define DRIFT_INTERVAL_MS ((int64_t)3600 * 1000) /* unless fleet.yaml says another */
 
 struct policy {
 	const char *inventory;
@@ -79,6 +81,8 @@ struct policy {
 	bool pinned_images, encrypted_secrets;
 	enum policy_coverage canary_coverage;
 	int64_t max_changed; /* percent */
+	enum policy_drift drift;
+	int64_t drift_interval_ms;
 	int64_t keep_rollback_tags;
 	const struct node *node; /* root of the file */
 };

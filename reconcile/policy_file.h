@@ -50,6 +50,8 @@ struct policy_raw {
 	bool pinned_images, encrypted_secrets;
 	int canary_coverage;
 	int64_t max_changed, keep_rollback_tags;
+	int drift; /* drift_words */
+	int64_t drift_interval_ms;
 };
 
 extern const struct key policy_check_keys[];

@@ -12,6 +12,7 @@
 
 static const char *const on_failure_words[] = {"rollback", "hold", NULL};
 static const char *const approval_words[] = {"auto", "manual", NULL};
+static const char *const drift_words[] = {"report", "repair", "off", NULL};
 static const char *const coverage_words[] = {"off", "warn", "refuse", NULL};
 
 static const struct key secrets_keys[] = {
@@ -395,10 +396,22 @@ const struct key policy_keys[] = {
 		.doc = "rollback/ tags that are kept for each client, and 2,000 in all. The oldest "
 		       "go "
 		       "first, never that of a known good release."},
+	{.name = "drift",
+		.type = KEY_ENUM,
+		AT(policy_raw, drift),
+		.words = drift_words,
+		.standard = "report",
+		.doc = "What to do when a host does not run what its record says. report: record "
+		       "it. repair: also put it right, in a rollout of its own. off: do not ask."},
+	{.name = "drift_interval",
+		.type = KEY_DURATION,
+		AT(policy_raw, drift_interval_ms),
+		.standard = "1h",
+		.min = 1000,
+		.max = 30 * DAY,
+		.doc = "How often the hosts are asked, while no rollout runs."},
 	LATER("steps"),
 	LATER("lifecycle"),
-	LATER("drift"),
-	LATER("drift_interval"),
 	LATER("retention"),
 	KEYS_END,
 };
@@ -406,4 +419,5 @@ const struct key policy_keys[] = {
 /* Order of the words is the order of the enums. */
 _Static_assert(ON_FAILURE_ROLLBACK == 0 && ON_FAILURE_HOLD == 1, "on_failure_words");
 _Static_assert(APPROVAL_AUTO == 0 && APPROVAL_MANUAL == 1, "approval_words");
+_Static_assert(DRIFT_REPORT == 0 && DRIFT_REPAIR == 1 && DRIFT_OFF == 2, "drift_words");
 _Static_assert(COVERAGE_OFF == 0 && COVERAGE_WARN == 1 && COVERAGE_REFUSE == 2, "coverage_words");

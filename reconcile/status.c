@@ -49,6 +49,7 @@ void client_record_clear(struct client_record *record)
 	free(record->going_back);
 	free(record->hold.reason);
 	pause_clear(&record->pause);
+	drift_clear(&record->drift);
 	free(record->good);
 	for (size_t i = 0; i < record->app_count; i++) {
 		free(record->apps[i].name);
@@ -70,6 +71,7 @@ void client_record_copy(struct client_record *to, const struct client_record *fr
 	to->going_back = mem_dup_str(from->going_back);
 	to->hold.reason = mem_dup_str(from->hold.reason);
 	pause_copy(&to->pause, &from->pause);
+	drift_copy(&to->drift, &from->drift);
 	to->good = NULL;
 	if (from->good_count) {
 		to->good = mem_zero(from->good_count, sizeof(*to->good));

@@ -56,6 +56,18 @@ struct pause {
 void pause_clear(struct pause *pause);
 void pause_copy(struct pause *to, const struct pause *from);
 
+/** The host does not run what the record says. */
+struct drift {
+	bool found;
+	char runs[DIGEST_TEXT];    /* as the host says; "" nothing, or it does not say */
+	char *what;                /* "runs sha256:1234abcd.. instead of sha256:5678abcd.." */
+	char repair[ROLLOUT_TEXT]; /* that put it right, as far as we know; "" none */
+	int64_t since_s;
+};
+/** Free what it owns; make a copy that owns its own (@p to is overwritten). */
+void drift_clear(struct drift *drift);
+void drift_copy(struct drift *to, const struct drift *from);
+
 struct client_app {
 	char *name;
 	char *version;
@@ -83,6 +95,7 @@ struct client_record {
 	bool unsure; /* its last activation, or its way back, failed: nobody knows what runs */
 	struct client_hold hold;
 	struct pause pause; /* beside `state`; the file says `state: paused`, and what it was */
+	struct drift drift; /* beside `state` too */
 	int64_t updated_s;
 };
 /** Free what a record owns; make a copy that owns its own (@p to is overwritten). */
@@ -193,8 +206,8 @@ struct rollout_record {
 	char commit[OID_HEX + 1];
 	char plan[16];
 	enum rollout_state state;
-	bool by_hand; /* `rollback CLIENT`: says nothing about its commit, which other clients left
-		       */
+	bool by_hand; /* `rollback CLIENT` */
+	bool drift;   /* puts drift right */
 	struct strlist reasons;
 	struct strlist notes; /* newer commits that let it go on, and why */
 	char *over_limit;     /* why policy.max_changed asks for an approval, or NULL */
@@ -206,6 +219,12 @@ struct rollout_record {
 	struct stage_record *stages;
 	size_t stage_count;
 };
+/** A rollout of one or a few clients to what they ran: it says nothing about its commit, which the
+ *  others left. */
+static inline bool rollout_record_is_apart(const struct rollout_record *record)
+{
+	return record->by_hand || record->drift;
+}
 /** A further approval; texts are copied. */
 void rollout_record_approve(struct rollout_record *record, const struct approval_record *approval);
 /** Did that approve/ tag say yes already? */
@@ -299,6 +318,9 @@ struct emitter;
 void pause_emit(
 	struct emitter *emitter, const char *key, const struct pause *pause, const char *was);
 MUST_USE bool pause_read(const struct node *map, struct pause *pause, struct error *err);
+/** `drift: {runs, what, repair, since}`; nothing if there is none. */
+void drift_emit(struct emitter *emitter, const struct drift *drift);
+MUST_USE bool drift_read(const struct node *map, struct drift *drift, struct error *err);
 /** The same as JSON objects, for the command and the API: names and values as in the files. */
 void client_record_to_json(const struct client_record *record, struct buf *out);
 void rollout_record_to_json(const struct rollout_record *record, struct buf *out);

@@ -74,6 +74,7 @@ static void emit_client(struct emitter *emitter, const struct client_record *rec
 		emit_bool(emitter, "unsure", true);
 	emit_hold(emitter, &record->hold);
 	pause_emit(emitter, "paused", &record->pause, state);
+	drift_emit(emitter, &record->drift);
 	emit_time(emitter, "updated", record->updated_s);
 }
 
@@ -137,6 +138,8 @@ static void emit_rollout(struct emitter *emitter, const struct rollout_record *r
 	emit_str(emitter, "state", rollout_state_name(record->state));
 	if (record->by_hand)
 		emit_bool(emitter, "by_hand", true);
+	if (record->drift)
+		emit_bool(emitter, "drift", true);
 	emit_strs(emitter, "reasons", &record->reasons);
 	emit_strs(emitter, "notes", &record->notes);
 	emit_opt(emitter, "over_limit", record->over_limit);
@@ -351,6 +354,7 @@ static bool client_read(const struct node *node, struct client_record *record, s
 	       read_good(node_get(node, "good"), record, err) &&
 	       read_hold(node_get(node, "held"), &record->hold, err) &&
 	       read_paused(node_get(node, "paused"), record, err) &&
+	       drift_read(node_get(node, "drift"), &record->drift, err) &&
 	       read_time(node, "updated", &record->updated_s, err);
 }
 
@@ -465,6 +469,7 @@ static bool rollout_read(const struct node *node, struct rollout_record *record,
 		return node_error(err, node_get(node, "id"), "'%s' is no rollout's id", record->id);
 	record->state = (enum rollout_state)state;
 	record->by_hand = read_flag(node, "by_hand");
+	record->drift = read_flag(node, "drift");
 	if (!stages || stages->kind != NODE_LIST)
 		return true;
 	record->stages = mem_zero(stages->count, sizeof(*record->stages));

@@ -42,6 +42,8 @@ void work_free(struct work *work)
 		return;
 	free(work->client);
 	free(work->stage);
+	free(work->recorded_root);
+	drift_clear(&work->drift);
 	strlist_clear(&work->keep);
 	free(work);
 }
@@ -111,15 +113,27 @@ static void prune(const struct target *target, const struct work *work)
 			LOG_ERROR_FIELD(&err));
 }
 
+/* Before its first step on a host the rollout compares what runs with the record. */
+static void compare(
+	struct work *work, const struct target *target, const struct driver_state *state)
+{
+	if (!work->recorded[0] || work->compared || !strcmp(state->rollout, work->rollout) ||
+		(work->recorded_root && strcmp(work->recorded_root, target->host.root) != 0))
+		return;
+	drift_compare(work->recorded, state, &work->drift);
+	work->compared = true;
+}
+
 /* Ids are ordered by time, and ours is the newest that the branch knows: a host that names another
  * one as late was touched by a rollout that the branch has lost (design.md section 6). */
-static bool history_is_whole(
-	const struct target *target, const struct work *work, struct error *err)
+static bool history_is_whole(const struct target *target, struct work *work, struct error *err)
 {
 	struct driver_state state;
 	struct error later; /* whoever does not answer now does not answer activate() either */
-	if (work->accept_history || !target->driver->ask(&target->host, &state, &later) ||
-		!state.found || !strcmp(state.rollout, work->rollout) ||
+	if (!target->driver->ask(&target->host, &state, &later))
+		return true;
+	compare(work, target, &state);
+	if (work->accept_history || !state.found || !strcmp(state.rollout, work->rollout) ||
 		strncmp(state.rollout, work->rollout, ROLLOUT_TIME) < 0)
 		return true;
 	error_set(err, ERR_REFUSED,
@@ -173,6 +187,32 @@ static bool ask(struct workers *workers, struct work *work, struct error *err)
 	return renderer_target(workers->options.renderer, work->target.commit, work->client, NULL,
 		       &target, err) &&
 	       target->driver->ask(&target->host, &work->state, err);
+}
+
+/* With the files of the release where they can be had: else only its state is compared. */
+static bool ask_drift(struct workers *workers, struct work *work, struct error *err)
+{
+	auto_target struct target *target = NULL;
+	struct renderer *renderer = workers->options.renderer;
+	const struct release_ref *runs = &work->target;
+	if (!renderer_target(
+		    renderer, runs->commit, work->client, runs->release_key, &target, err) &&
+		!renderer_target(renderer, runs->commit, work->client, NULL, &target, err))
+		return false;
+	work->compared = drift_ask(runs->release, target, &work->state, &work->drift, err);
+	return work->compared;
+}
+
+static bool do_step(struct workers *workers, struct work *work, struct error *err)
+{
+	switch (work->kind) {
+	case WORK_ACTIVATE:
+		return activate(workers, work, err);
+	case WORK_DRIFT:
+		return ask_drift(workers, work, err);
+	default:
+		return ask(workers, work, err);
+	}
 }
 
 static void answer_worked(struct workers *workers, struct work *work)
@@ -306,8 +346,7 @@ static void *run(void *data)
 			work_free(work);
 			continue;
 		}
-		work->ok = work->kind == WORK_ACTIVATE ? activate(workers, work, &work->err)
-						       : ask(workers, work, &work->err);
+		work->ok = do_step(workers, work, &work->err);
 		answer_worked(workers, work);
 	}
 	return NULL;

@@ -4,12 +4,14 @@
  * loop's inbox. A hanging host costs one thread and nothing else.
  */
 #pragma once
+#include "reconcile/drift.h"
 #include "reconcile/inbox.h"
 #include "reconcile/renderer.h"
 
 enum work_kind {
 	WORK_ACTIVATE, /* deliver and activate `target` */
 	WORK_ASK,      /* what does the host run? */
+	WORK_DRIFT,    /* does the host run `target`, which is recorded? */
 	WORK_TIDY,     /* a rollout ended: let go of its commits and of old output */
 	WORK_ROUND     /* one round of checks as `target`'s commit defines them */
 };
@@ -29,13 +31,18 @@ struct work {
 	int64_t epoch;
 	bool accept_history; /* the host may name a rollout that the branch does not know */
 	struct strlist keep; /* digests that must stay on the host */
+	/* WORK_ACTIVATE: what the record says that the host runs before; "" it does not know */
+	char recorded[DIGEST_TEXT];
+	char *recorded_root; /* where; another root is another host */
 	/* answer */
 	bool ok;
 	bool unreachable;          /* nothing was touched */
 	bool unsure;               /* nobody knows what the host runs: it has to be asked */
 	bool transient;            /* nothing was touched, and it may pass by itself */
 	bool refused;              /* the host follows a newer leader, or knows more than we do */
-	struct driver_state state; /* WORK_ASK */
+	struct driver_state state; /* WORK_ASK, WORK_DRIFT */
+	bool compared;             /* `drift` tells what the host runs beside the record, if any */
+	struct drift drift;
 	struct error err;
 };
 /** A piece of work, zeroed but for its kind; owned by the caller until it is handed over. */

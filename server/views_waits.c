@@ -8,7 +8,7 @@ static const struct rollout_record *own_rollout(const struct snapshot *snapshot)
 {
 	const struct status *status = snapshot->status;
 	for (size_t i = 0; i < status->rollout_count; i++)
-		if (!status->rollouts[i]->by_hand &&
+		if (!rollout_record_is_apart(status->rollouts[i]) &&
 			!strcmp(status->rollouts[i]->commit, snapshot->commit))
 			return status->rollouts[i];
 	return NULL;

@@ -93,6 +93,13 @@ struct driver {
 	bool (*has_release)(const struct driver_host *host, const char *digest, bool *has_out,
 		struct error *err);
 	/**
+	 * Do the files of a release on the host still hold what was delivered? Files that something
+	 * on the host added are no difference. NULL: the driver cannot tell cheaply.
+	 * @param path_out  the first file that differs, NULL none; borrowed from @p release
+	 */
+	bool (*compare)(const struct driver_host *host, const struct driver_release *release,
+		const char **path_out, struct error *err);
+	/**
 	 * Deliver the release, make it current, run its restore step if it has one, then activate
 	 * in it; record both ends of that. An activation or a step that still runs is waited for,
 	 * up to activate_timeout_ms, then ended.

@@ -198,6 +198,19 @@ static bool local_has_release(
 	return true;
 }
 
+static bool local_compare(const struct driver_host *host, const struct driver_release *release,
+	const char **path_out, struct error *err)
+{
+	char name[DRIVER_SHORT + 1];
+	auto_place struct place place;
+	place_init(&place, host);
+	if (!driver_release_folder(release->digest, name, err) || !place_open(&place, err))
+		return false;
+	*path_out =
+		place.releases < 0 ? NULL : local_release_compare(place.releases, name, release);
+	return true;
+}
+
 /* ---- activate ------------------------------------------------------------------------------- */
 
 static int64_t timeout_of(const struct driver_host *host)
@@ -376,6 +389,7 @@ const struct driver driver_local = {
 	.name = "local",
 	.ask = local_ask,
 	.has_release = local_has_release,
+	.compare = local_compare,
 	.activate = local_activate,
 	.run_step = local_run_step,
 	.prune = local_prune,

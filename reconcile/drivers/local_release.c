@@ -111,6 +111,17 @@ static bool holds_release(int releases, const char *name, const struct driver_re
 	return same;
 }
 
+const char *local_release_compare(
+	int releases, const char *name, const struct driver_release *release)
+{
+	auto_fd int folder =
+		openat(releases, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	for (size_t i = 0; release->files && i < release->count; i++)
+		if (folder < 0 || !holds_file(folder, &release->files[i]))
+			return release->files[i].path;
+	return NULL;
+}
+
 /* ---- putting -------------------------------------------------------------------------------- */
 
 static bool remove_below(const char *path, const char *name, struct error *err)

@@ -16,6 +16,11 @@
 MUST_USE bool local_release_put(int releases, const char *path, const char *name,
 	const struct driver_release *release, struct error *err);
 
+/** The first file of @p release that the folder @p name does not hold as it was delivered, or NULL.
+ */
+const char *local_release_compare(
+	int releases, const char *name, const struct driver_release *release);
+
 /** Mark a release as the one activated last; prune() goes by that. */
 void local_release_touch(int releases, const char *name);
 

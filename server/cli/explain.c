@@ -41,6 +41,19 @@ static bool read_record(const struct branch *branch, const char *client,
 	       client_record_from_node(node, record_out, err);
 }
 
+static void add_drift(const struct drift *drift, struct buf *out)
+{
+	char since[CLOCK_TEXT_SIZE];
+	buf_addf(out, "Drift since %s: %s. ", clock_format(drift->since_s, since),
+		drift->what ? drift->what : "runs something else");
+	if (drift->repair[0])
+		buf_addf(out, "Rollout %s put it right; its host was not asked again yet.\n",
+			drift->repair);
+	else
+		buf_add_str(out, "The next release that is deployed there ends it, or drift: "
+				 "repair in fleet.yaml.\n");
+}
+
 static void add_why(const struct client_record *record, struct buf *out)
 {
 	const char *good = record->known_good.release;
@@ -55,6 +68,8 @@ static void add_why(const struct client_record *record, struct buf *out)
 			"newer commit that wants another release ends that, or: aviary retry %s\n",
 			record->hold.release + strlen("sha256:"), record->hold.commit,
 			record->hold.reason ? record->hold.reason : "", record->client);
+	if (record->drift.found)
+		add_drift(&record->drift, out);
 	if (!record->current.release[0])
 		buf_add_str(out, "Nothing was deployed yet.\n");
 	else if (good[0] && !strcmp(good, record->current.release))

@@ -131,7 +131,8 @@ static void print_clients(const cJSON *status)
 	cJSON_ArrayForEach(client, clients)
 	{
 		bool well = !strcmp(online_text(client, "state"), "healthy");
-		if (!all && well && !cJSON_GetObjectItemCaseSensitive(client, "held")) {
+		if (!all && well && !cJSON_GetObjectItemCaseSensitive(client, "held") &&
+			!cJSON_GetObjectItemCaseSensitive(client, "drift")) {
 			others++;
 			continue;
 		}
@@ -182,6 +183,19 @@ static void print_paused(const cJSON *status)
 	}
 }
 
+static void print_drift(const cJSON *status)
+{
+	const cJSON *client;
+	cJSON_ArrayForEach(client, cJSON_GetObjectItemCaseSensitive(status, "clients"))
+	{
+		const cJSON *drift = cJSON_GetObjectItemCaseSensitive(client, "drift");
+		if (drift)
+			printf("Drift   %s: %s, since %s. Why: aviary explain %s\n",
+				online_text(client, "client"), online_text(drift, "what"),
+				online_text(drift, "since"), online_text(client, "client"));
+	}
+}
+
 static void print_vanished(const cJSON *status)
 {
 	const cJSON *client;
@@ -197,6 +211,7 @@ static void print_status(const cJSON *status)
 	print_waits(status);
 	print_held(status);
 	print_paused(status);
+	print_drift(status);
 	print_vanished(status);
 	if (*online_text(status, "problem"))
 		printf("Trouble %s\n", online_text(status, "problem"));

@@ -89,7 +89,7 @@ CASES = {
     "policy with a key twice": (
         append(POLICY, "version: 1\n"), r"fleet\.yaml:\d+: .*version"),
     "policy with a key that comes later": (
-        append(POLICY, "drift: report\n"), r"fleet\.yaml:\d+: .*drift.*not supported yet"),
+        append(POLICY, "retention: {}\n"), r"fleet\.yaml:\d+: .*retention.*not supported yet"),
     "policy that is missing": (
         lambda fleet: (fleet.work / POLICY).unlink(), r"fleet\.yaml"),
     "policy with a value out of its limits": (

@@ -185,8 +185,8 @@ static void each_mistake_is_named_with_its_line_and_remedy(void **state)
 			"'stages[0].windows[0].from' is missing", "add it"},
 		{"steps: {}", "'steps' is not supported yet", "remove"},
 		{"lifecycle: {}", "'lifecycle' is not supported yet", "remove"},
-		{"drift: off", "'drift' is not supported yet", "remove"},
-		{"drift_interval: 1h", "'drift_interval' is not supported yet", "remove"},
+		{"drift: mend", "'drift'", ""},
+		{"drift_interval: 10ms", "'drift_interval'", ""},
 		{"retention: {}", "'retention' is not supported yet", "remove"},
 		{"verfy: {}", "unknown key 'verfy'", "did you mean 'verify'?"},
 		{"inventory: ../x", "'inventory' leaves its folder", "without '..'"},
@@ -277,7 +277,7 @@ static void all_mistakes_show_in_one_run(void **state)
 				    "release: {files: [{from: /a, to: b}]}\n"
 				    "driver: {kind: ssh, root: x}\n"
 				    "checks: {a: {}}\n"
-				    "drift: report\n"
+				    "retention: {}\n"
 				    "on_failure: explode\n"));
 	assert_int_equal(fixture->problems.errors, 8);
 }

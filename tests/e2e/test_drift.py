@@ -1,0 +1,194 @@
+"""Drift: a host that does not run what its record says is reported once, shown, and over when it is
+over. Nobody is touched for it unless the policy says `repair`.
+"""
+
+import json
+import shutil
+
+import pytest
+
+from tests.lib.fleet import CLIENTS, POLICY, WITH_API
+
+SOON = "drift_interval: 1s\n"
+
+
+def follow_drift(fleet, **keys):
+    """The policy as a commit that changes nobody, and what was written before it."""
+    lines = "".join(f"{key}: {value}\n" for key, value in keys.items())
+    fleet.write(POLICY, fleet.read(POLICY) + SOON + lines)
+    commit = fleet.push("look for drift")
+    fleet.settle()
+    assert fleet.ends(commit) == ["succeeded"]
+    return commit
+
+
+def told(fleet, client="alpha"):
+    """What the branch tells of a client's drift, oldest first."""
+    start = f"drift({client}): "
+    return [each.removeprefix(start) for each in fleet.subjects() if each.startswith(start)]
+
+
+def wait_for_drift(fleet, count=1, client="alpha"):
+    return fleet.wait_for("drift", lambda: len(told(fleet, client)) >= count and told(fleet, client))
+
+
+def short(digest):
+    return digest[:15] + ".."
+
+
+def point_elsewhere(fleet, client="alpha"):
+    """`current` of a client points to the release of its first commit; returns how it was."""
+    link = fleet.root(client) / "current"
+    was = link.readlink()
+    (other,) = [each for each in (fleet.root(client) / "releases").iterdir()
+                if each.name != was.name]
+    link.unlink()
+    link.symlink_to(f"releases/{other.name}")
+    return was
+
+
+def test_a_host_that_runs_something_else_is_reported_once_and_nothing_is_touched(fleet):
+    fleet.upgrade("1.0.1")
+    follow_drift(fleet)
+    runs = fleet.record("alpha")["release"]
+    was = point_elsewhere(fleet)
+    before = len(fleet.activations(""))
+    (what,) = wait_for_drift(fleet)
+    other = "sha256:" + (fleet.root("alpha") / "current").readlink().name
+    assert what == f"current points to {short(other)} instead of {short(runs)}"
+    record = fleet.record("alpha")
+    assert record["release"] == runs and record["state"] == "healthy"
+    assert record["drift"]["runs"][:23] == other and record["drift"]["what"] == what
+    assert f"Drift   alpha: {what}, since " in fleet.command("status").stdout
+    explained = fleet.command("explain", "alpha").stdout
+    assert f"Drift since {record['drift']['since'].strftime('%Y-%m-%dT%H:%M:%SZ')}: {what}." \
+        in explained
+    (client,) = [each for each in fleet.service.api("status")["clients"]
+                 if each["client"] == "alpha"]
+    assert client["drift"]["what"] == what
+    assert "host does not run what is recorded" in fleet.service.log()
+    # another one of the fleet drifts: by then alpha was asked again, and is not told again
+    shutil.rmtree(fleet.root("beta") / ".aviary")
+    wait_for_drift(fleet, client="beta")
+    fleet.service.stop()
+    fleet.start()
+    (fleet.root("gamma") / "current").unlink()
+    wait_for_drift(fleet, client="gamma")
+    assert told(fleet) == [what]
+    link = fleet.root("alpha") / "current"
+    link.unlink()
+    link.symlink_to(was)
+    assert wait_for_drift(fleet, 2)[1] == f"over: runs {short(runs)} as recorded"
+    assert "drift" not in fleet.record("alpha")
+    assert len(fleet.activations("")) == before
+    assert fleet.command("history", "--verify").returncode == 0
+
+
+def remove_release(fleet):
+    shutil.rmtree((fleet.root("alpha") / "current").resolve())
+
+
+def remove_everything(fleet):
+    shutil.rmtree(fleet.root("alpha"))
+
+
+def change_a_file(fleet):
+    path = fleet.root("alpha") / "current/compose.yaml"
+    path.write_text(path.read_text().replace("api:1.0.0", "api:9.9.9"))
+
+
+def open_the_env(fleet):
+    (fleet.root("alpha") / "current/.env").chmod(0o644)
+
+
+def leave_an_activation(fleet):
+    path = fleet.root("alpha") / ".aviary/state"
+    path.write_text(path.read_text().replace("phase: active", "phase: activating"))
+
+
+def break_the_state(fleet):
+    (fleet.root("alpha") / ".aviary/state").write_text("{ no yaml\n")
+
+
+def name_another(fleet):
+    path = fleet.root("alpha") / ".aviary/state"
+    path.write_text(path.read_text().replace(fleet.record("alpha")["release"], "sha256:" + 64 * "9"))
+
+
+@pytest.mark.parametrize("damage, what", [
+    (remove_release, "the folder of {runs} is missing"),
+    (remove_everything, "no state instead of {runs}"),
+    (change_a_file, "file compose.yaml of {runs} was changed"),
+    (open_the_env, "file .env of {runs} was changed"),
+    (leave_an_activation, "the activation of {runs} did not end"),
+    (name_another, "runs sha256:99999999.. instead of {runs}"),
+    (break_the_state, "its state does not read: "),
+], ids=lambda value: getattr(value, "__name__", ""))
+def test_what_counts_as_drift(fleet, damage, what):
+    follow_drift(fleet)
+    damage(fleet)
+    (found,) = wait_for_drift(fleet)
+    assert found.startswith(what.format(runs=short(fleet.record("alpha")["release"])))
+    assert "password" not in found
+
+
+def test_what_a_release_is_given_on_its_host_is_no_drift(fleet):
+    follow_drift(fleet)
+    (fleet.root("alpha") / "current/data").mkdir()
+    (fleet.root("alpha") / "current/data/uploaded").write_text("by a user\n")
+    point = fleet.root("beta") / "current"
+    point.unlink()
+    wait_for_drift(fleet, client="beta")
+    assert told(fleet) == []
+
+
+def test_a_host_that_cannot_be_reached_is_no_drift(fleet):
+    follow_drift(fleet)
+    root = fleet.root("alpha")
+    root.rename(root.with_name("alpha.away"))
+    root.write_text("no folder: a host that cannot be reached\n")
+    shutil.rmtree(fleet.root("beta") / ".aviary")
+    wait_for_drift(fleet, client="beta")
+    assert told(fleet) == []
+
+
+def test_drift_is_found_before_a_step_and_ended_by_it(fleet):
+    """The schedule is an hour away: the rollout asks by itself."""
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    runs = fleet.record("alpha")["release"]
+    point_elsewhere(fleet)
+    (fleet.root("beta") / "current").unlink()
+    commit = fleet.upgrade("1.0.2")
+    fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    (what,) = told(fleet)
+    assert what.endswith(f"instead of {short(runs)}")
+    assert len(told(fleet, "beta")) == 1 and not told(fleet, "gamma")
+    assert not any("drift" in fleet.record(client) for client in CLIENTS)
+    assert fleet.command("replay", fleet.rollout(commit)["id"]).returncode == 0
+    assert fleet.command("history", "--verify").returncode == 0
+
+
+def test_nobody_asks_with_drift_off(fleet):
+    follow_drift(fleet)
+    shutil.rmtree(fleet.root("alpha") / ".aviary")
+    wait_for_drift(fleet)
+    fleet.write(POLICY, fleet.read(POLICY) + "drift: 'off'\n")
+    fleet.push("nobody asks")
+    assert wait_for_drift(fleet, 2)[1] == "over: drift: off, nobody asks any more"
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    assert len(told(fleet)) == 2
+
+
+def test_apply_asks_no_schedule(idle_fleet):
+    idle_fleet.write(POLICY, idle_fleet.read(POLICY) + SOON)
+    idle_fleet.commit("look for drift")
+    idle_fleet.send(webhook=False)
+    shutil.rmtree(idle_fleet.root("alpha") / ".aviary")
+    done = idle_fleet.command("apply", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["result"] == "succeeded"
+    assert told(idle_fleet) == []

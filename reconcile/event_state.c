@@ -37,8 +37,8 @@ static const struct field rollout_fields[] = {
 	FIELD(rollout, unrecorded, FIELD_SIZE),
 	FIELD(rollout, paused, FIELD_BOOL),
 	FIELD(rollout, superseded, FIELD_BOOL),
-	FIELD(rollout, superseded_by, FIELD_TEXT),
 	FIELD(rollout, aborted, FIELD_BOOL),
+	FIELD(rollout, tells_end, FIELD_BOOL),
 	FIELD(rollout, wait_until_ms, FIELD_INT64),
 	FIELD(rollout, stopping, FIELD_BOOL),
 	FIELD(rollout, ended, FIELD_BOOL),
@@ -63,6 +63,7 @@ static const struct field client_fields[] = {
 	FIELD(rollout_client, has_good, FIELD_BOOL),
 	FIELD(rollout_client, activated, FIELD_BOOL),
 	FIELD(rollout_client, touched, FIELD_BOOL),
+	FIELD(rollout_client, lost, FIELD_BOOL),
 	FIELD(rollout_client, unreachable, FIELD_BOOL),
 	FIELD(rollout_client, going_back, FIELD_BOOL),
 	FIELD(rollout_client, paused, FIELD_BOOL),
@@ -82,7 +83,7 @@ static const struct field client_fields[] = {
 #if __SIZEOF_POINTER__ == 8
 _Static_assert(sizeof(struct rollout_client) == 792, "a field is missing in client_fields");
 _Static_assert(sizeof(struct rollout_stage) == 336, "a field is missing in stage_fields");
-_Static_assert(sizeof(struct rollout) - sizeof(struct rollout_record) == 152,
+_Static_assert(sizeof(struct rollout) - sizeof(struct rollout_record) == 112,
 	"a field is missing in rollout_fields");
 #endif
 

@@ -108,6 +108,12 @@ bool event_wait_from_word(const char *word, enum rollout_wait *wait_out)
 /* ---- decisions: what is recorded is named as the commit's trailers name it ---------------------
  */
 
+static char *ending(const struct rollout_record *record)
+{
+	auto_free char *text = rollout_record_ending(record);
+	return mem_printf("record ending, %s", text);
+}
+
 static char *recorded(const struct rollout *rollout, const struct rollout_action *action)
 {
 	const struct rollout_client *client =
@@ -129,6 +135,8 @@ static char *recorded(const struct rollout *rollout, const struct rollout_action
 	case FACT_APPROVED:
 		return mem_printf("record approved %s",
 			rollout->record.approvals[rollout->record.approval_count - 1].what);
+	case FACT_ENDING:
+		return ending(&rollout->record);
 	case FACT_STAGE:
 		return mem_printf("record stage %s %s", rollout->stages[action->stage].record->name,
 			stage_state_name(rollout->stages[action->stage].record->state));

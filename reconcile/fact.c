@@ -183,6 +183,22 @@ static struct fact *fact_approved(const struct fact_context *context)
 	return fact;
 }
 
+static struct fact *fact_ending(const struct fact_context *context)
+{
+	const struct rollout_record *record = &context->rollout->record;
+	const struct abort_record *abort = &record->abort;
+	auto_free char *what = rollout_record_ending(record);
+	struct fact *fact = mem_zero(1, sizeof(*fact));
+	fact->subject = mem_printf("rollout(%s): ending, %s", record->id, what);
+	fact_add_trailer(fact, "Rollout", record->id);
+	fact_add_trailer(fact, "Source-Commit", record->commit);
+	fact_add_trailer(fact, "Plan", record->plan);
+	fact_add_trailer(fact, "Author", abort->by);
+	fact_add_trailer(fact, "Reason", abort->reason);
+	add_rollout_file(fact, record);
+	return fact;
+}
+
 /* ---- one fact ------------------------------------------------------------------------------- */
 
 struct fact *fact_from_action(
@@ -203,6 +219,8 @@ struct fact *fact_from_action(
 		return fact_waiting(context);
 	case FACT_APPROVED:
 		return fact_approved(context);
+	case FACT_ENDING:
+		return fact_ending(context);
 	case FACT_STAGE:
 		return fact_stage(context, action->stage);
 	case FACT_CLIENT_ENDED:

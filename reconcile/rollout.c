@@ -87,14 +87,16 @@ static void add_failures(struct rollout *rollout)
 static void end_short(struct step *step)
 {
 	struct rollout *rollout = step->rollout;
-	if (cut_clients_short(step))
+	if (cut_clients_short(step)) {
+		/* A restart could not tell from the clients alone who ended it, and why. */
+		if (rollout->tells_end)
+			step_record(step, FACT_ENDING, 0, rollout->current);
+		rollout->tells_end = false;
 		return;
-	if (rollout->superseded && rollout->superseded_by[0])
-		strlist_addf(
-			&rollout->record.reasons, "superseded by %.7s", rollout->superseded_by);
-	else if (rollout->superseded)
-		strlist_add(&rollout->record.reasons,
-			"was being superseded when the service restarted");
+	}
+	if (rollout->superseded)
+		strlist_addf(&rollout->record.reasons, "superseded by %.7s",
+			rollout->record.superseded_by);
 	add_failures(rollout);
 	rollout_finish(step, any_failed(rollout) ? ROLLOUT_FAILED
 			     : rollout->aborted  ? ROLLOUT_ABORTED
@@ -240,9 +242,10 @@ static void dispatch(struct step *step)
 		client_on_runs(step, event->client);
 		break;
 	case EVENT_SUPERSEDED:
+		rollout->tells_end |= !rollout->superseded && !rollout->aborted;
 		rollout->superseded = true;
-		(void)snprintf(rollout->superseded_by, sizeof(rollout->superseded_by), "%s",
-			event->text ? event->text : "");
+		(void)snprintf(rollout->record.superseded_by, sizeof(rollout->record.superseded_by),
+			"%s", event->text ? event->text : "");
 		break;
 	case EVENT_NOTE:
 		if (event->text && !strlist_has(&rollout->record.notes, event->text) &&

@@ -11,6 +11,8 @@
  *   DEPLOY ----- ok -------------> VERIFY (verifying)    rounds until `healthy` in a row
  *   DEPLOY, BACK - failed, transient, retries left --> RETRY (deploying); after its back-off again
  *   DEPLOY, BACK - outcome unknown --> RESUME            the driver is asked until the deadline
+ *   RESUME ----- asked: not there, retries left --> RETRY; none left: AWAY if it is untouched, else
+ *                BACK, or DONE (failed) if it was going back
  *   VERIFY ----- enough good ----> HEALTHY (healthy)     waits for its stage; rounds go on in bake
  *   DEPLOY, VERIFY, HEALTHY (bake) - bad --> BACK (deploying)  driver returns to the known good
  *   BACK ------- ok -------------> BACK_VERIFY (verifying)
@@ -39,6 +41,7 @@
  *   RUNNING <--> WAITING (as its stage) --> SUCCEEDED | FAILED | SUPERSEDED | ABORTED
  *   WAITING ---- approved, window opens, host answers --> RUNNING
  *   WAITING ---- approval expired --> ABORTED
+ *   superseded or aborted while something of it runs: told at once, ended when that has ended
  *
  * Recording first: `unrecorded` counts the facts that went out and were not accepted yet. While it
  * is not 0 nothing starts but the rollback of a client whose intent was accepted (promise 4).
@@ -84,6 +87,7 @@ struct rollout_client {
 	bool has_good;      /* there is a known good release to go back to */
 	bool activated;     /* the host runs `to`, as far as we know */
 	bool touched;       /* its activation was interrupted, and has to be brought to an end */
+	bool lost;          /* its connection was lost in an activation, or in the way back */
 	bool unreachable;   /* the host could not be reached, nothing was touched */
 	bool going_back;    /* resumed: the branch says that its way back has begun */
 	bool paused;        /* by a person: it is not started; counts as changed and not healthy */
@@ -92,7 +96,7 @@ struct rollout_client {
 	uint32_t order;     /* number of the newest action for it: only its answer counts */
 	int good_rounds, bad_rounds; /* in a row */
 	int64_t attempts;            /* of the activation (or the way back) that failed */
-	int64_t asked;               /* questions in a row without an answer, in PHASE_AWAY */
+	int64_t asked;               /* questions while it was away, since it was activated last */
 	int64_t verify_until_ms;     /* monotonic */
 	int64_t next_round_ms;       /* monotonic; 0 none */
 	char failure[512];           /* why it failed, for people */
@@ -123,9 +127,10 @@ struct rollout {
 	int64_t retries;   /* of attempts that failed for what may pass by itself */
 	size_t unrecorded; /* facts not yet accepted by the remote */
 	bool paused;       /* by a person: no client is started, what runs ends */
-	bool superseded;   /* a newer commit came: nothing starts, waits end */
-	char superseded_by[OID_HEX + 1];
-	bool aborted; /* by a person or an expired approval: as superseded, then held */
+	bool superseded; /* a newer commit came: nothing starts, waits end; by record.superseded_by
+			  */
+	bool aborted;    /* by record.abort: as superseded, then held */
+	bool tells_end;  /* one of the two is news that the branch does not have */
 	enum rollout_wait waits;
 	int64_t wait_until_ms; /* monotonic: the approval expires; 0 never */
 	bool stopping;         /* the service stops: nothing starts; resumed after the restart */
@@ -197,6 +202,7 @@ enum rollout_fact {
 	FACT_STAGE,          /* a stage changed state */
 	FACT_WAITING,        /* the rollout waits, see record.waits_for */
 	FACT_APPROVED,       /* the newest of record.approvals */
+	FACT_ENDING,         /* aborted or superseded, while something of it still runs */
 	FACT_CLIENT_ENDED,   /* final Result by the member's state */
 	FACT_CLIENT_HELD,
 	FACT_ROLLOUT_ENDED

@@ -185,29 +185,6 @@ static void resume_client(struct rollout_client *client, const struct rollout_re
 			"was skipped before the service restarted");
 }
 
-/* A client that is superseded, or skipped in a stage that goes on, tells that somebody had ended
- * the rollout. What was ended does not go on, even if the newer commit is gone again. */
-static void resume_ended(struct rollout *rollout)
-{
-	for (size_t i = 0; i < rollout->client_count; i++) {
-		const struct rollout_client *client = &rollout->clients[i];
-		const struct rollout_stage *stage = &rollout->stages[client->stage];
-		size_t failed = 0;
-		if (client->phase != PHASE_DONE)
-			continue;
-		if (client->record->state == MEMBER_SUPERSEDED)
-			rollout->superseded = true;
-		if (client->record->state != MEMBER_SKIPPED || stage->record->state > STAGE_WAITING)
-			continue;
-		for (size_t k = stage->first; k < stage->first + stage->count; k++)
-			failed += rollout->clients[k].failed || rollout->clients[k].going_back;
-		rollout->aborted |= failed <= (size_t)stage->max_failures;
-	}
-	if (rollout->aborted)
-		strlist_add(
-			&rollout->record.reasons, "was being aborted when the service restarted");
-}
-
 struct rollout *rollout_from_record(
 	const struct rollout_record *recorded, const struct plan *plan, const struct status *status)
 {
@@ -219,7 +196,9 @@ struct rollout *rollout_from_record(
 	for (size_t i = 0; i < rollout->client_count; i++)
 		resume_client(&rollout->clients[i], recorded,
 			status_client(status, rollout->clients[i].record->client));
-	resume_ended(rollout);
+	/* What was ended does not go on, even if the newer commit is gone again. */
+	rollout->superseded = rollout->record.superseded_by[0] != '\0';
+	rollout->aborted = rollout->record.abort.asked;
 	/* Only watched time counts: a bake begins again. */
 	for (size_t i = 0; i < rollout->stage_count; i++)
 		if (rollout->stages[i].record->state == STAGE_BAKING)

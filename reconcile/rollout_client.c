@@ -234,6 +234,56 @@ void client_tick(struct step *step, size_t index)
 	act_client(step, asking ? ACTION_ASK : ACTION_ROUND, index);
 }
 
+/* @return true if the attempt is repeated: only what may pass by itself, and not for ever */
+static bool client_retries(struct step *step, size_t index, const char *why)
+{
+	struct rollout *rollout = step->rollout;
+	struct rollout_client *client = &rollout->clients[index];
+	bool begins = !client->going_back && !client->touched; /* else it is brought to an end */
+	bool gives_up = begins && (rollout->superseded || rollout->aborted);
+	if (client->attempts >= rollout->retries || gives_up)
+		return false;
+	int64_t wait_ms = RETRY_FIRST_MS << (client->attempts < 6 ? client->attempts : 6);
+	client->attempts++;
+	client->next_round_ms =
+		step->event->now_ms + (wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS);
+	client->phase = PHASE_RETRY;
+	client->record->state = MEMBER_DEPLOYING;
+	(void)snprintf(client->attempt, sizeof(client->attempt), "%s", why ? why : "");
+	step_record_client(step, FACT_CLIENT_RETRY, index);
+	return true;
+}
+
+/* Its host could not be reached, and is untouched: others may go on without it. */
+static void client_is_away(struct step *step, size_t index, const char *why)
+{
+	struct rollout_client *client = &step->rollout->clients[index];
+	(void)snprintf(client->failure, sizeof(client->failure), "%s", why ? why : "");
+	client->unreachable = true;
+	client->phase = PHASE_AWAY;
+	client->record->state = MEMBER_WAITING;
+	client->next_round_ms = 0;
+	step_record_client(step, FACT_CLIENT_WAITING, index);
+}
+
+/* The connection was lost before the activation was over: repeated as what may pass by itself. */
+static void client_try_lost(struct step *step, size_t index, bool untouched)
+{
+	static const char why[] = "the connection was lost while it was activated";
+	struct rollout *rollout = step->rollout;
+	struct rollout_client *client = &rollout->clients[index];
+	client->lost = false;
+	client->touched |= !untouched && !client->going_back;
+	if (untouched && !client->touched && (rollout->superseded || rollout->aborted))
+		client->phase = PHASE_INTENT; /* is ended with the other waits */
+	else if (client_retries(step, index, why))
+		return;
+	else if (untouched && !client->touched)
+		client_is_away(step, index, why);
+	else
+		client_fail(step, index, why);
+}
+
 /* The reason was recorded with the beginning of the way back, unless we died just before. */
 static void resume_back(struct step *step, size_t index, bool there)
 {
@@ -241,6 +291,10 @@ static void resume_back(struct step *step, size_t index, bool there)
 	if (!client->failure[0])
 		(void)snprintf(client->failure, sizeof(client->failure),
 			"was going back when the service restarted");
+	if (!there && client->lost && client->going_back) {
+		client_try_lost(step, index, false);
+		return;
+	}
 	if (!there) {
 		client_go_back(step, index);
 		return;
@@ -255,11 +309,13 @@ static void resume(struct step *step, size_t index, enum rollout_runs runs)
 	struct rollout_client *client = &step->rollout->clients[index];
 	if (client->going_back || runs == RUNS_BACK || runs == RUNS_BACK_UNSURE) {
 		resume_back(step, index, runs == RUNS_BACK);
-	} else if (runs == RUNS_UNTOUCHED) {
-		client->phase = PHASE_INTENT;
 	} else if (runs == RUNS_TARGET) {
 		client->activated = true;
 		client_verify(step, index, PHASE_VERIFY);
+	} else if (client->lost) {
+		client_try_lost(step, index, runs == RUNS_UNTOUCHED);
+	} else if (runs == RUNS_UNTOUCHED) {
+		client->phase = PHASE_INTENT;
 	} else if (step->rollout->unrecorded || step->rollout->stopping) {
 		/* nothing starts: ask again, if need be after the restart */
 		client->next_round_ms = step->event->now_ms + step->rollout->verify_interval_ms;
@@ -282,9 +338,10 @@ static void client_on_answer_of_away(struct step *step, size_t index)
 		client->asked++;
 		return;
 	}
-	client->asked = 0;
+	client->asked++; /* one that answers, and cannot be activated, is asked less and less often
+			  */
 	client->attempts = 0;
-	client->unreachable = false;
+	client->unreachable = client->lost = false;
 	client->failure[0] = '\0';
 	client->record->state = MEMBER_PENDING;
 	if (step->event->runs == RUNS_UNTOUCHED) { /* it starts again, in a wave like any other */
@@ -323,36 +380,18 @@ void client_on_runs(struct step *step, size_t index)
 	resume(step, index, step->event->runs);
 }
 
-/* @return true if the attempt is repeated: only what may pass by itself, and not for ever */
-static bool client_retries(struct step *step, size_t index)
-{
-	struct rollout *rollout = step->rollout;
-	struct rollout_client *client = &rollout->clients[index];
-	bool gives_up = !client->going_back && (rollout->superseded || rollout->aborted);
-	if (client->attempts >= rollout->retries || gives_up)
-		return false;
-	int64_t wait_ms = RETRY_FIRST_MS << (client->attempts < 6 ? client->attempts : 6);
-	client->attempts++;
-	client->next_round_ms =
-		step->event->now_ms + (wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS);
-	client->phase = PHASE_RETRY;
-	(void)snprintf(client->attempt, sizeof(client->attempt), "%s",
-		step->event->text ? step->event->text : "");
-	step_record_client(step, FACT_CLIENT_RETRY, index);
-	return true;
-}
-
 void client_on_deployed(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
 	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
 		return;
 	if (!step->event->ok) {
-		if (!step->event->transient || !client_retries(step, index))
+		if (!step->event->transient || !client_retries(step, index, step->event->text))
 			client_fail(step, index, step->event->text);
 		return;
 	}
 	client->touched = false;
+	client->asked = 0;
 	client->activated = client->phase == PHASE_DEPLOY;
 	client_verify(step, index, client->activated ? PHASE_VERIFY : PHASE_BACK_VERIFY);
 }
@@ -362,19 +401,12 @@ void client_on_unreachable(struct step *step, size_t index)
 	struct rollout_client *client = &step->rollout->clients[index];
 	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
 		return;
-	if (client_retries(step, index))
+	if (client_retries(step, index, step->event->text))
 		return;
-	if (client->phase == PHASE_BACK || client->touched) {
+	if (client->phase == PHASE_BACK || client->touched)
 		client_fail(step, index, step->event->text);
-		return;
-	}
-	(void)snprintf(client->failure, sizeof(client->failure), "%s",
-		step->event->text ? step->event->text : "");
-	client->unreachable = true;
-	client->phase = PHASE_AWAY;
-	client->record->state = MEMBER_WAITING;
-	client->next_round_ms = 0;
-	step_record_client(step, FACT_CLIENT_WAITING, index);
+	else
+		client_is_away(step, index, step->event->text);
 }
 
 void client_on_unsure(struct step *step, size_t index)
@@ -383,6 +415,7 @@ void client_on_unsure(struct step *step, size_t index)
 	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
 		return;
 	client->phase = PHASE_RESUME;
+	client->lost = true;
 	client->round_running = false;
 	client->next_round_ms = step->event->now_ms;
 	client->verify_until_ms = step->event->now_ms + step->rollout->verify_timeout_ms;

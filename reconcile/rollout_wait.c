@@ -61,7 +61,8 @@ static void ask_hosts(struct step *step)
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		struct rollout_client *client = &rollout->clients[i];
 		if (client->phase == PHASE_AWAY && !client->next_round_ms && !client->round_running)
-			client->next_round_ms = step->event->now_ms + rollout->verify_interval_ms;
+			client->next_round_ms =
+				step->event->now_ms + wait_ask_again_ms(rollout, client);
 	}
 }
 
@@ -150,11 +151,11 @@ void wait_on_abort(struct step *step)
 	struct rollout *rollout = step->rollout;
 	if (rollout->aborted || rollout->ended)
 		return;
-	rollout->aborted = true;
-	strlist_addf(&rollout->record.reasons, "aborted by %s%s%s",
-		text_or(step->event->who, "somebody"),
-		step->event->text && step->event->text[0] ? ": " : "",
-		text_or(step->event->text, ""));
+	const char *who = text_or(step->event->who, "somebody");
+	const char *why = text_or(step->event->text, "");
+	rollout->aborted = rollout->tells_end = true;
+	rollout_record_abort(&rollout->record, who, why, step->event->wall_s);
+	strlist_addf(&rollout->record.reasons, "aborted by %s%s%s", who, *why ? ": " : "", why);
 }
 
 void wait_expire(struct step *step)
@@ -165,9 +166,11 @@ void wait_expire(struct step *step)
 		rollout->stopping || step->event->now_ms < rollout->wait_until_ms)
 		return;
 	const struct stage_record *stage = rollout->stages[rollout->current].record;
-	rollout->aborted = true;
-	strlist_addf(&rollout->record.reasons, "approval of %s expired: nobody answered within %s",
+	auto_free char *why = mem_printf("approval of %s expired: nobody answered within %s",
 		stage->name, duration_format(stage->expires_ms, limit));
+	rollout->aborted = rollout->tells_end = true;
+	rollout_record_abort(&rollout->record, NULL, why, step->event->wall_s);
+	strlist_add(&rollout->record.reasons, why);
 }
 
 int64_t wait_ask_again_ms(const struct rollout *rollout, const struct rollout_client *client)

@@ -1,5 +1,5 @@
-#include "reconcile/status.h"
 #include "base/clock.h"
+#include "reconcile/status_parts.h"
 
 static const char *const client_states[CLIENT_STATES] = {"onboarding", "deploying", "healthy",
 	"rolled-back", "failed", "paused", "waiting", "offboarding", "offboarded"};
@@ -101,13 +101,7 @@ void rollout_record_clear(struct rollout_record *record)
 	for (size_t i = 0; i < record->stage_count; i++)
 		stage_record_clear(&record->stages[i]);
 	free(record->stages);
-	for (size_t i = 0; i < record->approval_count; i++) {
-		free(record->approvals[i].what);
-		free(record->approvals[i].by);
-		free(record->approvals[i].reason);
-		free(record->approvals[i].tag);
-	}
-	free(record->approvals);
+	said_clear(record);
 	strlist_clear(&record->notes);
 	free(record->over_limit);
 	free(record->waits_for);
@@ -138,41 +132,10 @@ void rollout_record_copy(struct rollout_record *to, const struct rollout_record 
 	strlist_copy(&to->notes, &from->notes);
 	to->over_limit = mem_dup_str(from->over_limit);
 	to->waits_for = mem_dup_str(from->waits_for);
-	to->approvals = NULL;
-	to->approval_count = 0;
-	for (size_t i = 0; i < from->approval_count; i++)
-		rollout_record_approve(to, &from->approvals[i]);
+	said_copy(to, from);
 	to->stages = mem_zero(from->stage_count, sizeof(*to->stages));
 	for (size_t i = 0; i < from->stage_count; i++)
 		stage_record_copy(&to->stages[i], &from->stages[i]);
-}
-
-void rollout_record_approve(struct rollout_record *record, const struct approval_record *approval)
-{
-	record->approvals = mem_resize(
-		record->approvals, record->approval_count + 1, sizeof(*record->approvals));
-	record->approvals[record->approval_count++] =
-		(struct approval_record){.what = mem_dup_str(approval->what),
-			.by = mem_dup_str(approval->by),
-			.reason = mem_dup_str(approval->reason),
-			.tag = mem_dup_str(approval->tag),
-			.at_s = approval->at_s};
-}
-
-bool rollout_record_knows_tag(const struct rollout_record *record, const char *tag)
-{
-	for (size_t i = 0; i < record->approval_count; i++)
-		if (record->approvals[i].tag && !strcmp(record->approvals[i].tag, tag))
-			return true;
-	return false;
-}
-
-bool rollout_record_is_approved(const struct rollout_record *record, const char *what)
-{
-	for (size_t i = 0; i < record->approval_count; i++)
-		if (!strcmp(record->approvals[i].what, what))
-			return true;
-	return false;
 }
 
 /* ---- shared records: counted, because snapshots in other threads hold them too -----------------

@@ -199,6 +199,13 @@ struct approval_record {
 	int64_t at_s;
 };
 
+/** Somebody ended the rollout, or nobody answered in time (by: NULL). */
+struct abort_record {
+	bool asked;
+	char *by, *reason;
+	int64_t at_s;
+};
+
 /** rollouts/<id>.yaml. Inside a struct status records are immutable and shared. */
 struct rollout_record {
 	int refs;
@@ -215,6 +222,8 @@ struct rollout_record {
 	int64_t waits_since_s;
 	struct approval_record *approvals; /* oldest first */
 	size_t approval_count;
+	struct abort_record abort;
+	char superseded_by[OID_HEX + 1]; /* the newer commit; "" none */
 	int64_t started_s, finished_s;
 	struct stage_record *stages;
 	size_t stage_count;
@@ -227,6 +236,11 @@ static inline bool rollout_record_is_apart(const struct rollout_record *record)
 }
 /** A further approval; texts are copied. */
 void rollout_record_approve(struct rollout_record *record, const struct approval_record *approval);
+/** It was ended; texts are copied. @param by  NULL: by nobody */
+void rollout_record_abort(
+	struct rollout_record *record, const char *by, const char *reason, int64_t at_s);
+/** "aborted by eva", "superseded by 1234567"; the caller frees. */
+char *rollout_record_ending(const struct rollout_record *record);
 /** Did that approve/ tag say yes already? */
 bool rollout_record_knows_tag(const struct rollout_record *record, const char *tag);
 /** Did somebody say yes to it? */

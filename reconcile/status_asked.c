@@ -1,7 +1,6 @@
 /* What people asked for, in records: pauses and retries. */
-#include "base/clock.h"
 #include "base/emit.h"
-#include "reconcile/status.h"
+#include "reconcile/status_parts.h"
 
 void pause_clear(struct pause *pause)
 {
@@ -93,29 +92,15 @@ void pause_emit(
 	emit_close(emitter);
 }
 
-static const char *text_of(const struct node *map, const char *key)
-{
-	const struct node *node = node_get(map, key);
-	return node && node->kind == NODE_STRING ? node->text : NULL;
-}
-
-static bool read_time(const struct node *map, const char *key, int64_t *wall_s, struct error *err)
-{
-	const struct node *node = node_get(map, key);
-	if (!node || (node->text && clock_parse(node->text, wall_s)))
-		return true;
-	return node_error(err, node, "'%s' is no time", key);
-}
-
 bool pause_read(const struct node *map, struct pause *pause, struct error *err)
 {
 	if (!map || map->kind != NODE_MAP)
 		return true;
-	if (!read_time(map, "since", &pause->since_s, err))
+	if (!record_time(map, "since", &pause->since_s, err))
 		return false;
 	pause->paused = true;
-	pause->reason = mem_dup_str(text_of(map, "reason"));
-	pause->by = mem_dup_str(text_of(map, "by"));
+	pause->reason = mem_dup_str(record_text(map, "reason"));
+	pause->by = mem_dup_str(record_text(map, "by"));
 	return true;
 }
 
@@ -146,14 +131,14 @@ void asked_record_to_yaml(const struct asked_record *record, struct buf *out)
 
 static bool read_retry(const struct node *map, struct asked_record *record, struct error *err)
 {
-	const char *until = text_of(map, "until");
-	struct retry retry = {.client = mem_dup_str(text_of(map, "client")),
-		.reason = mem_dup_str(text_of(map, "reason")),
-		.by = mem_dup_str(text_of(map, "by"))};
+	const char *until = record_text(map, "until");
+	struct retry retry = {.client = mem_dup_str(record_text(map, "client")),
+		.reason = mem_dup_str(record_text(map, "reason")),
+		.by = mem_dup_str(record_text(map, "by"))};
 	bool good = until && strlen(until) < sizeof(retry.until);
 	if (good) {
 		memcpy(retry.until, until, strlen(until) + 1);
-		good = read_time(map, "at", &retry.at_s, err);
+		good = record_time(map, "at", &retry.at_s, err);
 	} else {
 		node_error(err, map, "a retry needs 'until', a rollout");
 	}

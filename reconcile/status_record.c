@@ -1,7 +1,7 @@
 /* Records of the status branch as YAML, as JSON, and back (design.md section 6). */
 #include "base/clock.h"
 #include "base/emit.h"
-#include "reconcile/status.h"
+#include "reconcile/status_parts.h"
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
@@ -112,24 +112,6 @@ static void emit_stage(struct emitter *emitter, const struct stage_record *stage
 	emit_close(emitter);
 }
 
-static void emit_approvals(struct emitter *emitter, const struct rollout_record *record)
-{
-	if (!record->approval_count)
-		return;
-	emit_list(emitter, "approvals");
-	for (size_t i = 0; i < record->approval_count; i++) {
-		const struct approval_record *approval = &record->approvals[i];
-		emit_map(emitter, NULL);
-		emit_str(emitter, "what", approval->what);
-		emit_str(emitter, "by", approval->by);
-		emit_opt(emitter, "reason", approval->reason);
-		emit_opt(emitter, "tag", approval->tag);
-		emit_time(emitter, "at", approval->at_s);
-		emit_close(emitter);
-	}
-	emit_close(emitter);
-}
-
 static void emit_rollout(struct emitter *emitter, const struct rollout_record *record)
 {
 	emit_str(emitter, "id", record->id);
@@ -145,7 +127,7 @@ static void emit_rollout(struct emitter *emitter, const struct rollout_record *r
 	emit_opt(emitter, "over_limit", record->over_limit);
 	emit_opt(emitter, "waits_for", record->waits_for);
 	emit_time(emitter, "waits_since", record->waits_since_s);
-	emit_approvals(emitter, record);
+	said_emit(emitter, record);
 	emit_time(emitter, "started", record->started_s);
 	emit_time(emitter, "finished", record->finished_s);
 	emit_list(emitter, "stages");
@@ -188,8 +170,7 @@ void rollout_record_to_json(const struct rollout_record *record, struct buf *out
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Text of a scalar, or NULL if the key is missing or null. */
-static const char *text_of(const struct node *map, const char *key)
+const char *record_text(const struct node *map, const char *key)
 {
 	const struct node *node = node_get(map, key);
 	bool scalar = node && node->kind != NODE_NULL && node->kind != NODE_MAP &&
@@ -200,7 +181,7 @@ static const char *text_of(const struct node *map, const char *key)
 static bool read_fixed(
 	const struct node *map, const char *key, char *field, size_t size, struct error *err)
 {
-	const char *text = text_of(map, key);
+	const char *text = record_text(map, key);
 	if (!text)
 		return true;
 	if (strlen(text) >= size)
@@ -214,7 +195,7 @@ static bool read_fixed(
 static bool read_word(const struct node *map, const char *key, const char *(*name)(int), int count,
 	int *value_out, struct error *err)
 {
-	const char *text = text_of(map, key);
+	const char *text = record_text(map, key);
 	for (int i = 0; text && i < count; i++) {
 		if (strcmp(text, name(i)) != 0)
 			continue;
@@ -251,9 +232,9 @@ static const char *member_word(int i)
 	return member_state_name((enum member_state)i);
 }
 
-static bool read_time(const struct node *map, const char *key, int64_t *wall_s, struct error *err)
+bool record_time(const struct node *map, const char *key, int64_t *wall_s, struct error *err)
 {
-	const char *text = text_of(map, key);
+	const char *text = record_text(map, key);
 	if (!text)
 		return true;
 	return clock_parse(text, wall_s) ||
@@ -280,7 +261,7 @@ static bool read_hold(const struct node *map, struct client_hold *hold, struct e
 		return true;
 	hold->held = true;
 	hold->by_hand = read_flag(map, "by_hand");
-	hold->reason = mem_dup_str(text_of(map, "reason"));
+	hold->reason = mem_dup_str(record_text(map, "reason"));
 	return READ_FIXED(map, "commit", hold->commit, err) &&
 	       READ_FIXED(map, "release", hold->release, err) &&
 	       READ_FIXED(map, "release_key", hold->release_key, err) &&
@@ -308,7 +289,7 @@ static void read_apps(const struct node *map, struct client_record *record)
 		return;
 	record->apps = mem_zero(map->count, sizeof(*record->apps));
 	for (size_t i = 0; i < map->count; i++) {
-		const char *version = text_of(map, map->map[i].key);
+		const char *version = record_text(map, map->map[i].key);
 		record->apps[record->app_count].name = mem_dup_str(map->map[i].key);
 		record->apps[record->app_count++].version = mem_dup_str(version ? version : "");
 	}
@@ -330,14 +311,14 @@ static bool read_paused(const struct node *map, struct client_record *record, st
 static bool client_read(const struct node *node, struct client_record *record, struct error *err)
 {
 	int state;
-	if (node->kind != NODE_MAP || !text_of(node, "client"))
+	if (node->kind != NODE_MAP || !record_text(node, "client"))
 		return node_error(err, node, "a client's record needs 'client'");
-	record->client = mem_dup_str(text_of(node, "client"));
-	record->host = mem_dup_str(text_of(node, "host"));
-	record->root = mem_dup_str(text_of(node, "root"));
-	record->stage = mem_dup_str(text_of(node, "stage"));
-	record->rollback_tag = mem_dup_str(text_of(node, "rollback_tag"));
-	record->going_back = mem_dup_str(text_of(node, "going_back"));
+	record->client = mem_dup_str(record_text(node, "client"));
+	record->host = mem_dup_str(record_text(node, "host"));
+	record->root = mem_dup_str(record_text(node, "root"));
+	record->stage = mem_dup_str(record_text(node, "stage"));
+	record->rollback_tag = mem_dup_str(record_text(node, "rollback_tag"));
+	record->going_back = mem_dup_str(record_text(node, "going_back"));
 	record->unsure = read_flag(node, "unsure");
 	read_apps(node_get(node, "apps"), record);
 	if (!read_word(node, "state", client_word, CLIENT_STATES, &state, err))
@@ -355,7 +336,7 @@ static bool client_read(const struct node *node, struct client_record *record, s
 	       read_hold(node_get(node, "held"), &record->hold, err) &&
 	       read_paused(node_get(node, "paused"), record, err) &&
 	       drift_read(node_get(node, "drift"), &record->drift, err) &&
-	       read_time(node, "updated", &record->updated_s, err);
+	       record_time(node, "updated", &record->updated_s, err);
 }
 
 bool client_record_from_node(
@@ -393,23 +374,24 @@ static bool read_member(
 	       READ_FIXED(node, "to", member->to, err) &&
 	       READ_FIXED(node, "to_key", member->to_key, err) &&
 	       READ_FIXED(node, "checks", member->checks, err) &&
-	       read_time(node, "started", &member->started_s, err) &&
-	       read_time(node, "finished", &member->finished_s, err);
+	       record_time(node, "started", &member->started_s, err) &&
+	       record_time(node, "finished", &member->finished_s, err);
 }
 
 static bool read_stage(const struct node *node, struct stage_record *stage, struct error *err)
 {
 	int state;
 	const struct node *clients = node_get(node, "clients");
-	const char *bake = text_of(node, "bake");
-	const char *expires = text_of(node, "approval_expires");
-	if (!text_of(node, "name"))
+	const char *bake = record_text(node, "bake");
+	const char *expires = record_text(node, "approval_expires");
+	if (!record_text(node, "name"))
 		return node_error(err, node, "a stage's record needs 'name'");
-	stage->name = mem_dup_str(text_of(node, "name"));
+	stage->name = mem_dup_str(record_text(node, "name"));
 	if (!read_word(node, "state", stage_word, STAGE_STATES, &state, err) ||
-		!read_time(node, "bake_started", &stage->bake_started_s, err))
+		!record_time(node, "bake_started", &stage->bake_started_s, err))
 		return false;
-	stage->manual = text_of(node, "approval") && !strcmp(text_of(node, "approval"), "manual");
+	stage->manual =
+		record_text(node, "approval") && !strcmp(record_text(node, "approval"), "manual");
 	if (expires && !duration_parse(expires, &stage->expires_ms))
 		return node_error(err, node_get(node, "approval_expires"),
 			"'approval_expires' is no duration: '%s'", expires);
@@ -427,43 +409,25 @@ static bool read_stage(const struct node *node, struct stage_record *stage, stru
 	return true;
 }
 
-static bool read_approvals(
-	const struct node *list, struct rollout_record *record, struct error *err)
-{
-	for (size_t i = 0; list && list->kind == NODE_LIST && i < list->count; i++) {
-		const struct node *item = list->items[i];
-		struct approval_record approval = {.what = (char *)text_of(item, "what"),
-			.by = (char *)text_of(item, "by"),
-			.reason = (char *)text_of(item, "reason"),
-			.tag = (char *)text_of(item, "tag")};
-		if (!approval.what || !approval.by)
-			return node_error(err, item, "an approval needs 'what' and 'by'");
-		if (!read_time(item, "at", &approval.at_s, err))
-			return false;
-		rollout_record_approve(record, &approval);
-	}
-	return true;
-}
-
 static bool rollout_read(const struct node *node, struct rollout_record *record, struct error *err)
 {
 	int state;
 	int64_t id_s;
 	const struct node *stages = node_get(node, "stages");
-	if (node->kind != NODE_MAP || !text_of(node, "id"))
+	if (node->kind != NODE_MAP || !record_text(node, "id"))
 		return node_error(err, node, "a rollout's record needs 'id'");
 	read_texts(node_get(node, "reasons"), &record->reasons);
 	read_texts(node_get(node, "notes"), &record->notes);
-	record->over_limit = mem_dup_str(text_of(node, "over_limit"));
-	record->waits_for = mem_dup_str(text_of(node, "waits_for"));
+	record->over_limit = mem_dup_str(record_text(node, "over_limit"));
+	record->waits_for = mem_dup_str(record_text(node, "waits_for"));
 	if (!READ_FIXED(node, "id", record->id, err) ||
 		!READ_FIXED(node, "commit", record->commit, err) ||
 		!READ_FIXED(node, "plan", record->plan, err) ||
 		!read_word(node, "state", rollout_word, ROLLOUT_STATES, &state, err) ||
-		!read_time(node, "waits_since", &record->waits_since_s, err) ||
-		!read_approvals(node_get(node, "approvals"), record, err) ||
-		!read_time(node, "started", &record->started_s, err) ||
-		!read_time(node, "finished", &record->finished_s, err))
+		!record_time(node, "waits_since", &record->waits_since_s, err) ||
+		!said_read(node, record, err) ||
+		!record_time(node, "started", &record->started_s, err) ||
+		!record_time(node, "finished", &record->finished_s, err))
 		return false;
 	if (!clock_parse_id(record->id, &id_s))
 		return node_error(err, node_get(node, "id"), "'%s' is no rollout's id", record->id);

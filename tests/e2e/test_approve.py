@@ -79,6 +79,29 @@ def test_an_abort_lets_what_runs_end(fleet):
     assert {each.client for each in fleet.activations()} == {"alpha"}
 
 
+def test_an_abort_that_a_kill_interrupts_goes_on_and_is_named(fleet):
+    fleet.hold_back("alpha")
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for_activation("alpha", commit)
+    rollout = fleet.rollout(commit)["id"]
+    asking = subprocess.Popen([AVIARY, "abort", "-c", fleet.service.config, rollout, "--reason",
+                               "not today"], env=environment(), stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+    fleet.wait_for("the abort to be told", lambda: "abort" in fleet.rollout(commit))
+    (fact,) = [fact for fact in fleet.history() if ": ending, " in fact.subject]
+    assert (fact.subject, fact.author, fact.reason) == (
+        f"rollout({rollout}): ending, aborted by {me()}", me(), "not today")
+    lose_state(fleet)
+    asking.wait(timeout=PATIENCE_S)
+    fleet.let_go("alpha")
+    fleet.start()
+    fleet.settle()
+    assert fleet.results(commit) == {"alpha": ["skipped"]} and fleet.ends(commit) == ["aborted"]
+    record = fleet.rollout(commit)
+    assert f"aborted by {me()}: not today" in record["reasons"] and record["abort"]["by"] == me()
+    assert len(fleet.rollouts(commit)) == 1
+
+
 def test_who_may_not_approve_is_told_so(fleet):
     commit, rollout = wait_for_approval(fleet)
     token_file = fleet.folder / "keys/api-token"

@@ -40,9 +40,8 @@ void promises_before(struct world *world, const struct rollout_event *event)
 		     (event->kind == EVENT_DEPLOYED && event->transient);
 	if (again) {
 		world_member(world, event->client)->watch.starts = 0;
-		world_member(world, event->client)->watch.failed_ms =
-			event->kind == EVENT_UNSURE ? 0
-						    : world->now_ms; /* asked: the host answered */
+		world_member(world, event->client)->watch.failed_ms = world->now_ms;
+		world_member(world, event->client)->watch.lost = event->kind == EVENT_UNSURE;
 	}
 	if (event->kind != EVENT_ROUND)
 		return;
@@ -77,6 +76,24 @@ static bool timed_out(const struct world *world, const struct move *move)
 	return world->now_ms >= move->watch->since_ms + world->service.commit->timeout_ms;
 }
 
+/* Its connection was lost, and its host says that it is not there: tried again, not for ever. */
+static bool is_lost(const struct move *move)
+{
+	return move->from == PHASE_RESUME && move->watch->lost && is_answer(move, EVENT_RUNS, true);
+}
+
+static bool is_lost_too_often(const struct world *world, const struct move *move)
+{
+	return is_lost(move) && move->watch->attempts >= world->service.commit->retries;
+}
+
+/* Out of reach, as far as this rollout tries. */
+static bool is_not_reached(const struct world *world, const struct move *move)
+{
+	return is_answer(move, EVENT_UNREACHABLE, false) ||
+	       (is_lost_too_often(world, move) && move->event->runs == RUNS_UNTOUCHED);
+}
+
 /* May the release count as failed on this client? */
 static bool is_bad(const struct world *world, const struct move *move)
 {
@@ -94,7 +111,8 @@ static bool is_bad(const struct world *world, const struct move *move)
 		return move->watch->failed;
 	case PHASE_RESUME:
 		return is_answer(move, EVENT_RUNS, true)
-			       ? move->event->runs == RUNS_BACK_UNSURE || move->watch->failed
+			       ? move->event->runs == RUNS_BACK_UNSURE || move->watch->failed ||
+					 is_lost_too_often(world, move)
 			       : is_answer(move, EVENT_RUNS, false) && timed_out(world, move);
 	default:
 		return false;
@@ -126,6 +144,8 @@ static void to_back(struct world *world, const struct move *move)
 		"promise 3, automatic rollback: %s goes back without need", move->client->name);
 	demand(world, has_known_good(world, move->client) && world->service.commit->roll_back,
 		"promise 3, automatic rollback: %s goes back, but may not", move->client->name);
+	demand(world, !is_lost(move) || !move->watch->failed,
+		"retries: the way back of %s is tried again at once", move->client->name);
 	move->watch->failed = true;
 }
 
@@ -157,8 +177,9 @@ static bool is_in_step(const struct move *move)
 static void to_retry(struct world *world, const struct move *move)
 {
 	demand(world,
-		is_bad(world, move) &&
-			(move->event->transient || move->event->kind == EVENT_UNREACHABLE),
+		is_lost(move) ||
+			(is_bad(world, move) &&
+				(move->event->transient || move->event->kind == EVENT_UNREACHABLE)),
 		"retries: %s is tried again, though its failure cannot pass by itself",
 		move->client->name);
 	demand(world, ++move->watch->attempts <= world->service.commit->retries,
@@ -172,14 +193,13 @@ static void to_skipped(struct world *world, const struct move *move)
 	bool past = stage_failed(world, stage) >
 		    (size_t)world->service.commit->stages[stage].max_failures;
 	demand(world,
-		move->from == PHASE_AWAY || is_answer(move, EVENT_UNREACHABLE, false) ||
+		move->from == PHASE_AWAY || is_not_reached(world, move) ||
 			(past && (move->from == PHASE_INTENT || move->from == PHASE_RETRY ||
 					 is_answer(move, EVENT_RUNS, true))) ||
 			(move->from == PHASE_PENDING && rollout->ended) ||
 			(world->aborted && !is_in_step(move)),
 		"promise 6, crash-safe: %s is skipped without need", move->client->name);
-	move->watch->aborted = world->aborted;
-	move->watch->unreachable |= is_answer(move, EVENT_UNREACHABLE, false);
+	move->watch->unreachable |= is_not_reached(world, move);
 	demand(world, !move->watch->failed,
 		"promise 3, automatic rollback: %s failed and is called skipped",
 		move->client->name);
@@ -252,7 +272,7 @@ static void check_move(struct world *world, const struct move *move)
 		to_retry(world, move);
 		break;
 	case PHASE_AWAY:
-		demand(world, is_answer(move, EVENT_UNREACHABLE, false),
+		demand(world, is_not_reached(world, move),
 			"promise 6, crash-safe: %s waits for its host without need",
 			move->client->name);
 		break;
@@ -346,7 +366,7 @@ static void check_told(struct world *world, size_t member, enum rollout_phase be
 		status_client(world->service.known, client->record->client);
 	if (client->phase == before)
 		return;
-	if (client->phase == PHASE_BACK)
+	if (client->phase == PHASE_BACK || client->phase == PHASE_BACK_VERIFY)
 		demand(world, known && known->going_back,
 			"promise 4, recorded first: nobody is told that %s goes back",
 			client->record->client);

@@ -119,30 +119,12 @@ static bool is_known_failed(const struct world *world, const struct sim_client *
 	return branch_knows_failed(world, client) || (is_on_branch(world, client) && host_knows);
 }
 
-/* Past max_failures, as the branch has it, a skipped client tells nothing: the rollout fails
- * anyway. What only a host knows is not asked for yet. */
-static bool branch_is_past_failures(const struct world *world, size_t stage)
-{
-	int64_t failed = 0;
-	for (size_t i = 0; i < world->client_count; i++)
-		failed += world->clients[i].stage == stage &&
-			  branch_knows_failed(world, &world->clients[i]);
-	return failed > world->service.commit->stages[stage].max_failures;
-}
-
-/* What was ended before a restart, and told so by a client, does not go on. */
+/* What was ended before a restart, and told so, does not go on. */
 static void find_ended(struct world *world)
 {
-	const struct rollout *rollout = world->service.rollout;
-	for (size_t i = 0; i < rollout->client_count; i++) {
-		const struct sim_client *client = world_member(world, i);
-		const struct client_record *record = status_client(world->branch, client->name);
-		if (!client->watch.finals)
-			continue;
-		world->superseded |= record->ended == MEMBER_SUPERSEDED;
-		world->aborted |= record->ended == MEMBER_SKIPPED && client->watch.aborted &&
-				  !branch_is_past_failures(world, client->stage);
-	}
+	const struct rollout_record *record = status_rollout(world->branch, world->rollout);
+	world->superseded |= record && record->superseded_by[0];
+	world->aborted |= record && record->abort.asked;
 }
 
 void promises_begin_rollout(struct world *world)
@@ -168,6 +150,7 @@ void promises_begin_rollout(struct world *world)
 		watch->intent_out = watch->phase == PHASE_RESUME;
 		watch->good = watch->bad = 0;
 		watch->starts = 0;
+		watch->lost = false;
 		watch->attempts = watch->failed_ms = 0;
 		watch->since_ms = world->now_ms;
 		watch->healthy_ms = watch->round_ms = 0;

@@ -402,6 +402,11 @@ static void check_superseded(struct world *world)
 		busy |= rollout->clients[i].phase == PHASE_RETRY &&
 			(rollout->clients[i].going_back || rollout->clients[i].touched);
 	demand(world, busy, "superseded: the fix waits for the failing one");
+	const struct rollout_record *known = status_rollout(world->service.known, world->rollout);
+	demand(world, known && (!world->superseded || world->aborted || known->superseded_by[0]),
+		"promise 6, crash-safe: nobody is told that the rollout is superseded");
+	demand(world, known && (!world->aborted || known->abort.asked),
+		"promise 6, crash-safe: nobody is told that the rollout is aborted");
 }
 
 /* An approval that nobody gave is an abort, in time and not before. */
@@ -463,6 +468,8 @@ void check_end(struct world *world)
 	for (size_t s = 0; s < rollout->stage_count; s++)
 		demand(world, rollout->stages[s].record->state > STAGE_WAITING,
 			"promise 6, crash-safe: the rollout ends before a stage does");
+	demand(world, !world->aborted || rollout->record.abort.asked,
+		"promise 6, crash-safe: the record does not name the abort");
 	demand(world, rollout->record.state == ROLLOUT_SUCCEEDED || rollout->record.reasons.count,
 		"the rollout ends without a reason");
 }

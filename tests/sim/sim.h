@@ -112,7 +112,6 @@ struct watch {
 	bool unreachable;     /* was not reached */
 	uint8_t good_version; /* known good when the rollout began */
 	bool left_out;        /* was paused when its stage succeeded */
-	bool aborted;         /* was skipped because a person ended the rollout */
 	bool intent_out;      /* its intent went out in this life */
 	bool returned;        /* its host answered: it waits for a wave again */
 	unsigned finals;      /* accepted facts with a final Result */
@@ -122,6 +121,7 @@ struct watch {
 	int64_t healthy_ms;
 	unsigned starts;   /* of an activation of the wanted release in this life */
 	int64_t attempts;  /* that are repeated, of an activation or of the way back */
+	bool lost;         /* the connection to its host, in the last of them */
 	int64_t failed_ms; /* when the last of them failed */
 };
 

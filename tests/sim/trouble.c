@@ -155,7 +155,7 @@ static void begin(struct world *world, enum trouble trouble)
 		world->transient_steps = 1 + choose(world, STREAM_TROUBLE, 4);
 		break;
 	case TROUBLE_UNSURE:
-		world->unsure_steps = 1 + choose(world, STREAM_TROUBLE, 2);
+		world->unsure_steps = 1 + choose(world, STREAM_TROUBLE, 6);
 		break;
 	case TROUBLE_NONE:
 	case TROUBLES:

@@ -105,6 +105,34 @@ static const struct {
 		" failed"},
 	{"which may get lost too", {1, 0}, "rec bad0 lost0 bad0 +1000 bad0",
 		" started c0.started deploy0 back0 c0.back ask0 ask0 c0.failed c0.held failed"},
+	{"a connection that is lost again and again is tried so often", {1, 1, .retries = 1},
+		"rec lost0 runs0:untouched rec +1000 lost0 runs0:untouched rec",
+		" started c0.started deploy0 ask0 c0.retry1 deploy0 ask0 c0.away"
+		" waiting[unreachable hosts: c0]"},
+	{"and does not stop the others, within max_unreachable", {0, 2, .max_unreachable = 1},
+		"rec lost0 runs0:untouched rec ok1 ok1",
+		" started c0.started deploy0 ask0 c0.away c1.started deploy1 round1 c0.skipped"
+		" c1.healthy succeeded"},
+	{"in the middle of an activation it goes back then", {1, 0, .retries = 1},
+		"rec lost0 runs0:target-unsure rec +1000 lost0 runs0:unknown ok0 ok0",
+		" started c0.started deploy0 ask0 c0.retry1 deploy0 ask0 back0 c0.back round0"
+		" c0.rolled-back c0.held failed"},
+	{"a way back is tried as often", {1, 0, .retries = 1},
+		"rec bad0 lost0 runs0:back-unsure +1000 lost0 runs0:target",
+		" started c0.started deploy0 back0 c0.back ask0 c0.retry1 back0 ask0 c0.failed"
+		" c0.held failed"},
+	{"superseded after the connection was lost", {1, 0, .retries = 1},
+		"rec lost0 newer runs0:untouched",
+		" started c0.started deploy0 ask0 ending[3333333] c0.superseded superseded"},
+	{"superseded in an activation whose connection was lost", {1, 0, .retries = 1},
+		"rec lost0 newer runs0:target-unsure rec +1000 ok0",
+		" started c0.started deploy0 ask0 ending[3333333] c0.retry1 deploy0 round0"
+		" c0.superseded superseded"},
+	{"a host that answers and stays out of reach is asked less and less", {1, 0},
+		"rec gone0 rec +100 ok0 rec gone0 rec +199 +1 ok0 rec gone0 rec +399 +1",
+		" started c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0"
+		" stage0.running c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0"
+		" stage0.running c0.started deploy0 c0.away waiting[unreachable hosts: c0] ask0"},
 	{"a stage waits for its approval", {1, 1, .manual = true}, "rec ok0 ok0 rec +5000",
 		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
 		" waiting[approval of production]"},
@@ -133,13 +161,14 @@ static const struct {
 		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
 		" waiting[approval of production] superseded"},
 	{"aborted in a deploy, which ends first", {1, 1}, "rec no ok0",
-		" started c0.started deploy0 round0 c0.skipped aborted"},
+		" started c0.started deploy0 ending[eva] round0 c0.skipped aborted"},
 	{"aborted in a deploy that fails", {1, 1}, "rec no bad0 ok0 ok0",
-		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+		" started c0.started deploy0 ending[eva] back0 c0.back round0 c0.rolled-back c0.held"
+		" failed"},
 	{"aborted in the bake", {1, 1, .bake_ms = 500}, "rec ok0 ok0 no",
 		" started c0.started deploy0 round0 stage0.baking c0.skipped aborted"},
 	{"aborted and superseded is aborted", {1, 1}, "rec no newer ok0",
-		" started c0.started deploy0 round0 c0.skipped aborted"},
+		" started c0.started deploy0 ending[eva] round0 c0.skipped aborted"},
 	{"waves of a list, the last one repeats", {0, 5, .batch = 1, .second_batch = 2},
 		"rec ok0 ok0 rec ok1 ok2 ok1 ok2 rec",
 		" started c0.started deploy0 round0 c1.started c2.started deploy1 deploy2 round1"
@@ -178,13 +207,14 @@ static const struct {
 	{"superseded before the intent is accepted", {1, 1}, "newer rec",
 		" started c0.started c0.superseded superseded"},
 	{"superseded in a deploy", {1, 1}, "rec newer ok0",
-		" started c0.started deploy0 round0 c0.superseded superseded"},
+		" started c0.started deploy0 ending[3333333] round0 c0.superseded superseded"},
 	{"superseded in a verification", {1, 1}, "rec ok0 newer ok0",
 		" started c0.started deploy0 round0 c0.superseded superseded"},
 	{"superseded in the bake", {1, 1, .bake_ms = 500}, "rec ok0 ok0 newer",
 		" started c0.started deploy0 round0 stage0.baking c0.superseded superseded"},
 	{"superseded while going back", {1, 1}, "rec bad0 newer ok0 ok0",
-		" started c0.started deploy0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+		" started c0.started deploy0 back0 c0.back ending[3333333] round0 c0.rolled-back"
+		" c0.held failed"},
 	{"a pause of the fleet starts nothing", {1, 1}, "pause* rec ok0 ok0 rec +5000",
 		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"},
 	{"and ends with it", {1, 1}, "pause* rec ok0 ok0 resume* rec ok1 ok1",
@@ -226,5 +256,5 @@ static const struct {
 	{"resumed, the host never answers", {1, 0, .resumed = true}, "bad0 +1000 bad0 ok0 ok0",
 		" ask0 ask0 back0 c0.back round0 c0.rolled-back c0.held failed"},
 	{"resumed and superseded", {1, 0, .resumed = true}, "newer runs0:target",
-		" ask0 round0 c0.superseded superseded"},
+		" ask0 ending[3333333] round0 c0.superseded superseded"},
 };

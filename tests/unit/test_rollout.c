@@ -104,6 +104,11 @@ static void trace_fact(struct machine *machine, const struct rollout_action *act
 			rollout->record.approvals[rollout->record.approval_count - 1].what,
 			rollout->record.approvals[rollout->record.approval_count - 1].by);
 		break;
+	case FACT_ENDING:
+		buf_addf(out, " ending[%s]",
+			rollout->record.abort.asked ? rollout->record.abort.by
+						    : rollout->record.superseded_by);
+		break;
 	case FACT_STAGE:
 		buf_addf(out, " stage%zu.%s", action->stage,
 			stage_state_name(rollout->stages[action->stage].record->state));

@@ -19,6 +19,7 @@
 
 #define CLIENTS_MAX 8
 #define SEEDS       3000
+#define NEWER       "3333333333333333333333333333333333333333"
 #define STEPS_MAX   20000 /* a rollout that needs more never ends */
 
 struct step_under_way {
@@ -522,7 +523,7 @@ static void start(struct world *world)
 	world->events = event_log_new(world->rollout, world->now_ms, running ? world->file : NULL);
 	feed(world, (struct rollout_event){.kind = EVENT_START});
 	if (world->superseded)
-		feed(world, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = "3333333"});
+		feed(world, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = NEWER});
 }
 
 static void happen(struct world *world)
@@ -627,8 +628,8 @@ static void simulate(uint64_t seed)
 			answer_person(world);
 		} else if (!world->superseded && chance(world, 1)) {
 			world->superseded = true;
-			feed(world, (struct rollout_event){
-					    .kind = EVENT_SUPERSEDED, .text = "3333333"});
+			feed(world,
+				(struct rollout_event){.kind = EVENT_SUPERSEDED, .text = NEWER});
 		}
 	}
 	check_end(world);

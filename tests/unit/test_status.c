@@ -155,6 +155,12 @@ static const char rollout_text[] = "id: 20260101-000000-1111111\n"
 				   "state: running\n"
 				   "reasons:\n"
 				   "  - \"yes\"\n"
+				   "approvals:\n"
+				   "  - what: canary\n"
+				   "    by: eva\n"
+				   "    at: 2025-11-24T16:00:00Z\n"
+				   "abort: {by: eva, reason: not today, at: 2025-11-24T16:00:00Z}\n"
+				   "superseded_by: \"3333333333333333333333333333333333333333\"\n"
 				   "started: 2025-11-24T16:00:00Z\n"
 				   "stages:\n"
 				   "  - name: canary\n"
@@ -195,6 +201,9 @@ static void a_rollouts_record_reads_back_as_it_was(void **state)
 	rollout_record_to_yaml(&again, &second);
 	assert_string_equal(first.text, second.text);
 	assert_string_equal(again.stages[0].members[0].reasons.items[0], "nextcloud 1 -> 2");
+	assert_string_equal(again.abort.by, "eva");
+	assert_string_equal(again.abort.reason, "not today");
+	assert_memory_equal(again.superseded_by, "33333333", 8);
 	rollout_record_clear(&record);
 	rollout_record_clear(&again);
 }
@@ -223,6 +232,10 @@ static void records_that_somebody_broke_are_refused_with_the_reason(void **state
 		{true, "id: 20261324-101542-aaaaaaa\nstate: running\n", "is no rollout's id"},
 		{true, "id: 20260101-000000-1111111\nstate: running\nstages: [{}]\n",
 			"needs 'name'"},
+		{true, "id: 20260101-000000-1111111\nstate: running\nsuperseded_by: HEAD\n",
+			"'HEAD' is no commit"},
+		{true, "id: 20260101-000000-1111111\nstate: running\nabort: {by: a, at: now}\n",
+			"'at' is no time"},
 		{true,
 			"id: 20260101-000000-1111111\nstate: running\n"
 			"stages: [{name: a, state: pending, bake: long}]\n",

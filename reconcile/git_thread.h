@@ -56,7 +56,7 @@ struct look_result {
 	char signed_by[SIGNED_BY_TEXT]; /* who signed what is planned, "" without a list */
 	char resume_signed_by[SIGNED_BY_TEXT];
 	struct look_approval approval;
-	bool by_hand;              /* answers a request with `only` */
+	bool by_hand;              /* answers a request with `only` or `repair` */
 	struct release_ref wanted; /* then: what the head wants of that client */
 	enum policy_drift drift;   /* of the last deployed commit */
 	int64_t drift_interval_ms; /* likewise; 0: nothing was looked at */
@@ -71,6 +71,8 @@ struct look_request {
 	 * plan is then of that commit, the author too. NULL: no; borrowed until the answer */
 	const char *only;
 	struct oid only_commit;
+	/* drift: plan these clients likewise, to what is recorded of them at `only_commit` */
+	const struct strlist *repair; /* NULL: no; borrowed until the answer */
 	/* who asks */
 	const char *instance; /* borrowed until the answer */
 	bool leads, state_is_new;

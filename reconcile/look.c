@@ -105,6 +105,14 @@ static bool describe(struct looker *looker, const struct oid *commit, char *subj
 	return true;
 }
 
+bool look_author(struct looker *looker, const struct oid *commit, struct look_result *result,
+	struct error *err)
+{
+	char subject[200];
+	return describe(looker, commit, subject, sizeof(subject), result->resume_author,
+		sizeof(result->resume_author), err);
+}
+
 /* ---- digest keys -------------------------------------------------------------------------------
  */
 
@@ -195,11 +203,8 @@ static void problems_to_sentences(const struct problems *problems, struct strlis
 	}
 }
 
-/* The plan of one commit. @p plan_out stays NULL if the commit has mistakes: @p refusals tells
- * them. */
-static bool plan_commit(struct looker *looker, const struct oid *commit,
-	const struct status *status, struct plan **plan_out, struct strlist *refusals,
-	struct error *err)
+bool look_plan_commit(struct looker *looker, const struct oid *commit, const struct status *status,
+	struct plan **plan_out, struct strlist *refusals, struct error *err)
 {
 	auto_tree struct tree *tree = NULL;
 	auto_fleet struct fleet *fleet = NULL;
@@ -211,6 +216,7 @@ static bool plan_commit(struct looker *looker, const struct oid *commit,
 		.status = status,
 		.keyring = keyring,
 		.only = looker->only,
+		.repair = looker->repair,
 		.cache = looker->cache};
 	if (!tree_open_commit(looker->repo, commit, &tree, err) ||
 		!plan_last_deployed(looker->repo, status, &request.base, err) ||
@@ -311,7 +317,8 @@ static bool look_at_running(struct looker *looker, struct look_result *result, s
 	if (!describe(looker, &commit, subject, sizeof(subject), result->resume_author,
 		    sizeof(result->resume_author), err) ||
 		!require_signed(looker, &commit, result->status, err) ||
-		!plan_commit(looker, &commit, result->status, &result->resume_plan, &refusals, err))
+		!look_plan_commit(
+			looker, &commit, result->status, &result->resume_plan, &refusals, err))
 		return false;
 	memcpy(result->resume_signed_by, looker->signed_by, sizeof(looker->signed_by));
 	return true;
@@ -363,7 +370,7 @@ static bool look_at_head(struct looker *looker, struct look_result *result, stru
 	result->waits = look_why_wait(result->status, result->head.hex);
 	if (result->waits)
 		return true;
-	if (!plan_commit(
+	if (!look_plan_commit(
 		    looker, &result->head, result->status, &result->plan, &result->refusals, err))
 		return false;
 	memcpy(result->signed_by, looker->signed_by, sizeof(looker->signed_by));
@@ -390,7 +397,7 @@ static bool look_by_hand(struct looker *looker, const struct look_request *reque
 		return true;
 	}
 	/* A head with mistakes wants nothing: what runs is held then. */
-	if (!plan_commit(looker, &result->head, result->status, &head, &ignored, err) ||
+	if (!look_plan_commit(looker, &result->head, result->status, &head, &ignored, err) ||
 		!describe(looker, &request->only_commit, subject, sizeof(subject),
 			result->resume_author, sizeof(result->resume_author), err))
 		return false;
@@ -399,7 +406,7 @@ static bool look_by_hand(struct looker *looker, const struct look_request *reque
 		result->wanted = entry->to;
 	else if (record)
 		result->wanted = record->current;
-	if (!plan_commit(looker, &request->only_commit, result->status, &result->plan,
+	if (!look_plan_commit(looker, &request->only_commit, result->status, &result->plan,
 		    &result->refusals, err))
 		return false;
 	memcpy(result->signed_by, looker->signed_by, sizeof(looker->signed_by));
@@ -422,6 +429,8 @@ static bool look_for_work(struct looker *looker, const struct look_request *requ
 	const struct rollout_record *running = status_running(result->status);
 	if (request->only)
 		return look_by_hand(looker, request, result, err);
+	if (request->repair)
+		return look_to_repair(looker, request, result, err);
 	if (request->resume && !ledger_repair_tags(looker->ledger, err))
 		return false;
 	if (!request->resume || !running)
@@ -438,6 +447,7 @@ bool look(struct looker *looker, const struct look_request *request,
 	auto_look_result struct look_result *result = mem_zero(1, sizeof(*result));
 	bool accept = looker->options->accept_history && !looker->looked;
 	looker->only = request->only;
+	looker->repair = request->repair;
 	if (!fetch_head(looker, &result->head, err) ||
 		!ledger_load(looker->ledger, accept, &result->status, err) ||
 		!describe(looker, &result->head, result->subject, sizeof(result->subject),
@@ -454,7 +464,7 @@ bool look(struct looker *looker, const struct look_request *request,
 			      oid_equal(&looker->tip, &result->status->tip);
 	if (!result->stands_by && (!look_for_work(looker, request, result, err) ||
 					  !look_for_approval(looker, result, err) ||
-					  (!result->nothing_new && !request->only &&
+					  (!result->nothing_new && !result->by_hand &&
 						  !look_read_drift(looker, result, err))))
 		return false;
 	/* Digest keys may have been made meanwhile. */

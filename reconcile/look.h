@@ -17,6 +17,7 @@ struct looker {
 	struct oid bad_tag;                /* an approval that does not count, told already */
 	bool looked;
 	const char *only;               /* of the look under way */
+	const struct strlist *repair;   /* likewise */
 	char signed_by[SIGNED_BY_TEXT]; /* who signed the commit that was planned last */
 };
 

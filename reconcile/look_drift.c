@@ -25,3 +25,20 @@ bool look_read_drift(struct looker *looker, struct look_result *result, struct e
 	}
 	return true;
 }
+
+bool look_to_repair(struct looker *looker, const struct look_request *request,
+	struct look_result *result, struct error *err)
+{
+	result->by_hand = true;
+	if (!repo_has_commit(looker->repo, &request->only_commit)) {
+		strlist_addf(&result->refusals, "commit %.7s is not in the repository any more",
+			request->only_commit.hex);
+		return true;
+	}
+	if (!look_author(looker, &request->only_commit, result, err) ||
+		!look_plan_commit(looker, &request->only_commit, result->status, &result->plan,
+			&result->refusals, err))
+		return false;
+	memcpy(result->signed_by, looker->signed_by, sizeof(looker->signed_by));
+	return true;
+}

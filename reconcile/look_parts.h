@@ -26,3 +26,17 @@ MUST_USE bool look_for_approval(
 
 /** What the last deployed fleet.yaml says about drift, into @p result. */
 MUST_USE bool look_read_drift(struct looker *looker, struct look_result *result, struct error *err);
+
+/** Who wrote a commit, into result->resume_author. */
+MUST_USE bool look_author(struct looker *looker, const struct oid *commit,
+	struct look_result *result, struct error *err);
+
+/** The plan of one commit. @p plan_out stays NULL if the commit has mistakes: @p refusals tells
+ *  them. */
+MUST_USE bool look_plan_commit(struct looker *looker, const struct oid *commit,
+	const struct status *status, struct plan **plan_out, struct strlist *refusals,
+	struct error *err);
+
+/** Plan what request->repair names, to what is recorded of it. */
+MUST_USE bool look_to_repair(struct looker *looker, const struct look_request *request,
+	struct look_result *result, struct error *err);

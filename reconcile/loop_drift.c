@@ -139,8 +139,7 @@ static void end_round(struct loop *loop)
 	round->running = false;
 	round->next_ms = clock_mono_ms() + round->interval_ms;
 	workers_add(loop->workers, work_new(WORK_TIDY)); /* lets go of the commits */
-	log_debug("hosts were asked what they run", LOG_INT("clients", round->clients.count),
-		LOG_INT("drifted", round->found.count));
+	log_debug("hosts were asked what they run", LOG_INT("clients", round->clients.count));
 }
 
 void loop_stop_drift_round(struct loop *loop)
@@ -158,6 +157,8 @@ void loop_go_on_with_drift(struct loop *loop)
 		return;
 	if (loop->drift.next_ms && clock_mono_ms() >= loop->drift.next_ms)
 		begin_round(loop);
+	else if (loop->drift.found.count)
+		loop_repair_drift(loop);
 }
 
 /* ---- answers ------------------------------------------------------------------------------------
@@ -214,7 +215,8 @@ static void take_answer(
 	} else if (work->state.epoch > loop->epoch) {
 		loop->look_wanted = loop->look_forced = true; /* who leads now? */
 	} else if (work->drift.found) {
-		strlist_add(&loop->drift.found, work->client);
+		if (loop->drift.policy == DRIFT_REPAIR)
+			strlist_add(&loop->drift.found, work->client);
 		note_found(loop, record, &work->drift);
 	} else if (record->drift.found && !work->state.locked) {
 		note_over(loop, record);

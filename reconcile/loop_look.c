@@ -262,6 +262,8 @@ static void supersede(struct loop *loop, const struct look_result *result)
 
 static void goes_on(struct loop *loop, const struct look_result *result, const char *why)
 {
+	if (loop->rollout->record.drift)
+		return; /* the newest commit was there before it */
 	auto_free char *text =
 		mem_printf("commit %.7s %s: the rollout goes on", result->head.hex, why);
 	loop_feed(loop, (struct rollout_event){.kind = EVENT_NOTE, .text = text});
@@ -395,6 +397,7 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	loop->changed = true;
 	if (!message->ok) {
 		loop_by_hand_failed(loop, &message->err);
+		loop_repair_failed(loop);
 		on_look_failed(loop, &message->err);
 		plan_next_look(loop);
 		return;
@@ -411,6 +414,10 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	bool still = loop->decide_again || result->stands_by || stays_halted(loop, result);
 	if (loop->by_hand) {
 		loop_on_by_hand(loop, result, !still);
+		return;
+	}
+	if (loop->drift.looking) {
+		loop_on_repair(loop, result, !still);
 		return;
 	}
 	if (still)

@@ -76,8 +76,7 @@ static bool commit_is_held(const struct loop *loop)
 	return false;
 }
 
-/* Of two stages, in the order of the newest rollout that has both. */
-static bool is_before(const struct status *status, const char *stage, const char *other)
+bool loop_stage_is_before(const struct status *status, const char *stage, const char *other)
 {
 	for (size_t r = 0; r < status->rollout_count; r++) {
 		const struct rollout_record *rollout = status->rollouts[r];
@@ -99,9 +98,9 @@ static void end_holds(
 	auto_free char *stage = named ? mem_dup_str(named->stage) : NULL;
 	for (size_t i = 0; i < loop->status->client_count; i++) {
 		const struct client_record *client = loop->status->clients[i];
-		bool meant =
-			!request->target[0] || !strcmp(client->client, request->target) ||
-			(stage && client->stage && is_before(loop->status, client->stage, stage));
+		bool meant = !request->target[0] || !strcmp(client->client, request->target) ||
+			     (stage && client->stage &&
+				     loop_stage_is_before(loop->status, client->stage, stage));
 		if (client->hold.held && meant)
 			loop_record(loop,
 				fact_hold_ended(client, request->by, reason, clock_wall_s()),

@@ -167,6 +167,8 @@ void loop_show_requests(const struct loop *loop, struct snapshot *snapshot);
 
 /** End holds, and let the newest commit be tried again. @param client  NULL: all */
 void loop_decide_retry(struct loop *loop, struct asked *asked, const struct client_record *client);
+/** Of two stages, in the order of the newest rollout that has both. */
+bool loop_stage_is_before(const struct status *status, const char *stage, const char *other);
 
 /* loop_by_hand.c */
 
@@ -208,3 +210,13 @@ void loop_on_drift(struct loop *loop, const struct message *message);
 void loop_note_drift(struct loop *loop, const struct work *work);
 /** A rollout begins: what a round was told counts no more. */
 void loop_stop_drift_round(struct loop *loop);
+
+/* loop_repair.c */
+
+/** Look what putting right needs, of the hosts that the last round found drifted. */
+void loop_repair_drift(struct loop *loop);
+/** The look ended: the rollout begins, or it is told why not. @param may  as of loop_on_by_hand()
+ */
+void loop_on_repair(struct loop *loop, struct look_result *result, bool may);
+/** The look failed: the next round finds it again. */
+void loop_repair_failed(struct loop *loop);

@@ -79,7 +79,9 @@ struct plan_request {
 	const struct digest_keys *keys; /* NULL: without keys */
 	const char *only; /* a client that a person sends there: nothing else changes, and no hold,
 			     pause or limit speaks against it; NULL: all */
-	struct plan_cache *cache; /* may be NULL; makes the next plan of the same fleet cheap */
+	const struct strlist *repair; /* clients whose drift is put right there: they get what is
+			     recorded again, if this commit renders to it; NULL: none */
+	struct plan_cache *cache;     /* may be NULL; makes the next plan of the same fleet cheap */
 };
 
 /** What a service keeps between plans: parsed fleets and release digests by their inputs. */

@@ -320,7 +320,7 @@ void plan_judge(struct plan_work *work)
 	struct plan *plan = work->plan;
 	size_t kept_back = count_actions(plan);
 
-	if (work->request->only) {
+	if (work->request->only || work->request->repair) {
 		plan->verdict = plan->changed ? PLAN_ALLOWED : PLAN_NOTHING;
 		return;
 	}

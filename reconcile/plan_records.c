@@ -20,7 +20,8 @@ struct looked {
 	const struct client *client;
 	const struct client_record *record; /* NULL: none, or offboarded */
 	const struct plan_wanted *wanted;
-	bool again; /* runs the wanted release as far as we know, but its last rollout failed */
+	bool again;  /* runs the wanted release as far as we know, but its last rollout failed */
+	bool repair; /* should run the wanted release, and does not */
 	/* digest of the wanted release under the last other key that was asked for */
 	char other_key[KEY_ID_TEXT];
 	char other[DIGEST_TEXT];
@@ -256,7 +257,12 @@ static enum plan_action decide(struct looked *looked, bool *moved_out, bool *unp
 		return PLAN_ONBOARD;
 	*moved_out =
 		record->root && *record->root && strcmp(record->root, looked->client->root) != 0;
-	if (!is_wanted(looked, record->current.release, record->current.release_key) || *moved_out)
+	bool wanted = is_wanted(looked, record->current.release, record->current.release_key);
+	if (looked->work->request->repair) {
+		looked->repair = wanted && !*moved_out;
+		return looked->repair ? PLAN_UPGRADE : PLAN_UNCHANGED;
+	}
+	if (!wanted || *moved_out)
 		return !*moved_out && was_good(looked) ? PLAN_ROLLBACK : PLAN_UPGRADE;
 	/* Activating it, or going back to it, failed: nobody knows what state the host is in. */
 	looked->again = record->state == CLIENT_FAILED || record->unsure;
@@ -278,12 +284,24 @@ static bool is_paused(const struct client_record *record, struct reason_list *re
 	return true;
 }
 
+/* Only some clients are meant, whatever the others want. */
+static bool is_apart(const struct plan_request *request)
+{
+	return request->only || request->repair;
+}
+
+static bool is_meant(const struct plan_request *request, const char *client)
+{
+	return request->repair ? strlist_has(request->repair, client)
+			       : !request->only || !strcmp(request->only, client);
+}
+
 static void add_entry(struct looked *looked, enum plan_action action, bool moved, bool unproved)
 {
 	struct reason_list reasons = {0};
 	char *summary = NULL;
 	bool onboard = action == PLAN_ONBOARD;
-	bool by_hand = looked->work->request->only != NULL;
+	bool by_hand = is_apart(looked->work->request);
 	bool held = !by_hand && ((looked->record && hold_holds(looked, &reasons)) ||
 					rollout_holds(looked, &reasons));
 
@@ -294,6 +312,9 @@ static void add_entry(struct looked *looked, enum plan_action action, bool moved
 		explain_moved(looked, &reasons);
 	if (onboard) {
 		explain_new(looked, &reasons, &summary);
+	} else if (looked->repair) {
+		reason_add(&reasons, "", 0, "drift: %s", looked->record->drift.what);
+		summary = plan_summary_apps(looked->wanted->apps, looked->wanted->app_count);
 	} else if (looked->again) {
 		reason_add(&reasons, "", 0, "its last rollout failed: activated again");
 		summary = plan_summary_apps(looked->wanted->apps, looked->wanted->app_count);
@@ -358,11 +379,10 @@ bool plan_compare_records(struct plan_work *work)
 	const struct fleet *fleet = work->target.fleet;
 
 	plan_find_members(work);
-	const char *only = work->request->only;
 	for (size_t i = 0; i < fleet->client_count; i++)
-		if (!only || !strcmp(only, fleet->clients[i].name))
+		if (is_meant(work->request, fleet->clients[i].name))
 			compare_client(work, i);
-	for (size_t i = 0; i < status->client_count && !only; i++) {
+	for (size_t i = 0; i < status->client_count && !is_apart(work->request); i++) {
 		const struct client_record *record = status->clients[i];
 		if (record->state != CLIENT_OFFBOARDED && !fleet_client(fleet, record->client))
 			add_vanished(work, record);

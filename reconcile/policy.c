@@ -192,9 +192,6 @@ static bool convert(struct converter *self)
 	good = convert_files(self) && good;
 	good = convert_driver(self) && good;
 	good = convert_verify(self) && good;
-	if (policy->drift == DRIFT_REPAIR)
-		good = policy_problem(self->problems, node_get(self->root, "drift"),
-			"write 'drift: report'", "'drift: repair' is not supported yet");
 	good = policy_read_checks(raw, self->arena, policy, self->problems) && good;
 	if (raw->version && raw->version != 1)
 		good = policy_problem(self->problems, node_get(self->root, "version"),

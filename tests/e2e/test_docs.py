@@ -158,7 +158,7 @@ def test_what_is_not_there_yet_is_refused_by_name(tmp_path):
     shutil.copytree(ROOT / "examples/infra-repo", infra)
     policy = infra / "fleet.yaml"
     text = policy.read_text()
-    for extra in ("steps: {}", "lifecycle: {}", "drift: repair", "retention: {}"):
+    for extra in ("steps: {}", "lifecycle: {}", "retention: {}"):
         policy.write_text(f"{text}\n{extra}\n")
         done = run("validate", infra)
         assert done.returncode == 1 and "not supported yet" in done.stdout + done.stderr, extra

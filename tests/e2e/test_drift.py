@@ -192,3 +192,184 @@ def test_apply_asks_no_schedule(idle_fleet):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["result"] == "succeeded"
     assert told(idle_fleet) == []
+
+
+# ---- drift: repair --------------------------------------------------------------------------
+
+def repairs(fleet):
+    """Records of the rollouts that put drift right, oldest first."""
+    return [each for each in fleet.rollouts() if each.get("drift")]
+
+
+def wait_for_repair(fleet, state="succeeded", count=1):
+    def ended():
+        found = [each for each in repairs(fleet) if each["state"] == state]
+        return len(found) >= count and found[-1]
+
+    return fleet.wait_for("a repair", ended)
+
+
+def members(rollout):
+    return {name: member["state"] for stage in rollout["stages"]
+            for name, member in stage["clients"].items()}
+
+
+def test_a_repair_is_an_ordinary_verified_rollout_of_what_is_recorded(fleet):
+    upgrade = fleet.upgrade("1.0.1")
+    fleet.settle()
+    follow_drift(fleet, drift="repair")
+    newest = fleet.head()
+    records = {client: fleet.record(client) for client in CLIENTS}
+    fleet.put("activations", "")
+    point_elsewhere(fleet)
+    rollout = wait_for_repair(fleet)
+    assert rollout["commit"] == upgrade and members(rollout) == {"alpha": "healthy"}
+    assert rollout["reasons"] == ["drift of alpha: " + told(fleet)[0]]
+    fleet.wait_for("the end of drift", lambda: told(fleet)[-1].startswith("over: "))
+    (line,) = fleet.activations()
+    assert (line.client, line.action, line.rollout) == ("alpha", "upgrade", rollout["id"])
+    assert line.release == records["alpha"]["release"]
+    assert fleet.results(upgrade)["alpha"] == ["succeeded", "succeeded"]
+    record = fleet.record("alpha")
+    for key in ("release", "commit", "state", "apps"):
+        assert record[key] == records["alpha"][key]
+    assert record["known_good"]["release"] == record["release"]
+    assert fleet.versions() == {client: "1.0.1" for client in WITH_API}
+    # it does not count as last deployed, and nobody says that the newest commit is held or waits
+    assert fleet.in_clone("plan", "--json").returncode == 0
+    assert fleet.ends(newest) == ["succeeded"]
+    assert not fleet.service.api("status")["waits"]
+    for command in (("history", "--verify"), ("replay", rollout["id"])):
+        done = fleet.command(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    commit = fleet.upgrade("1.0.2")
+    fleet.settle(commit)
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+
+
+def test_the_canary_is_repaired_first_and_production_in_waves(fleet):
+    follow_drift(fleet, drift="repair")
+    fleet.service.stop()
+    fleet.put("activations", "")
+    for client in CLIENTS:
+        change_a_file_of(fleet, client)
+    fleet.start()
+    rollout = wait_for_repair(fleet)
+    assert members(rollout) == {client: "healthy" for client in CLIENTS}
+    lines = fleet.activations("")
+    assert [(line.what, line.client) for line in lines[:2]] == [("start", "alpha"), ("end", "alpha")]
+    assert sorted(line.client for line in fleet.activations()) == sorted(CLIENTS)
+    assert {line.rollout for line in lines} == {rollout["id"]}
+    in_flight = 0
+    for line in lines:
+        in_flight += 1 if line.what == "start" else -1
+        assert 0 <= in_flight <= 2
+    fleet.wait_for("the end of drift", lambda: all(
+        told(fleet, client)[-1].startswith("over: ") for client in CLIENTS))
+    assert fleet.versions() == {client: "1.0.0" for client in WITH_API}
+
+
+def change_a_file_of(fleet, client):
+    path = fleet.root(client) / "current/compose.yaml"
+    path.write_text(path.read_text() + "# by hand\n")
+
+
+def test_a_repair_that_fails_is_held_until_somebody_asks_for_a_retry(fleet):
+    follow_drift(fleet, drift="repair")
+    fleet.put("alpha.sick", "api\n")
+    shutil.rmtree(fleet.root("alpha") / ".aviary")
+    change_a_file_of(fleet, "beta")  # production: its canary is held, so it waits
+    rollout = wait_for_repair(fleet, "failed")
+    assert members(rollout)["alpha"] == "failed"
+    record = fleet.record("alpha")
+    assert record["state"] == "failed" and record["held"]["release"] == record["release"]
+    fleet.wait_for("beta's drift", lambda: told(fleet, "beta"))
+    (fleet.root("gamma") / "current").unlink()
+    wait_for_drift(fleet, client="gamma")  # a further round has ended
+    assert len([each for each in repairs(fleet) if "alpha" in members(each)]) == 1
+    assert "aviary retry alpha" in fleet.command("explain", "alpha").stdout
+    fleet.put("alpha.sick", "")
+    done = fleet.command("retry", "alpha", "--reason", "the database is up again")
+    assert done.returncode == 0, done.stderr
+    fleet.wait_for("alpha", lambda: fleet.record("alpha")["state"] == "healthy"
+                   and "held" not in fleet.record("alpha"))
+    for client in ("beta", "gamma"):
+        fleet.wait_for("the others", lambda: told(fleet, client)[-1].startswith("over: "))
+
+
+def test_drift_that_comes_back_after_its_repair_is_held(fleet):
+    """`activate` itself changes a file that was delivered."""
+    follow_drift(fleet, drift="repair")
+    fleet.script("alpha", "echo '# by activate' >> compose.yaml\n")
+    change_a_file(fleet)
+    fleet.wait_for("the hold", lambda: "held" in fleet.record("alpha"))
+    (rollout,) = repairs(fleet)
+    record = fleet.record("alpha")
+    assert record["held"]["reason"] == (f"drift came back after rollout {rollout['id']} had repaired "
+                                        f"it: {told(fleet)[0]}")
+    assert record["state"] == "healthy" and record["drift"]["what"] == told(fleet)[0]
+    shutil.rmtree(fleet.root("beta") / ".aviary")
+    fleet.wait_for("a round", lambda: told(fleet, "beta"))
+    assert len([each for each in repairs(fleet) if "alpha" in members(each)]) == 1
+    # a commit that wants something else of it is planned as usual
+    fleet.script("alpha", "")
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    assert "held" not in fleet.record("alpha") and "drift" not in fleet.record("alpha")
+
+
+def test_a_repair_fights_no_hold_and_no_pause(fleet):
+    follow_drift(fleet, drift="repair")
+    fleet.sick("alpha", "api:1.0.1")
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert fleet.results(commit)["alpha"] == ["rolled-back"]
+    done = fleet.command("pause", "beta", "--reason", "somebody works there")
+    assert done.returncode == 0, done.stderr
+    fleet.put("activations", "")
+    for client in ("alpha", "beta"):
+        change_a_file_of(fleet, client)
+    wait_for_drift(fleet, client="beta")
+    wait_for_drift(fleet, client="alpha")
+    change_a_file_of(fleet, "gamma")
+    wait_for_drift(fleet, client="gamma")
+    assert not repairs(fleet) and not fleet.activations("")
+    done = fleet.command("pause", "--reason", "nobody touches anything")
+    assert done.returncode == 0, done.stderr
+    fleet.sick("alpha")
+    fix = fleet.upgrade("1.0.2")
+    fleet.settle()
+    assert fleet.ends(fix) == [] and not fleet.activations("")
+    for client in ((), ("beta",)):
+        assert fleet.command("resume", *client).returncode == 0
+    fleet.settle(fix)
+    fleet.wait_for("the fix", lambda: fleet.versions() == {each: "1.0.2" for each in WITH_API})
+
+
+def test_a_repair_goes_on_after_a_restart(fleet):
+    follow_drift(fleet, drift="repair")
+    fleet.hold_back("alpha")
+    change_a_file(fleet)
+    line = fleet.wait_for_activation("alpha")
+    fleet.service.kill()
+    fleet.let_go("alpha")
+    fleet.start()
+    rollout = wait_for_repair(fleet)
+    assert rollout["id"] == line.rollout
+    fleet.wait_for("the end of drift", lambda: told(fleet)[-1].startswith("over: "))
+    assert len(repairs(fleet)) == 1
+    assert fleet.command("history", "--verify").returncode == 0
+
+
+def test_a_newer_commit_comes_before_a_repair(fleet):
+    follow_drift(fleet, drift="repair")
+    fleet.checks.sick.add("alpha")  # the repair's verification takes its time
+    change_a_file(fleet)
+    fleet.wait_for("the repair", lambda: repairs(fleet))
+    commit = fleet.upgrade("1.0.1")
+    fleet.checks.sick.discard("alpha")
+    fleet.settle(commit)
+    fleet.wait_for("the upgrade", lambda: fleet.versions() == {each: "1.0.1" for each in WITH_API})
+    assert repairs(fleet)[0]["state"] in ("superseded", "succeeded", "failed")
+    assert fleet.ends(commit)[-1] == "succeeded"

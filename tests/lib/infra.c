@@ -167,18 +167,17 @@ struct oid infra_commit(struct infra *infra)
 	return id;
 }
 
-struct plan *infra_plan(struct infra *infra, const struct oid *commit, const struct oid *base,
-	const struct status *status)
+static struct plan *build_plan(
+	struct infra *infra, struct plan_request request, const struct oid *commit)
 {
 	auto_tree struct tree *tree = NULL;
 	auto_problems struct problems problems = {0};
 	struct plan *plan = NULL;
 	struct error err = {0};
-	struct plan_request request = {.repo = infra->repo, .commit = *commit, .status = status};
 
-	if (base)
-		request.base = *base;
-	if (status) {
+	request.repo = infra->repo;
+	request.commit = *commit;
+	if (request.status) {
 		request.keyring = infra->keyring;
 		request.keys = &infra->keys;
 	}
@@ -189,6 +188,21 @@ struct plan *infra_plan(struct infra *infra, const struct oid *commit, const str
 		(void)problems_to_error(&problems, &err); /* always false: it makes the error */
 	must(good, "plan", &err);
 	return plan;
+}
+
+struct plan *infra_plan(struct infra *infra, const struct oid *commit, const struct oid *base,
+	const struct status *status)
+{
+	struct plan_request request = {.status = status};
+	if (base)
+		request.base = *base;
+	return build_plan(infra, request, commit);
+}
+
+struct plan *infra_plan_repair(struct infra *infra, const struct oid *commit,
+	const struct status *status, const struct strlist *repair)
+{
+	return build_plan(infra, (struct plan_request){.status = status, .repair = repair}, commit);
 }
 
 bool infra_validate(struct infra *infra, struct problems *problems)

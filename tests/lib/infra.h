@@ -36,6 +36,9 @@ struct oid infra_commit(struct infra *infra);
  *  @param status  NULL: the trees alone are compared, without keys */
 struct plan *infra_plan(struct infra *infra, const struct oid *commit, const struct oid *base,
 	const struct status *status);
+/** Plan of a commit that puts drift of these clients right. */
+struct plan *infra_plan_repair(struct infra *infra, const struct oid *commit,
+	const struct status *status, const struct strlist *repair);
 /** Mistakes of the folder as it lies; the caller clears them. */
 bool infra_validate(struct infra *infra, struct problems *problems);
 /** Record everything that the plan starts as healthy and known good, with its commit. */

@@ -294,6 +294,51 @@ static void a_revert_ends_the_hold_and_nobody_moves(void **state)
 	assert_int_equal(plan->ends_hold.count, 1);
 }
 
+/* ---- drift ---------------------------------------------------------------------------------- */
+
+static void drift_away(struct client_record *record, const void *data)
+{
+	record->drift.found = true;
+	mem_replace_str(&record->drift.what, data);
+}
+
+static void a_repair_wants_what_is_recorded_of_those_it_names(void **state)
+{
+	struct infra *infra = *state;
+	auto_status struct status *status = status_new();
+	auto_strlist struct strlist repair = STRLIST_INIT;
+	struct oid first = deploy_first(infra, status);
+	strlist_add(&repair, "beta");
+	infra_put(status, "beta", drift_away, "no state");
+	infra_put(status, "gamma", drift_away, "no state");
+	/* without being asked the plan goes by the record */
+	auto_plan struct plan *as_recorded = infra_plan(infra, &first, &first, status);
+	assert_int_equal(as_recorded->unchanged, 3);
+	auto_plan struct plan *plan = infra_plan_repair(infra, &first, status, &repair);
+	assert_int_equal(plan->verdict, PLAN_ALLOWED);
+	assert_int_equal(plan->entry_count, 1);
+	const struct plan_entry *entry = infra_entry(plan, "beta");
+	assert_int_equal(entry->action, PLAN_UPGRADE);
+	assert_false(entry->unproved); /* activated, not only verified */
+	assert_string_equal(entry->to.release, status_client(status, "beta")->current.release);
+	assert_string_equal(entry->reasons[0].text, "drift: no state");
+}
+
+static void a_commit_that_renders_to_another_release_repairs_nobody(void **state)
+{
+	struct infra *infra = *state;
+	auto_status struct status *status = status_new();
+	auto_strlist struct strlist repair = STRLIST_INIT;
+	(void)deploy_first(infra, status); /* the records name it */
+	strlist_add(&repair, "beta");
+	infra_put(status, "beta", drift_away, "no state");
+	infra_edit(infra, "docker/apps.yml", "28.0.1", "28.0.2");
+	struct oid second = infra_commit(infra);
+	auto_plan struct plan *plan = infra_plan_repair(infra, &second, status, &repair);
+	assert_int_equal(plan->verdict, PLAN_NOTHING);
+	assert_int_equal(plan->entry_count, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -312,6 +357,8 @@ int main(void)
 		TEST(a_retry_of_a_canary_frees_no_production),
 		TEST(other_checks_end_a_hold_but_not_one_set_by_hand),
 		TEST(a_revert_ends_the_hold_and_nobody_moves),
+		TEST(a_repair_wants_what_is_recorded_of_those_it_names),
+		TEST(a_commit_that_renders_to_another_release_repairs_nobody),
 	};
 	return cmocka_run_group_tests_name("plan holds", tests, NULL, NULL);
 }

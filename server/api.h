@@ -15,6 +15,8 @@ enum api_may { API_READ = 1, API_WRITE = 2, API_APPROVE = 4 };
 
 struct api_options {
 	struct board *board;           /* borrowed */
+	const char *state_dir;         /* whose mirror has the history; borrowed; NULL: none */
+	const char *status_branch;     /* borrowed */
 	void (*reconcile)(void *data); /* look again now; any thread */
 	/* Hand a request to the loop and give it its number; false: nobody takes it now. Any
 	 * thread. */

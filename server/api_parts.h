@@ -19,3 +19,14 @@ const struct api_options *api_options_of(const struct api *api);
 void api_on_ask(void *data, const struct http_request *request, struct http_response *response);
 /** GET requests/{id}: what became of it. */
 void api_on_request(void *data, const struct http_request *request, struct http_response *response);
+
+/* ---- api_history.c ---- */
+/** GET clients/{name}/history: its newest commits of the status branch; `all=1`: all. */
+void api_on_client_history(
+	void *data, const struct http_request *request, struct http_response *response);
+/** GET rollouts/{name}/history: all of its commits. */
+void api_on_rollout_history(
+	void *data, const struct http_request *request, struct http_response *response);
+/** GET rollouts/{name}/events: events/<id>.jsonl as it stands. */
+void api_on_rollout_events(
+	void *data, const struct http_request *request, struct http_response *response);

@@ -269,8 +269,12 @@ static bool start_http(struct service *service, struct error *err)
 		.dirty = on_dirty,
 		.data = service,
 	};
-	const struct api_options api = {
-		.board = service->board, .reconcile = poke, .ask = ask, .data = service};
+	const struct api_options api = {.board = service->board,
+		.state_dir = config->state_dir,
+		.status_branch = config->status.branch,
+		.reconcile = poke,
+		.ask = ask,
+		.data = service};
 	if (!intake_new(&intake, &service->intake, err))
 		return false;
 	service->api = api_new(&api);

@@ -1,7 +1,7 @@
 /* What people ask of the running service: one POST, then its answer. */
 #include "base/clock.h"
 #include "server/cli/command.h"
-#include "server/cli/online.h"
+#include "server/cli/source.h"
 #include <cjson/cJSON.h>
 
 #define PATIENCE_MS 60000 /* for the service's answer; a remote that is away takes longer */
@@ -92,22 +92,13 @@ static const struct ask {
 	{"retry", usage_retry, ONLINE_ARGUMENT, "/retry", "/clients"},
 };
 
-/* The argument as part of a path. */
-static void add_escaped(struct buf *out, const char *text)
-{
-	for (; *text; text++) {
-		bool plain = strchr("abcdefghijklmnopqrstuvwxyz0123456789-_", *text) != NULL;
-		buf_addf(out, plain ? "%c" : "%%%02X", (unsigned char)*text);
-	}
-}
-
 static char *path_of(const struct ask *ask, const struct online_options *options)
 {
 	auto_buf struct buf path = BUF_INIT(4096);
 	if (!options->argument)
 		return mem_printf("/api/v1%s", ask->path);
 	buf_addf(&path, "/api/v1%s/", ask->path_of);
-	add_escaped(&path, options->argument);
+	source_escape(&path, options->argument);
 	buf_addf(&path, "/%s", ask->name);
 	return buf_steal(&path);
 }

@@ -4,19 +4,21 @@
 #include "git/commit.h"
 #include "git/tree.h"
 #include "reconcile/status.h"
-#include "server/cli/branch.h"
 #include "server/cli/command.h"
-#include "server/cli/online.h"
+#include "server/cli/source.h"
 
 #define OUTPUT_MAX ((size_t)256 << 20)
 #define FACTS      20 /* as many as fit on a screen; --all for the rest */
 
 static const char usage[] =
-	"usage: aviary explain CLIENT [-c FILE | --branch NAME] [--all] [--json]\n\n"
+	"usage: aviary explain CLIENT [-c FILE | --url URL [--token-file FILE] | --branch NAME]\n"
+	"                      [--all] [--json]\n\n"
 	"Tells why a client is in its state: its record, then the facts behind it with their\n"
 	"reasons, newest first. Needs no service.\n"
-	"  -c, --config FILE   read the service's mirror; without it: origin/deployments of\n"
-	"                      the repository in the working folder\n"
+	"  -c, --config FILE   ask the service over its socket; if none runs, read its mirror.\n"
+	"                      Without it: origin/deployments of the repository in the\n"
+	"                      working folder\n"
+	"  --url URL           ask over HTTP, with the token of --token-file FILE\n"
 	"  --branch NAME       origin/NAME instead\n"
 	"  --all               every fact, not only the newest 20\n"
 	"  --json              {record, facts: [{commit, time, subject, reasons}]}\n";
@@ -24,15 +26,18 @@ static const char usage[] =
 /* ---- the record --------------------------------------------------------------------------------
  */
 
-static bool read_record(const struct branch *branch, const char *client,
-	struct client_record *record_out, struct error *err)
+static bool read_record(struct source *source, const char *client, struct client_record *record_out,
+	struct error *err)
 {
 	const struct node_options rules = {.rules = NODE_CORE12};
 	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
 	auto_buf struct buf text = BUF_INIT(TREE_FILE_MAX);
 	const struct node *node;
+	auto_buf struct buf asked = BUF_INIT(1 << 12);
 	auto_free char *path = mem_printf("clients/%s.yaml", client);
-	if (!branch_read(branch, path, &text, err)) {
+	buf_add_str(&asked, "clients/");
+	source_escape(&asked, client);
+	if (!source_read(source, path, asked.text, &text, err)) {
 		if (err->code == ERR_NOT_FOUND)
 			error_set(err, ERR_NOT_FOUND, "the branch has no client '%s'", client);
 		return false;
@@ -147,7 +152,16 @@ static bool visit(void *data, const struct commit_info *info)
 	return facts->options->all || ++facts->count < FACTS;
 }
 
-static bool explain(const struct online_options *options, const struct branch *branch,
+static bool add_facts(struct source *source, struct facts *facts, struct error *err)
+{
+	auto_buf struct buf path = BUF_INIT(1 << 12);
+	buf_add_str(&path, "clients/");
+	source_escape(&path, facts->options->argument);
+	buf_addf(&path, "/history%s", facts->options->all ? "?all=1" : "");
+	return source_walk(source, path.text, visit, facts, err);
+}
+
+static bool explain(const struct online_options *options, struct source *source,
 	const struct client_record *record, struct buf *out, struct error *err)
 {
 	struct emitter emitter;
@@ -155,7 +169,7 @@ static bool explain(const struct online_options *options, const struct branch *b
 	if (!options->json) {
 		add_record(record, out);
 		buf_add_char(out, '\n');
-		return commit_walk(branch->repo, &branch->tip, visit, &facts, err);
+		return add_facts(source, &facts, err);
 	}
 	auto_buf struct buf json = BUF_INIT(OUTPUT_MAX);
 	facts.json = &emitter;
@@ -163,7 +177,7 @@ static bool explain(const struct online_options *options, const struct branch *b
 	emit_begin(&emitter, EMIT_JSON, out);
 	emit_raw_json(&emitter, "record", json.text);
 	emit_list(&emitter, "facts");
-	if (!commit_walk(branch->repo, &branch->tip, visit, &facts, err))
+	if (!add_facts(source, &facts, err))
 		return false;
 	emit_close(&emitter);
 	emit_end(&emitter);
@@ -174,17 +188,18 @@ static bool explain(const struct online_options *options, const struct branch *b
 static int run(int argc, char **argv)
 {
 	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
-	auto_branch struct branch branch = {0};
+	auto_source struct source source = {0};
 	CLEANUP(client_record_clear) struct client_record record = {0};
 	struct online_options options;
 	struct error err;
 	int done = online_options(argc, argv,
-		ONLINE_BRANCH | ONLINE_ALL | ONLINE_ARGUMENT | ONLINE_MUST, usage, &options);
+		ONLINE_URL | ONLINE_BRANCH | ONLINE_ALL | ONLINE_ARGUMENT | ONLINE_MUST, usage,
+		&options);
 	if (done >= 0)
 		return done;
-	if (!branch_open(options.config, options.branch, &branch, &err) ||
-		!read_record(&branch, options.argument, &record, &err) ||
-		!explain(&options, &branch, &record, &out, &err))
+	if (!source_open(&options, &source, &err) ||
+		!read_record(&source, options.argument, &record, &err) ||
+		!explain(&options, &source, &record, &out, &err))
 		return online_fail(&err);
 	fwrite(out.text, 1, out.len, stdout);
 	return fflush(stdout) ? 1 : 0;

@@ -1,10 +1,9 @@
 /* `aviary history`: the deployment history, read from the status branch. */
 #include "base/emit.h"
 #include "git/commit.h"
-#include "server/cli/branch.h"
 #include "server/cli/command.h"
 #include "server/cli/history_verify.h"
-#include "server/cli/online.h"
+#include "server/cli/source.h"
 
 #define OUTPUT_MAX ((size_t)1 << 30)
 
@@ -30,24 +29,6 @@ struct history {
 	struct emitter emitter;
 };
 
-static void add_json(struct history *history, const struct commit_info *info)
-{
-	struct emitter *emitter = &history->emitter;
-	emit_map(emitter, NULL);
-	emit_str(emitter, "commit", info->id.hex);
-	emit_str(emitter, "subject", info->subject);
-	emit_time(emitter, "time", info->wall_s);
-	emit_list(emitter, "trailers");
-	for (size_t i = 0; i < info->trailer_keys.count; i++) {
-		emit_map(emitter, NULL);
-		emit_str(emitter, "key", info->trailer_keys.items[i]);
-		emit_str(emitter, "value", info->trailer_values.items[i]);
-		emit_close(emitter);
-	}
-	emit_close(emitter);
-	emit_close(emitter);
-}
-
 static bool visit(void *data, const struct commit_info *info)
 {
 	struct history *history = data;
@@ -55,7 +36,7 @@ static bool visit(void *data, const struct commit_info *info)
 	if (history->client && (!client || strcmp(client, history->client) != 0))
 		return true;
 	if (history->json)
-		add_json(history, info);
+		branch_emit_commit(&history->emitter, info);
 	else
 		branch_add_line(info, history->out);
 	return !buf_overflowed(history->out);
@@ -87,7 +68,7 @@ static int run(int argc, char **argv)
 		argc, argv, ONLINE_BRANCH | ONLINE_VERIFY | ONLINE_ARGUMENT, usage, &options);
 	if (done >= 0)
 		return done;
-	if (!branch_open(options.config, options.branch, &branch, &err))
+	if (!source_open_branch(&options, &branch, &err))
 		return online_fail(&err);
 	if (options.verify)
 		return history_verify(&branch, options.signers, options.json);

@@ -81,7 +81,7 @@ static bool parse(int argc, char **argv, unsigned takes, struct online_options *
 	else if (options->token_file && !options->url)
 		fprintf(stderr, "aviary: %s: --token-file is for --url\n", argv[0]);
 	else
-		return optind == argc && !(options->branch && options->config) &&
+		return optind == argc && !(options->branch && (options->config || options->url)) &&
 		       !(options->verify && options->argument) &&
 		       !(options->signers && !options->verify);
 	return false;

@@ -4,18 +4,20 @@
 #include "base/emit.h"
 #include "git/commit.h"
 #include "git/tree.h"
-#include "server/cli/branch.h"
 #include "server/cli/command.h"
-#include "server/cli/online.h"
+#include "server/cli/source.h"
 
 #define STORY_MAX ((size_t)256 << 20)
 
 static const char usage[] =
-	"usage: aviary replay ID [-c FILE | --branch NAME] [--json]\n\n"
+	"usage: aviary replay ID [-c FILE | --url URL [--token-file FILE] | --branch NAME]\n"
+	"                     [--json]\n\n"
 	"Runs the rollout machine on the recorded events of rollout ID again, tells the story,\n"
 	"and compares: with the decisions of that day, and with the commits of the branch.\n"
-	"  -c, --config FILE   read the service's mirror; without it: origin/deployments of\n"
-	"                      the repository in the working folder\n"
+	"  -c, --config FILE   ask the service over its socket; if none runs, read its mirror.\n"
+	"                      Without it: origin/deployments of the repository in the\n"
+	"                      working folder\n"
+	"  --url URL           ask over HTTP, with the token of --token-file FILE\n"
 	"  --branch NAME       origin/NAME instead\n"
 	"  --json              {rollout, same, events, decisions, differences, story: [...]}\n\n"
 	"Exit status: 0 the same decisions, 1 others, or there are no events.\n";
@@ -58,11 +60,21 @@ static bool collect(void *data, const struct commit_info *info)
 	return !told->begun;
 }
 
-static bool read_events(
-	const struct branch *branch, const char *id, struct buf *text, struct error *err)
+/* What the service is asked for of a rollout, below /api/v1/. */
+static char *path_of(const char *id, const char *what)
+{
+	auto_buf struct buf path = BUF_INIT(1 << 12);
+	buf_add_str(&path, "rollouts/");
+	source_escape(&path, id);
+	buf_addf(&path, "/%s", what);
+	return buf_steal(&path);
+}
+
+static bool read_events(struct source *source, const char *id, struct buf *text, struct error *err)
 {
 	auto_free char *path = mem_printf("events/%s.jsonl", id);
-	if (branch_read(branch, path, text, err))
+	auto_free char *asked = path_of(id, "events");
+	if (source_read(source, path, asked, text, err))
 		return true;
 	if (err->code != ERR_NOT_FOUND)
 		return false;
@@ -70,7 +82,7 @@ static bool read_events(
 	return error_hint(err,
 		"the newest 500 rollouts have some, but not those that were refused; older ones "
 		"stand in the history: git log -- %s%s",
-		branch->folder, path);
+		source->branch.folder ? source->branch.folder : "", path);
 }
 
 /* ---- the story ---------------------------------------------------------------------------------
@@ -353,12 +365,13 @@ static bool replay_json(const struct replay_input *input, const char *id, const 
 
 static int print(const struct online_options *options, struct buf *out, struct error *err)
 {
-	auto_branch struct branch branch = {0};
+	auto_source struct source source = {0};
+	auto_free char *history = path_of(options->argument, "history");
 	auto_buf struct buf events = BUF_INIT(TREE_FILE_MAX);
 	CLEANUP(clear_told) struct told told = {.id = options->argument};
-	if (!branch_open(options->config, options->branch, &branch, err) ||
-		!read_events(&branch, options->argument, &events, err) ||
-		!commit_walk(branch.repo, &branch.tip, collect, &told, err))
+	if (!source_open(options, &source, err) ||
+		!read_events(&source, options->argument, &events, err) ||
+		!source_walk(&source, history, collect, &told, err))
 		return online_fail(err);
 	const struct replay_input input = {
 		.file = options->argument, .text = events.text, .len = events.len};
@@ -375,8 +388,8 @@ static int run(int argc, char **argv)
 	auto_buf struct buf out = BUF_INIT(STORY_MAX);
 	struct online_options options;
 	struct error err;
-	int done = online_options(
-		argc, argv, ONLINE_BRANCH | ONLINE_ARGUMENT | ONLINE_MUST, usage, &options);
+	int done = online_options(argc, argv,
+		ONLINE_URL | ONLINE_BRANCH | ONLINE_ARGUMENT | ONLINE_MUST, usage, &options);
 	return done >= 0 ? done : print(&options, &out, &err);
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.e2e.test_docs import ROOT
 from tests.e2e.test_history import live
-from tests.lib.fleet import AVIARY, CLIENTS, WITH_API, Fleet, environment, tell
+from tests.lib.fleet import AVIARY, CLIENTS, INVENTORY, POLICY, WITH_API, Fleet, environment, tell
 from tests.lib.gitserver import git
 
 PAGE = (ROOT / "docs/history.md").read_text(encoding="utf-8")
@@ -46,11 +46,23 @@ class World:
         return [fact.subject for fact in self.fleet.history()[::-1] if wanted(fact)]
 
 
+def approve_a_change_of_epsilon(fleet):
+    """Whose host was changed by hand meanwhile."""
+    fleet.edit(POLICY, "batch: 2", "batch: 2, approval: manual")
+    fleet.edit(INVENTORY, "epsilon.example.org", "epsilon.example.net")
+    (fleet.root("epsilon") / "current").unlink()
+    commit = fleet.push("Another domain")
+    fleet.wait_for("the question", lambda: fleet.ends(commit) == ["waiting"])
+    fleet.command("approve", fleet.rollout(commit)["id"], "--reason", "looks good", check=True)
+    fleet.settle()
+
+
 @pytest.fixture(name="world", scope="module")
 def make_world(fleets, checks, tmp_path_factory):
     fleet = Fleet(fleets / "page", checks).make()
     try:
         commits = live(fleet)
+        approve_a_change_of_epsilon(fleet)
         fleet.service.stop()
         yield World(fleet, commits, tmp_path_factory.mktemp("page") / "clone")
     except BaseException:
@@ -121,6 +133,18 @@ def whose_change(world, text):
     shown(text, [f"{subject}  by Eva" for subject in wanted])
 
 
+def who_approved(world, text):
+    (fact,) = [each for each in world.fleet.history() if each.approved_by]
+    assert text.endswith(f"  {fact.subject}  by {fact.approved_by}: looks good\n")
+    assert text.count("\n") == 1 and fact.subject.startswith("approve(")
+
+
+def changed_by_hand(world, text):
+    wanted = world.subjects(lambda fact: fact.subject.startswith("drift("))
+    assert wanted
+    shown(text, wanted)
+
+
 def on_a_day(world, text):
     assert text == world.fleet.show("clients/alpha.yaml") + "\n"
 
@@ -169,6 +193,8 @@ ANSWERS = {
     "What was refused?": what_was_refused,
     "What is held?": what_is_held,
     "Whose change was it?": whose_change,
+    "Who approved?": who_approved,
+    "Which hosts were changed by hand?": changed_by_hand,
     "What ran on a day?": on_a_day,
     "Where would a client go back to?": goes_back_to,
     "Which rollback tags exist?": rollback_tags,

@@ -98,8 +98,15 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/lib/fuzz_driver.o 
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $^ $(PKG_LIBS) -lpthread -lm
 
-# Writers of records can be left out, see tests/sim/texts.c
-sim_wraps := -Wl,--wrap=client_record_to_yaml -Wl,--wrap=rollout_record_to_yaml
+# The loop runs without its threads and clocks, see tests/sim/stand_ins.c; writers of records can be
+# left out, see tests/sim/texts.c
+comma := ,
+sim_wraps := $(addprefix -Wl$(comma)--wrap=,client_record_to_yaml rollout_record_to_yaml \
+	clock_mono_ms clock_wall_s randombytes_uniform inbox_new inbox_free inbox_post \
+	git_thread_new git_thread_free git_thread_repo git_thread_look git_thread_append \
+	git_thread_prune_tags renderer_new renderer_free workers_new workers_free workers_add \
+	loop_read_instance loop_keep_instance loop_record rollout_step rollout_actions_clear \
+	rollout_is_changed_by rollout_is_left_behind_by event_log_new)
 $(BUILD)/tests/sim.parts/%.o: tests/sim/%.c
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)

@@ -202,10 +202,12 @@ static bool path_is_same(
 	return true;
 }
 
-/* Do the facts still hold on a tip that somebody else moved? */
-static bool facts_hold(struct ledger *ledger, const struct oid *now, struct fact *const *facts,
-	size_t count, struct error *err)
+/* Do the facts still hold on a tip that somebody else moved? They were decided on all records: also
+ * a late push of a service that died meanwhile may have changed what they say of others. */
+static bool facts_hold(struct ledger *ledger, const struct oid *now, struct error *err)
 {
+	static const char *const records[] = {
+		"leader.yaml", "clients", "rollouts", "requests.yaml", "digest-key.sops.yaml"};
 	auto_tree struct tree *before = NULL;
 	auto_tree struct tree *after = NULL;
 	auto_strlist struct strlist paths = STRLIST_INIT;
@@ -213,16 +215,13 @@ static bool facts_hold(struct ledger *ledger, const struct oid *now, struct fact
 	if (ledger->status->tip.hex[0] &&
 		!tree_open_commit(ledger->repo, &ledger->status->tip, &before, err))
 		return false;
-	if (!tree_open_commit(ledger->repo, now, &after, err) ||
-		!path_is_same(before, after, place(ledger, &paths, "leader.yaml"), &same, err))
+	if (!tree_open_commit(ledger->repo, now, &after, err))
 		return false;
-	for (size_t i = 0; i < count && same; i++)
-		for (size_t j = 0; j < facts[i]->file_count && same; j++)
-			if (!path_is_same(before, after,
-				    place(ledger, &paths, facts[i]->files[j].path), &same, err))
-				return false;
-	return same || error_set(err, ERR_REJECTED,
-			       "somebody else changed the same records of '%s'", ledger->ref);
+	for (size_t i = 0; i < ARRAY_LEN(records) && same; i++)
+		if (!path_is_same(before, after, place(ledger, &paths, records[i]), &same, err))
+			return false;
+	return same ||
+	       error_set(err, ERR_REJECTED, "somebody else changed records of '%s'", ledger->ref);
 }
 
 /* What was accepted is the status from now on. */
@@ -260,8 +259,7 @@ static bool accept_and_read(struct ledger *ledger, struct fact *const *facts, si
 
 /* The remote's branch after a push that did not clearly succeed: it may have our batch after all.
  */
-static bool look_again(struct ledger *ledger, struct fact *const *facts, size_t count,
-	bool *accepted_out, struct error *err)
+static bool look_again(struct ledger *ledger, bool *accepted_out, struct error *err)
 {
 	struct oid tip;
 	bool ours = false;
@@ -275,7 +273,7 @@ static bool look_again(struct ledger *ledger, struct fact *const *facts, size_t 
 		*accepted_out = true;
 		return read_status(ledger, &tip, err) && set_ref(ledger, ledger->seen, &tip, err);
 	}
-	if (!oid_equal(&tip, &ledger->status->tip) && !facts_hold(ledger, &tip, facts, count, err))
+	if (!oid_equal(&tip, &ledger->status->tip) && !facts_hold(ledger, &tip, err))
 		return false;
 	return read_status(ledger, &tip, err) && set_ref(ledger, ledger->seen, &tip, err);
 }
@@ -317,7 +315,7 @@ static bool push_branch(struct ledger *ledger, uint64_t batch, struct fact *cons
 		bool unknown = ledger->attempt.batch == batch && ledger->attempt.tip.hex[0];
 		if (i)
 			pause_at_random(i);
-		if ((i || unknown) && !look_again(ledger, facts, count, &accepted, err))
+		if ((i || unknown) && !look_again(ledger, &accepted, err))
 			return false;
 		if (accepted) {
 			ledger->attempt.accepted = true;

@@ -1,9 +1,9 @@
 /* reconcile/ledger.h - the status branch of one remote: read it, write facts to it
  *
  * Writing: commits on the tip of the mirror, pushed alone by compare-and-swap; tags follow in a
- * second push. When somebody else moved the branch: fetch, and if no file that the facts write was
- * changed by the others (nor leader.yaml), commit them again on the new tip, at most 5 times;
- * otherwise ERR_REJECTED and the caller decides again. Used by the git thread only.
+ * second push. When somebody else moved the branch: fetch, and if no record was changed, commit the
+ * facts again on the new tip, at most 5 times; otherwise ERR_REJECTED and the caller decides again.
+ * Used by the git thread only.
  */
 #pragma once
 #include "git/remote.h"

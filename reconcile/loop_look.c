@@ -333,15 +333,8 @@ static bool has_work(const struct look_result *result)
 				plan->ends_hold.count));
 }
 
-static void consider(struct loop *loop, struct look_result *result)
+static void go_on(struct loop *loop, struct look_result *result)
 {
-	status_free(loop->status);
-	loop->status = STEAL(result->status);
-	loop->status_stale = false;
-	if (!loop->leads && (!loop->options.once || has_work(result)))
-		lead(loop, result);
-	for (size_t i = 0; result->truth && !result->resume && i < result->truth->count; i++)
-		loop_record(loop, fact_drift(&result->truth->records[i]), false);
 	if (result->resume) {
 		resume_rollout(loop, result);
 		if (result->resume_gone)
@@ -357,6 +350,33 @@ static void consider(struct loop *loop, struct look_result *result)
 	else if (result->waits)
 		set_outcome(loop, 1, result->waits,
 			"the newest commit was tried before; push another one");
+	take_approval(loop, result);
+	loop->look_resumes = false;
+}
+
+static void consider(struct loop *loop, struct look_result *result)
+{
+	bool led = loop->leads;
+	status_free(loop->status);
+	loop->status = STEAL(result->status);
+	loop->status_stale = false;
+	if (!led && (!loop->options.once || has_work(result)))
+		lead(loop, result);
+	for (size_t i = 0; result->truth && !result->resume && i < result->truth->count; i++)
+		loop_record(loop, fact_drift(&result->truth->records[i]), false);
+	/* What was begun may go back to a known good release at once, without another push: not
+	 * before it is certain that nobody else leads. */
+	loop->resume_waits = !led && loop->leads && result->resume;
+	if (!loop->resume_waits)
+		go_on(loop, result);
+}
+
+void loop_on_leading(struct loop *loop)
+{
+	if (!loop->resume_waits || loop->stopping)
+		return;
+	loop->resume_waits = false;
+	go_on(loop, loop->seen);
 }
 
 /* Until somebody else moves the branch, or a restart. */
@@ -381,6 +401,7 @@ static void remember_seen(struct loop *loop, struct look_result *result)
 {
 	look_result_free(loop->seen);
 	loop->seen = result;
+	loop->resume_waits = false;
 	loop->looked = true;
 	loop->looks_failed = 0;
 	if (result->stands_by || loop->halted[0])
@@ -411,7 +432,8 @@ void loop_on_looked(struct loop *loop, struct message *message)
 		note_vanished(loop, result->plan);
 	if (result->stands_by)
 		stop_leading(loop, result->status);
-	bool still = loop->decide_again || result->stands_by || stays_halted(loop, result);
+	bool still = loop->decide_again || loop->stopping || result->stands_by ||
+		     stays_halted(loop, result);
 	if (loop->by_hand) {
 		loop_on_by_hand(loop, result, !still);
 		return;
@@ -436,6 +458,4 @@ void loop_on_looked(struct loop *loop, struct message *message)
 	if (result->nothing_new && loop->leads)
 		return;
 	consider(loop, result);
-	take_approval(loop, result);
-	loop->look_resumes = false;
 }

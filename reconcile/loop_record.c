@@ -46,6 +46,7 @@ void loop_drop_facts(struct loop *loop)
 	loop->queued_of_rollout = 0;
 	loop->accepted_ever = loop->queued_ever;
 	loop->status_stale = true;
+	loop->resume_waits = false;
 	loop_reopen_requests(loop);
 	loop->append_failed = 0;
 	loop->append_retry_ms = 0;
@@ -126,7 +127,8 @@ void loop_on_appended(struct loop *loop, const struct message *message)
 	loop->append_running = false;
 	loop->changed = true;
 	if (message->ok) {
-		if (tells_leader(&loop->sent))
+		bool leading = tells_leader(&loop->sent);
+		if (leading)
 			loop_keep_instance(loop);
 		size_t recorded = loop->sent_of_rollout;
 		loop->accepted_ever += loop->sent.count;
@@ -142,6 +144,8 @@ void loop_on_appended(struct loop *loop, const struct message *message)
 		if (recorded && loop->rollout)
 			loop_feed(loop,
 				(struct rollout_event){.kind = EVENT_RECORDED, .count = recorded});
+		if (leading)
+			loop_on_leading(loop);
 		return;
 	}
 	error_line(&message->err, text, sizeof(text));

@@ -262,7 +262,7 @@ static bool may_decide(const struct loop *loop, struct asked *asked)
 		asked_refuse(asked);
 	}
 	return !asked->decided && !asked->looking && loop->looked && (loop->leads || lead) &&
-	       !loop->decide_again && !loop->status_stale;
+	       !loop->decide_again && !loop->status_stale && !loop->resume_waits;
 }
 
 static void decide(struct loop *loop, struct asked *asked)

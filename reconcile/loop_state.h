@@ -40,6 +40,7 @@ struct loop {
 		*seen; /* last look that found something; its status and plan are moved out */
 	bool look_running, look_wanted, look_forced, look_resumes;
 	bool poked;            /* atomic: a look that webhooks asked for did not begin yet */
+	bool resume_waits;     /* what `seen` goes on with, until it is accepted that we lead */
 	bool look_after_push;  /* a look found facts of ours under way: it is repeated after them */
 	unsigned looks_failed; /* in a row */
 	uint64_t looks;
@@ -142,6 +143,8 @@ void loop_on_looked(struct loop *loop, struct message *message);
 MUST_USE bool loop_read_instance(struct loop *loop, struct error *err);
 /** Leadership was accepted: the state folder is not new any more. */
 void loop_keep_instance(struct loop *loop);
+/** Likewise: go on with the rollout that the branch says is running. */
+void loop_on_leading(struct loop *loop);
 
 /* loop_request.c */
 

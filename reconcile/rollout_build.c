@@ -85,6 +85,8 @@ static bool entry_blocks(const struct plan_entry *entry, const struct rollout_st
 static void block_stages(struct rollout *rollout, const struct plan *plan)
 {
 	struct strmap members = {0};
+	if (rollout->record.by_hand)
+		return; /* of one client: what others want of its commit is of no concern */
 	for (size_t i = 0; i < rollout->client_count; i++)
 		strmap_set(&members, rollout->clients[i].record->client, rollout);
 	for (size_t i = 0; i < plan->entry_count; i++) {

@@ -104,8 +104,10 @@ def sim_seeds():
 def sim_first_seed():
     """Fresh whenever the machine or the simulation changes, and the same again for whoever repeats it."""
     digest = hashlib.sha256()
-    for pattern in ("reconcile/rollout*.[ch]", "reconcile/fact*.[ch]", "reconcile/plan_records.c",
-                    "reconcile/status*.[ch]", "reconcile/batch.[ch]", "tests/sim/*.[ch]"):
+    for pattern in ("reconcile/rollout*.[ch]", "reconcile/loop*.[ch]", "reconcile/fact*.[ch]",
+                    "reconcile/event*.[ch]", "reconcile/replay.[ch]", "reconcile/plan_policy.c",
+                    "reconcile/plan_records.c", "reconcile/status*.[ch]", "reconcile/batch.[ch]",
+                    "tests/sim/*.[ch]"):
         for path in sorted(ROOT.glob(pattern)):
             digest.update(path.read_bytes())
     return int.from_bytes(digest.digest()[:6], "big")

@@ -23,16 +23,13 @@ static int64_t step_time(struct world *world)
 	return 1 + choose(world, STREAM_TIMES, 300);
 }
 
-static uint8_t version_back(const struct world *world, const struct sim_client *client)
-{
-	const struct client_record *record = status_client(world->service.known, client->name);
-	return record ? release_version(record->known_good.release) : VERSION_NONE;
-}
-
-static enum outcome outcome_before(struct world *world, const struct sim_client *client)
+static enum outcome outcome_before(
+	struct world *world, const struct sim_client *client, const struct work *work)
 {
 	if (client->host.away)
 		return OUTCOME_UNREACHABLE;
+	if (client->host.epoch > work->epoch)
+		return OUTCOME_REFUSED;
 	if (world->transient_steps) {
 		world->transient_steps--;
 		return OUTCOME_TRANSIENT;
@@ -44,100 +41,86 @@ static enum outcome outcome_before(struct world *world, const struct sim_client 
 	return OUTCOME_OK;
 }
 
-void hosts_activate(struct world *world, const struct rollout_action *action)
+static void touch_host(struct world *world, struct sim_client *client, struct job *job)
 {
-	size_t member = action->client;
-	enum rollout_action_kind kind = action->kind;
-	struct sim_client *client = world_member(world, member);
-	const struct rollout *rollout = world->service.rollout;
-	bool back = kind == ACTION_BACK;
-	client->step = (struct sim_step){.running = true,
-		.kind = kind,
-		.order = action->order,
-		.serial = world->service.serial,
-		.done_ms = world->now_ms + step_time(world),
-		.before = client->host,
-		.outcome = outcome_before(world, client)};
-	if (client->step.outcome == OUTCOME_UNREACHABLE ||
-		client->step.outcome == OUTCOME_TRANSIENT)
-		return;
-	bool unsure = client->step.outcome == OUTCOME_UNSURE;
-	if (unsure && chance(world, STREAM_OUTCOMES, 400))
-		return; /* lost before it reached the host */
-	client->host.version = back ? version_back(world, client)
-				    : release_version(rollout->clients[member].record->to);
-	client->host.by_way_back = back;
+	const struct work *work = job->work;
+	job->touched = true;
+	client->host.version = release_version(work->target.release);
+	client->host.by_way_back = job->back;
 	client->host.activating = true;
-	memcpy(client->host.rollout, rollout->record.id, sizeof(client->host.rollout));
+	client->host.epoch = work->epoch;
+	memcpy(client->host.rollout, work->rollout, sizeof(client->host.rollout));
 	enum quality quality = quality_of(client);
 	bool fails = quality == QUALITY_BROKEN ||
 		     (quality == QUALITY_FLAKY && chance(world, STREAM_OUTCOMES, 100));
-	if (unsure)
+	if (job->outcome == OUTCOME_UNSURE)
 		client->host.activating = fails || chance(world, STREAM_OUTCOMES, 500);
 	else if (fails)
-		client->step.outcome = OUTCOME_FAILED;
+		job->outcome = OUTCOME_FAILED;
 }
 
-static size_t member_of(const struct world *world, const struct sim_client *client)
+/* Whoever comes with the lock of the host's state ends what a predecessor left running. */
+static void end_predecessors(struct world *world, const struct job *job)
 {
-	const struct rollout *rollout = world->service.rollout;
-	for (size_t i = 0; rollout && i < rollout->client_count; i++)
-		if (!strcmp(rollout->clients[i].record->client, client->name))
-			return i;
-	return SIZE_MAX;
-}
-
-/* Tell the service, now and perhaps a second time later. */
-static void answer(struct world *world, struct rollout_event event)
-{
-	if (world->duplicates) {
-		world->duplicates--;
-		world->again = event;
-		world->again_serial = world->service.serial;
-		world->again_asked_ms = world->asked_ms;
-		world->again_ms = world->now_ms + choose(world, STREAM_TIMES, 400);
-	}
-	service_feed(world, event);
-}
-
-static void answer_again(struct world *world)
-{
-	const struct service *service = &world->service;
-	world->again_ms = NEVER;
-	world->asked_ms = world->again_asked_ms;
-	if (service->rollout && world->again_serial == service->serial) {
-		tell(world, "the same answer comes again");
-		world->repeats = true;
-		service_feed(world, world->again);
-		world->repeats = false;
+	for (size_t i = 0; i < world->job_count; i++) {
+		struct job *other = &world->jobs[i];
+		if (other->client != job->client || other->work->kind != WORK_ACTIVATE)
+			continue;
+		other->done_ms = world->now_ms;
+		if (other->outcome == OUTCOME_OK)
+			other->outcome = OUTCOME_FAILED;
 	}
 }
 
-static void end_step(struct world *world, struct sim_client *client)
+static void activate(struct world *world, struct job *job)
 {
-	struct service *service = &world->service;
-	struct sim_step *step = &client->step;
-	step->running = false;
-	if (step->outcome == OUTCOME_OK) {
-		client->host.activating = false;
-		client->host.since_ms = world->now_ms;
-	}
-	if (step->orphan || !service->up)
+	struct sim_client *client = &world->clients[job->client];
+	const struct rollout *rollout = job->service->loop->rollout;
+	job->back = rollout->clients[job->work->index].phase == PHASE_BACK;
+	job->before = client->host;
+	job->done_ms = world->now_ms + step_time(world);
+	job->outcome = outcome_before(world, client, job->work);
+	if (job->outcome == OUTCOME_UNREACHABLE || job->outcome == OUTCOME_TRANSIENT ||
+		job->outcome == OUTCOME_REFUSED)
 		return;
-	service->steps_running--;
-	if (!service->rollout || step->serial != service->serial)
+	if (job->outcome == OUTCOME_UNSURE && chance(world, STREAM_OUTCOMES, 400))
+		return; /* lost before it reached the host */
+	end_predecessors(world, job);
+	touch_host(world, client, job);
+}
+
+static void tell_worked(struct world *world, struct job *job)
+{
+	struct message *answer = message_new(MESSAGE_WORKED);
+	struct work *work = STEAL(job->work);
+	answer->rollout = work->rollout_serial;
+	answer->client = work->index;
+	answer->order = work->order;
+	answer->ok = work->ok;
+	if (!work->ok)
+		(void)error_set(&answer->err, ERR_INVALID, "%s",
+			work->kind == WORK_ASK ? "no answer" : "activate failed");
+	answer->data = work;
+	answer->free_data = (void (*)(void *))work_free;
+	stand_ins_post(job->service, answer);
+	service_turn(world, job->service);
+}
+
+static void end_activation(struct world *world, struct job *job)
+{
+	struct sim_host *host = &world->clients[job->client].host;
+	if (job->outcome == OUTCOME_OK) {
+		host->activating = false;
+		host->since_ms = world->now_ms;
+	}
+	if (!job->service)
 		return;
-	size_t member = member_of(world, client);
-	const struct rollout_event event = {
-		.kind = step->outcome == OUTCOME_UNREACHABLE ? EVENT_UNREACHABLE
-			: step->outcome == OUTCOME_UNSURE    ? EVENT_UNSURE
-							     : EVENT_DEPLOYED,
-		.client = member,
-		.order = step->order,
-		.ok = step->outcome == OUTCOME_OK,
-		.transient = step->outcome == OUTCOME_TRANSIENT,
-		.text = "activate failed"};
-	answer(world, event);
+	job->work->ok = job->outcome == OUTCOME_OK;
+	job->work->unreachable = job->outcome == OUTCOME_UNREACHABLE;
+	job->work->unsure = job->outcome == OUTCOME_UNSURE;
+	job->work->transient = job->outcome == OUTCOME_TRANSIENT;
+	job->work->refused = job->outcome == OUTCOME_REFUSED;
+	tell_worked(world, job);
 }
 
 /* ---- rounds and questions ---------------------------------------------------------------------
@@ -161,126 +144,149 @@ static bool round_is_good(struct world *world, const struct sim_client *client)
 	}
 }
 
-void hosts_ask(struct world *world, const struct rollout_action *action)
+static void ask(struct world *world, struct job *job)
 {
-	enum rollout_action_kind kind = action->kind;
-	struct sim_client *client = world_member(world, action->client);
-	struct sim_round *round = &client->rounds[0];
 	bool slow = world->chapter != CHAPTER_RESCUE && chance(world, STREAM_TIMES, 15);
-	if (round->running) /* the machine does not wait for it any more: it will be late */
-		client->rounds[1] = *round;
-	*round = (struct sim_round){.running = true,
-		.kind = kind,
-		.order = action->order,
-		.serial = world->service.serial,
-		.begun_ms = world->now_ms,
-		.good = kind == ACTION_ROUND && round_is_good(world, client),
-		.done_ms = world->now_ms + 1 + choose(world, STREAM_TIMES, slow ? 2500 : 60)};
+	job->good =
+		job->work->kind == WORK_ROUND && round_is_good(world, &world->clients[job->client]);
+	job->done_ms = world->now_ms + 1 + choose(world, STREAM_TIMES, slow ? 2500 : 60);
 	/* whoever asks a host waits for an activation that is under way there */
-	if (kind == ACTION_ASK && client->step.running && round->done_ms <= client->step.done_ms)
-		round->done_ms = client->step.done_ms + 1;
-}
-
-static enum rollout_runs what_runs(const struct world *world, const struct sim_client *client)
-{
-	const struct sim_host *host = &client->host;
-	const struct rollout *rollout = world->service.rollout;
-	size_t member = member_of(world, client);
-	const char *to = rollout->clients[member].record->to;
-	if (strcmp(host->rollout, rollout->record.id) != 0)
-		return RUNS_UNTOUCHED;
-	if (host->version == release_version(to))
-		return host->activating ? RUNS_TARGET_UNSURE : RUNS_TARGET;
-	if (host->version == version_back(world, client))
-		return host->activating ? RUNS_BACK_UNSURE : RUNS_BACK;
-	return RUNS_UNKNOWN;
-}
-
-static void end_round(struct world *world, struct sim_client *client, struct sim_round *round)
-{
-	struct service *service = &world->service;
-	struct sim_round done = *round;
-	round->running = false;
-	service->steps_running -= done.kind == ACTION_ASK;
-	if (!service->rollout || done.serial != service->serial)
-		return;
-	struct rollout_event event = {.kind = EVENT_ROUND,
-		.client = member_of(world, client),
-		.order = done.order,
-		.ok = done.good,
-		.text = "status 500"};
-	if (done.kind == ACTION_ASK) {
-		event.kind = EVENT_RUNS;
-		event.ok = !client->host.away && (world->chapter == CHAPTER_RESCUE ||
-							 !chance(world, STREAM_OUTCOMES, 100));
-		event.runs = event.ok ? what_runs(world, client) : RUNS_UNKNOWN;
-		event.text = "no answer";
+	for (size_t i = 0; job->work->kind == WORK_ASK && i < world->job_count; i++) {
+		const struct job *other = &world->jobs[i];
+		if (other->client == job->client && other->work->kind == WORK_ACTIVATE &&
+			job->done_ms <= other->done_ms)
+			job->done_ms = other->done_ms + 1;
 	}
-	world->asked_ms = done.begun_ms;
-	answer(world, event);
 }
 
-/* ---- time -------------------------------------------------------------------------------------
+static void end_ask(struct world *world, struct job *job)
+{
+	const struct sim_client *client = &world->clients[job->client];
+	const struct sim_host *host = &client->host;
+	struct driver_state *state = &job->work->state;
+	job->work->ok = !host->away &&
+			(world->chapter == CHAPTER_RESCUE || !chance(world, STREAM_OUTCOMES, 100));
+	state->found = host->version != VERSION_NONE;
+	if (state->found)
+		release_text(job->client, host->version, state->release);
+	memcpy(state->current, state->release, sizeof(state->current));
+	memcpy(state->rollout, host->rollout, sizeof(host->rollout));
+	state->epoch = host->epoch;
+	state->activating = host->activating;
+	tell_worked(world, job);
+}
+
+static void end_round(struct world *world, struct job *job)
+{
+	struct message *answer = message_new(MESSAGE_ROUND);
+	answer->rollout = job->work->rollout_serial;
+	answer->client = job->work->index;
+	answer->order = job->work->order;
+	answer->ok = job->good;
+	if (!job->good)
+		(void)error_set(&answer->err, ERR_INVALID, "status 500");
+	stand_ins_post(job->service, answer);
+	world->asked_ms = job->begun_ms;
+	service_turn(world, job->service);
+}
+
+/* ---- jobs -------------------------------------------------------------------------------------
  */
+
+void hosts_work(struct world *world, struct service *service, struct work *work)
+{
+	struct job job = {.service = service,
+		.work = work,
+		.client = client_index(work->client),
+		.begun_ms = world->now_ms};
+	if (work->kind == WORK_ACTIVATE) {
+		promises_on_activate(world, service, work->index);
+		activate(world, &job);
+	} else {
+		ask(world, &job);
+	}
+	mem_grow(world->jobs, world->job_count, world->job_capacity);
+	world->jobs[world->job_count++] = job;
+}
+
+static void end_job(struct world *world, size_t index)
+{
+	struct job job = world->jobs[index];
+	world->job_count--;
+	memmove(&world->jobs[index], &world->jobs[index + 1],
+		(world->job_count - index) * sizeof(job));
+	if (job.work->kind == WORK_ACTIVATE)
+		end_activation(world, &job);
+	else if (job.work->kind == WORK_ASK)
+		end_ask(world, &job);
+	else
+		end_round(world, &job);
+	work_free(job.work);
+}
 
 int64_t hosts_next_ms(const struct world *world)
 {
 	int64_t next = world->again_ms;
-	for (size_t i = 0; i < world->client_count; i++) {
-		const struct sim_client *client = &world->clients[i];
-		if (client->step.running && client->step.done_ms < next)
-			next = client->step.done_ms;
-		for (size_t k = 0; k < ARRAY_LEN(client->rounds); k++)
-			if (client->rounds[k].running && client->rounds[k].done_ms < next)
-				next = client->rounds[k].done_ms;
-	}
+	for (size_t i = 0; i < world->job_count; i++)
+		if (world->jobs[i].done_ms < next)
+			next = world->jobs[i].done_ms;
 	return next;
 }
 
 void hosts_happen(struct world *world)
 {
 	if (world->now_ms >= world->again_ms) {
-		answer_again(world);
+		service_hear_again(world);
 		return;
 	}
-	for (size_t i = 0; i < world->client_count; i++) {
-		struct sim_client *client = &world->clients[i];
-		if (client->step.running && world->now_ms >= client->step.done_ms) {
-			end_step(world, client);
+	for (size_t i = 0; i < world->job_count; i++)
+		if (world->now_ms >= world->jobs[i].done_ms) {
+			end_job(world, i);
 			return;
 		}
-		for (size_t k = 0; k < ARRAY_LEN(client->rounds); k++)
-			if (client->rounds[k].running &&
-				world->now_ms >= client->rounds[k].done_ms) {
-				end_round(world, client, &client->rounds[k]);
-				return;
-			}
-	}
 }
 
-bool hosts_are_busy(const struct world *world)
+bool hosts_are_busy(const struct world *world, size_t client, bool now)
 {
-	for (size_t i = 0; i < world->client_count; i++)
-		if (world->clients[i].step.running)
+	for (size_t i = 0; i < world->job_count; i++)
+		if (world->jobs[i].client == client && world->jobs[i].work->kind == WORK_ACTIVATE &&
+			(!now || world->jobs[i].service == world->service))
 			return true;
 	return false;
 }
 
 /* A child goes on, or ends with the service: before or after it touched the host. */
-void hosts_after_crash(struct world *world)
+static bool outlives(struct world *world, struct job *job)
 {
-	for (size_t i = 0; i < world->client_count; i++) {
-		struct sim_client *client = &world->clients[i];
-		client->rounds[0].running = client->rounds[1].running = false;
-		if (!client->step.running)
-			continue;
-		client->step.orphan = true;
-		uint32_t fate = choose(world, STREAM_OUTCOMES, 4);
-		if (fate < 2)
-			client->step.running = false;
-		if (fate == 1)
-			client->host = client->step.before;
-		if (fate == 1)
-			tell(world, "%s: nothing was touched yet", client->name);
+	struct sim_client *client = &world->clients[job->client];
+	if (job->work->kind != WORK_ACTIVATE)
+		return false;
+	job->service = NULL;
+	uint32_t fate = choose(world, STREAM_OUTCOMES, 4);
+	if (fate == 1 && job->touched) {
+		client->host = job->before;
+		tell(world, "%s: nothing was touched yet", client->name);
 	}
+	return fate >= 2;
+}
+
+void hosts_after_crash(struct world *world, const struct service *service)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < world->job_count; i++) {
+		struct job *job = &world->jobs[i];
+		if (job->service != service || outlives(world, job))
+			world->jobs[kept++] = *job;
+		else
+			work_free(job->work);
+	}
+	world->job_count = kept;
+}
+
+void hosts_clear(struct world *world)
+{
+	for (size_t i = 0; i < world->job_count; i++)
+		work_free(world->jobs[i].work);
+	free(STEAL(world->jobs));
+	world->job_count = world->job_capacity = 0;
 }

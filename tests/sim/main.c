@@ -2,6 +2,7 @@
  *
  * Without --runs, one run of the seed. Exit status 1 if a promise was broken: the seed, the promise
  * and the shortest story that breaks it are printed. */
+#include "base/log.h"
 #include "tests/sim/sim.h"
 #include <getopt.h>
 #include <signal.h>
@@ -119,6 +120,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: sim [--runs N] [--seed N] [--trace] [--no-shrink]\n");
 		return 2;
 	}
+	log_setup(-1, LOG_ERROR, LOG_TEXT);
 	(void)signal(SIGABRT, on_death);
 	(void)signal(SIGSEGV, on_death);
 	double begun_s = processor_s();

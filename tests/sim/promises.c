@@ -16,7 +16,7 @@ void break_promise(struct world *world, const char *format, ...)
 bool has_known_good(const struct world *world, const struct sim_client *client)
 {
 	const struct client_record *record = status_client(world->branch, client->name);
-	const struct sim_commit *commit = world->service.commit;
+	const struct sim_commit *commit = world->commit;
 	return record && record->known_good.release[0] &&
 	       release_version(record->known_good.release) !=
 		       commit->wanted[client_index(client->name)];
@@ -32,8 +32,18 @@ bool step_has(const struct rollout_actions *actions, enum rollout_action_kind ki
 
 void promises_before(struct world *world, const struct rollout_event *event)
 {
+	const struct rollout *rollout = world_rollout(world);
+	bool over = rollout->superseded || rollout->aborted || rollout->ended;
+	if (event->kind == EVENT_START)
+		promises_begin_rollout(world, false);
 	if (event->kind == EVENT_SUPERSEDED)
 		world->superseded = true;
+	if (event->kind == EVENT_ABORT && !rollout->aborted && !rollout->ended)
+		world->aborted = true;
+	if (event->kind == EVENT_APPROVE && rollout->waits == WAIT_LIMIT && !over)
+		world->yes_to_limit = true;
+	if (event->kind == EVENT_APPROVE && rollout->waits == WAIT_APPROVAL && !over)
+		world->yes_to_stage[rollout->current] = true;
 	if (world->repeats)
 		return; /* it says nothing new */
 	bool again = event->kind == EVENT_UNREACHABLE || event->kind == EVENT_UNSURE ||
@@ -73,7 +83,7 @@ static bool is_answer(const struct move *move, enum rollout_event_kind kind, boo
 
 static bool timed_out(const struct world *world, const struct move *move)
 {
-	return world->now_ms >= move->watch->since_ms + world->service.commit->timeout_ms;
+	return world->now_ms >= move->watch->since_ms + world->commit->timeout_ms;
 }
 
 /* Its connection was lost, and its host says that it is not there: tried again, not for ever. */
@@ -84,7 +94,7 @@ static bool is_lost(const struct move *move)
 
 static bool is_lost_too_often(const struct world *world, const struct move *move)
 {
-	return is_lost(move) && move->watch->attempts >= world->service.commit->retries;
+	return is_lost(move) && move->watch->attempts >= world->commit->retries;
 }
 
 /* Out of reach, as far as this rollout tries. */
@@ -106,7 +116,7 @@ static bool is_bad(const struct world *world, const struct move *move)
 	case PHASE_BACK_VERIFY:
 		return timed_out(world, move);
 	case PHASE_HEALTHY:
-		return move->watch->bad >= world->service.commit->healthy;
+		return move->watch->bad >= world->commit->healthy;
 	case PHASE_RETRY: /* of its way back */
 		return move->watch->failed;
 	case PHASE_RESUME:
@@ -121,12 +131,12 @@ static bool is_bad(const struct world *world, const struct move *move)
 
 static bool is_verified(const struct world *world, const struct move *move)
 {
-	return move->client->no_checks || move->watch->good >= world->service.commit->healthy;
+	return move->client->no_checks || move->watch->good >= world->commit->healthy;
 }
 
 static void to_verify(struct world *world, const struct move *move)
 {
-	const char *to = world->service.rollout->clients[move->member].record->to;
+	const char *to = world_rollout(world)->clients[move->member].record->to;
 	bool runs = move->client->host.version == release_version(to);
 	bool asked =
 		is_answer(move, EVENT_RUNS, true) &&
@@ -142,7 +152,7 @@ static void to_back(struct world *world, const struct move *move)
 {
 	demand(world, is_bad(world, move),
 		"promise 3, automatic rollback: %s goes back without need", move->client->name);
-	demand(world, has_known_good(world, move->client) && world->service.commit->roll_back,
+	demand(world, has_known_good(world, move->client) && world->commit->roll_back,
 		"promise 3, automatic rollback: %s goes back, but may not", move->client->name);
 	demand(world, !is_lost(move) || !move->watch->failed,
 		"retries: the way back of %s is tried again at once", move->client->name);
@@ -155,9 +165,7 @@ static void to_failed(struct world *world, const struct move *move)
 			(move->from == PHASE_RESUME && move->watch->failed);
 	demand(world, is_bad(world, move), "promise 3, automatic rollback: %s failed without need",
 		move->client->name);
-	demand(world,
-		was_back || !world->service.commit->roll_back ||
-			!has_known_good(world, move->client),
+	demand(world, was_back || !world->commit->roll_back || !has_known_good(world, move->client),
 		"promise 3, automatic rollback: %s failed and does not go back",
 		move->client->name);
 	move->watch->failed = true;
@@ -182,16 +190,15 @@ static void to_retry(struct world *world, const struct move *move)
 				(move->event->transient || move->event->kind == EVENT_UNREACHABLE)),
 		"retries: %s is tried again, though its failure cannot pass by itself",
 		move->client->name);
-	demand(world, ++move->watch->attempts <= world->service.commit->retries,
+	demand(world, ++move->watch->attempts <= world->commit->retries,
 		"retries: %s is tried again too often", move->client->name);
 }
 
 static void to_skipped(struct world *world, const struct move *move)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	size_t stage = move->client->stage;
-	bool past = stage_failed(world, stage) >
-		    (size_t)world->service.commit->stages[stage].max_failures;
+	bool past = stage_failed(world, stage) > (size_t)world->commit->stages[stage].max_failures;
 	demand(world,
 		move->from == PHASE_AWAY || is_not_reached(world, move) ||
 			(past && (move->from == PHASE_INTENT || move->from == PHASE_RETRY ||
@@ -220,7 +227,7 @@ static void to_healthy(struct world *world, const struct move *move)
 {
 	demand(world, is_verified(world, move),
 		"promise 1, canary first: %s counts as healthy after %d good rounds of %lld",
-		move->client->name, move->watch->good, (long long)world->service.commit->healthy);
+		move->client->name, move->watch->good, (long long)world->commit->healthy);
 	demand(world, move->from == PHASE_VERIFY || move->client->no_checks,
 		"promise 1, canary first: %s is healthy without verification", move->client->name);
 	move->watch->healthy_ms = world->now_ms;
@@ -312,9 +319,9 @@ static void check_move(struct world *world, const struct move *move)
 /* What must have happened by now. */
 static void check_waits(struct world *world, const struct move *move)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	bool verifies = move->to == PHASE_VERIFY || move->to == PHASE_BACK_VERIFY;
-	bool bad = move->watch->bad >= world->service.commit->healthy;
+	bool bad = move->watch->bad >= world->commit->healthy;
 	if (rollout->stopping)
 		return;
 	demand(world, !verifies || !timed_out(world, move),
@@ -332,7 +339,7 @@ static void check_waits(struct world *world, const struct move *move)
 
 static void check_client(struct world *world, size_t member, const struct rollout_event *event)
 {
-	const struct rollout_client *client = &world->service.rollout->clients[member];
+	const struct rollout_client *client = &world_rollout(world)->clients[member];
 	struct move move = {.member = member,
 		.client = world_member(world, member),
 		.to = client->phase,
@@ -361,9 +368,9 @@ static bool step_records(
 static void check_told(struct world *world, size_t member, enum rollout_phase before,
 	const struct rollout_actions *actions)
 {
-	const struct rollout_client *client = &world->service.rollout->clients[member];
+	const struct rollout_client *client = &world_rollout(world)->clients[member];
 	const struct client_record *known =
-		status_client(world->service.known, client->record->client);
+		status_client(world->service->loop->status, client->record->client);
 	if (client->phase == before)
 		return;
 	if (client->phase == PHASE_BACK || client->phase == PHASE_BACK_VERIFY)
@@ -382,7 +389,7 @@ static void check_told(struct world *world, size_t member, enum rollout_phase be
 void promises_after(struct world *world, const struct rollout_event *event,
 	const struct rollout_actions *actions)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		enum rollout_phase before = world_member(world, i)->watch.phase;
 		check_client(world, i, event);

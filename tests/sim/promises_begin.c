@@ -4,50 +4,70 @@
 /* Clients that hold back every later stage: held, or all that changes there is paused. */
 static void find_blocked(struct world *world)
 {
-	const struct service *service = &world->service;
-	const struct plan *plan = service->plan;
+	const struct rollout *rollout = world_rollout(world);
+	const struct plan *plan = world->service->loop->plan;
 	for (size_t s = 0; s < world->stage_count; s++)
 		world->blocked[s] = false;
-	for (size_t i = 0; i < plan->entry_count; i++) {
+	for (size_t i = 0; plan && !rollout->record.by_hand && i < plan->entry_count; i++) {
 		const struct plan_entry *entry = &plan->entries[i];
 		if (entry->stage >= world->stage_count)
 			continue;
 		bool member = false;
-		for (size_t m = 0; m < service->rollout->client_count; m++)
-			member |=
-				!strcmp(service->rollout->clients[m].record->client, entry->client);
-		bool alone = !service->rollout->stages[entry->stage].count;
+		for (size_t m = 0; m < rollout->client_count; m++)
+			member |= !strcmp(rollout->clients[m].record->client, entry->client);
+		bool alone = !rollout->stages[entry->stage].count;
 		if (!member &&
 			(entry->action == PLAN_HELD || (entry->action == PLAN_PAUSED && alone)))
 			world->blocked[entry->stage] = true;
 	}
 }
 
-/* Nothing is tried again by itself that failed: neither the commit nor a client's release. */
+/* Has a person said that failures up to this rollout count no more? */
+static bool is_forgiven(const struct world *world, const struct sim_client *client, const char *id)
+{
+	return strcmp(id, world->forgiven) <= 0 || strcmp(id, client->forgiven) <= 0;
+}
+
+/* The newest rollout of the commit on the branch, if it did not end well. */
+static const struct rollout_record *failed_before(const struct world *world)
+{
+	for (size_t i = 0; i < world->branch->rollout_count; i++) {
+		const struct rollout_record *record = world->branch->rollouts[i];
+		if (!record->by_hand && !strcmp(record->commit, world->commit->id))
+			return record->state == ROLLOUT_FAILED || record->state == ROLLOUT_ABORTED
+				       ? record
+				       : NULL;
+	}
+	return NULL;
+}
+
+/* Nothing is tried again by itself that failed: neither the commit nor a client's release. What a
+ * person sent a client back from is not wanted of it again either. */
 static void check_hold(struct world *world)
 {
-	const struct rollout *rollout = world->service.rollout;
-	const struct sim_commit *commit = world->service.commit;
+	const struct rollout *rollout = world_rollout(world);
+	const struct sim_commit *commit = world->commit;
+	const struct rollout_record *failed = failed_before(world);
+	if (rollout->record.by_hand)
+		return; /* a person chose the release */
 	for (size_t i = 0; i < world->client_count; i++)
 		if (world->clients[i].hold_known && commit->wanted[i] != VERSION_NONE &&
 			commit->wanted[i] != world->clients[i].hold_version)
 			world->clients[i].hold_known = false;
-	for (size_t i = 0; i < rollout->client_count; i++)
-		demand(world, !world_member(world, i)->hold_known,
-			"hold: %s is started again on a release that failed there",
-			world_member(world, i)->name);
-	for (size_t i = 0; i < world->branch->rollout_count; i++)
-		demand(world,
-			strcmp(world->branch->rollouts[i]->commit, commit->id) != 0 ||
-				(world->branch->rollouts[i]->state != ROLLOUT_FAILED &&
-					world->branch->rollouts[i]->state != ROLLOUT_ABORTED),
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		const struct sim_client *client = world_member(world, i);
+		demand(world, !client->hold_known,
+			"hold: %s is started again on a release that it is held from",
+			client->name);
+		demand(world, !failed || is_forgiven(world, client, failed->id),
 			"hold: a commit whose rollout failed is rolled out again");
+	}
 }
 
 /* Does everybody who changes in the stage go back to what was known good there? */
 static bool only_goes_back(struct world *world, size_t stage)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		const struct member_record *member = rollout->clients[i].record;
 		const struct client_record *record = status_client(world->branch, member->client);
@@ -64,25 +84,30 @@ static bool only_goes_back(struct world *world, size_t stage)
 
 static void find_limits(struct world *world)
 {
-	const struct rollout *rollout = world->service.rollout;
-	const struct sim_commit *commit = world->service.commit;
+	const struct rollout *rollout = world_rollout(world);
+	const struct sim_commit *commit = world->commit;
 	size_t changed = 0;
 	for (size_t i = 0; i < rollout->client_count; i++)
 		changed += rollout->clients[i].record->action != PLAN_ONBOARD;
 	world->over_limit =
+		!rollout->record.by_hand &&
 		changed * 100 > (size_t)commit->max_changed * world->branch->client_count;
 	for (size_t s = 0; s < world->stage_count; s++)
 		world->bake_ms[s] = only_goes_back(world, s) ? commit->stages[s].rollback_bake_ms
 							     : commit->stages[s].bake_ms;
 }
 
-static void begin_new(struct world *world)
+static void begin_new(struct world *world, bool adopted)
 {
-	const struct rollout *rollout = world->service.rollout;
-	demand(world, !status_running(world->branch), "promise 2, blast radius: two rollouts run");
-	demand(world, !strcmp(rollout->record.commit, world_head(world)->id),
+	const struct rollout *rollout = world_rollout(world);
+	demand(world, rollout->resumed || !status_running(world->branch),
+		"promise 2, blast radius: two rollouts run");
+	demand(world,
+		rollout->record.by_hand || adopted ||
+			!strcmp(rollout->record.commit, world_head(world)->id),
 		"promise 5, level-triggered: not the newest commit is rolled out");
-	check_hold(world);
+	if (!rollout->resumed)
+		check_hold(world);
 	memcpy(world->rollout, rollout->record.id, sizeof(world->rollout));
 	world->rollouts++;
 	world->aborted = world->yes_to_limit = false;
@@ -94,6 +119,10 @@ static void begin_new(struct world *world)
 		if (record)
 			client->watch.good_version = release_version(record->known_good.release);
 		client->restored = record && record->state == CLIENT_FAILED;
+		/* a push that came late, of a service that died, has begun it */
+		client->watch.touched =
+			record && !strcmp(record->current.rollout, rollout->record.id);
+		client->watch.finals = client->watch.touched && record->ended;
 	}
 }
 
@@ -127,14 +156,19 @@ static void find_ended(struct world *world)
 	world->aborted |= record && record->abort.asked;
 }
 
-void promises_begin_rollout(struct world *world)
+void promises_begin_rollout(struct world *world, bool adopted)
 {
-	const struct rollout *rollout = world->service.rollout;
-	bool new = strcmp(rollout->record.id, world->rollout) != 0;
+	const struct rollout *rollout = world_rollout(world);
+	bool new = !rollout->resumed || strcmp(rollout->record.id, world->rollout) != 0;
 	world->superseded = world->aborted = world->clock_was_set = false;
+	world->commit = world_commit(world, rollout->record.commit);
+	world->by_hand = rollout->record.by_hand;
+	if (!new)
+		for (size_t i = 0; i < world->client_count; i++)
+			world->clients[i].watch.phase = PHASE_PENDING;
 	if (new)
-		begin_new(world);
-	else
+		begin_new(world, adopted);
+	if (rollout->resumed)
 		find_ended(world);
 	find_blocked(world);
 	if (new)
@@ -148,17 +182,12 @@ void promises_begin_rollout(struct world *world)
 		watch->failed = is_known_failed(world, world_member(world, i));
 		watch->phase = rollout->clients[i].phase;
 		watch->intent_out = watch->phase == PHASE_RESUME;
-		watch->good = watch->bad = 0;
+		watch->good = adopted ? rollout->clients[i].good_rounds : 0;
+		watch->bad = adopted ? rollout->clients[i].bad_rounds : 0;
 		watch->starts = 0;
 		watch->lost = false;
 		watch->attempts = watch->failed_ms = 0;
 		watch->since_ms = world->now_ms;
 		watch->healthy_ms = watch->round_ms = 0;
 	}
-}
-
-void promises_on_restart(struct world *world)
-{
-	for (size_t i = 0; i < world->client_count; i++)
-		world->clients[i].watch.phase = PHASE_PENDING;
 }

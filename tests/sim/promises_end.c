@@ -11,7 +11,7 @@ static void accept_final(struct world *world, struct sim_client *client, const s
 	demand(world, client->watch.finals == 1,
 		"promise 6, crash-safe: %s has %u final records in one rollout", client->name,
 		client->watch.finals);
-	demand(world, !client->step.running || client->step.orphan,
+	demand(world, !hosts_are_busy(world, client_index(client->name), true),
 		"promise 6, crash-safe: %s has its final record while a step runs", client->name);
 	uint8_t good = release_version(record->known_good.release);
 	bool succeeded =
@@ -84,9 +84,61 @@ static void accept_rollout(struct world *world, const struct rollout_record *rec
 			check_member_record(world, &record->stages[s].members[m]);
 }
 
+/* A person ended the holds of all, or of one client and those of the stages before its own. */
+static void accept_retry(struct world *world, const struct fact *fact)
+{
+	const char *name = fact_trailer(fact, "Client"), *id = fact_trailer(fact, "Rollout");
+	const struct sim_client *named = *name ? &world->clients[client_index(name)] : NULL;
+	for (size_t i = 0; i < world->client_count; i++) {
+		struct sim_client *client = &world->clients[i];
+		if (named && client != named && client->stage >= named->stage)
+			continue;
+		client->hold_known = false;
+		(void)snprintf(client->forgiven, sizeof(client->forgiven), "%s", id);
+	}
+	if (!named)
+		(void)snprintf(world->forgiven, sizeof(world->forgiven), "%s", id);
+}
+
+/* `rollback CLIENT`: the newest commit's release is forbidden by hand. */
+static void accept_hold_by_hand(struct world *world, const struct fact *fact)
+{
+	struct sim_client *client = &world->clients[client_index(fact->client->client)];
+	client->hold_known = true;
+	client->hold_version = release_version(fact->client->hold.release);
+}
+
+/* Somebody leads who did not lead before: there must be a reason. */
+static void accept_leader(struct world *world)
+{
+	struct service *service = NULL;
+	for (size_t i = 0; i < world->service_count; i++)
+		if (!strcmp(world->services[i].instance, world->branch->leader))
+			service = &world->services[i];
+	if (!service)
+		return; /* it lost its state folder meanwhile */
+	demand(world, world->branch->epoch > service->epoch,
+		"leadership: %s leads again in an old epoch", service->instance);
+	service->epoch = world->branch->epoch;
+	if (service == world->service)
+		return;
+	demand(world, ++service->leads <= service->may_lead,
+		"leadership: %s takes it over again and again", service->instance);
+	world->service = service;
+	if (world_rollout(world))
+		promises_begin_rollout(world, true);
+}
+
 void promises_on_accepted(struct world *world, const struct fact *fact)
 {
 	tell(world, "  accepted: %s", fact->subject);
+	if (!strncmp(fact->subject, "leader(", strlen("leader(")))
+		accept_leader(world);
+	if (!strncmp(fact->subject, "retry(", strlen("retry(")))
+		accept_retry(world, fact);
+	if (fact->client && !*fact_trailer(fact, "Rollout") &&
+		!strcmp(fact_trailer(fact, "Result"), "held"))
+		accept_hold_by_hand(world, fact);
 	if (fact->client)
 		accept_client(world, fact);
 	if (fact->rollout)
@@ -95,7 +147,7 @@ void promises_on_accepted(struct world *world, const struct fact *fact)
 
 static bool changes_another(struct world *world, const struct plan *plan)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	for (size_t i = 0; i < plan->entry_count; i++) {
 		const struct plan_entry *entry = &plan->entries[i];
 		bool member = false;
@@ -107,15 +159,27 @@ static bool changes_another(struct world *world, const struct plan *plan)
 	return false;
 }
 
-/* Does the newer commit want something else of a client of the rollout? */
-void promises_on_supersede(struct world *world, const struct plan *plan, bool changed)
+/* From what a person sent a client back is no change that ends its way back. */
+static bool is_left_by_hand(
+	const struct world *world, const struct status *status, size_t index, uint8_t wanted)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct client_record *record = status_client(status, world->clients[index].name);
+	return world->by_hand && record && record->hold.held &&
+	       release_version(record->hold.release) == wanted;
+}
+
+/* Does the newer commit want something else of a client of the rollout? */
+void promises_on_supersede(
+	struct world *world, const struct plan *plan, const struct status *status, bool changed)
+{
+	const struct rollout *rollout = world_rollout(world);
 	const struct sim_commit *newer = world_commit(world, plan->target);
 	bool expected = rollout->record.state == ROLLOUT_WAITING && changes_another(world, plan);
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		size_t index = client_index(rollout->clients[i].record->client);
-		expected |= newer->wanted[index] != release_version(rollout->clients[i].record->to);
+		uint8_t wanted = newer->wanted[index];
+		expected |= wanted != release_version(rollout->clients[i].record->to) &&
+			    !is_left_by_hand(world, status, index, wanted);
 	}
 	demand(world, changed == expected, "superseded: a newer commit %s, and the rollout %s",
 		expected ? "changes a client" : "changes nothing", changed ? "ends" : "goes on");
@@ -127,7 +191,8 @@ void promises_on_supersede(struct world *world, const struct plan *plan, bool ch
 static const struct rollout_record *last_of(const struct world *world, const char *commit)
 {
 	for (size_t i = 0; i < world->branch->rollout_count; i++)
-		if (!strcmp(world->branch->rollouts[i]->commit, commit))
+		if (!world->branch->rollouts[i]->by_hand &&
+			!strcmp(world->branch->rollouts[i]->commit, commit))
 			return world->branch->rollouts[i];
 	return NULL;
 }
@@ -187,6 +252,17 @@ static bool is_behind_another(const struct world *world, const struct sim_client
 	return false;
 }
 
+/* The commit is held, or refused since those who are held keep back all others: no hold ends. */
+static bool nothing_is_planned(const struct world *world)
+{
+	const struct sim_commit *head = world_head(world);
+	const struct rollout_record *last = last_of(world, head->id);
+	for (size_t i = 0; i < world->client_count; i++)
+		if (!is_well(world, &world->clients[i]))
+			return true;
+	return last && last->state != ROLLOUT_SUCCEEDED;
+}
+
 static void check_client_at_rest(struct world *world, const struct sim_client *client)
 {
 	const struct client_record *record = status_client(world->branch, client->name);
@@ -195,6 +271,11 @@ static void check_client_at_rest(struct world *world, const struct sim_client *c
 			release_version(record->current.release) == client->host.version ||
 			!record->current.release[0],
 		"promise 6, crash-safe: %s runs something else than its record says", client->name);
+	uint8_t wanted = world_head(world)->wanted[client_index(client->name)];
+	demand(world,
+		!record || !record->hold.held || release_version(record->hold.release) == wanted ||
+			is_held_by_rollout(world, client) || nothing_is_planned(world),
+		"hold: %s stays held from a release that nobody wants of it", client->name);
 	if (is_well(world, client))
 		return;
 	demand(world, world->chapter != CHAPTER_RESCUE,
@@ -207,7 +288,7 @@ static void check_client_at_rest(struct world *world, const struct sim_client *c
 
 void promises_at_rest(struct world *world)
 {
-	demand(world, !world->service.rollout, "promise 6, crash-safe: the rollout never ends");
+	demand(world, !world_rollout(world), "promise 6, crash-safe: the rollout never ends");
 	demand(world, !status_running(world->branch),
 		"promise 6, crash-safe: a rollout has no final record");
 	for (size_t i = 0; i < world->client_count; i++)

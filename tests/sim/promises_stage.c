@@ -6,9 +6,9 @@
 
 size_t wave_size(const struct world *world, size_t stage, size_t wave)
 {
-	const struct batches *policy = &world->service.commit->stages[stage].batch;
+	const struct batches *policy = &world->commit->stages[stage].batch;
 	const struct batch *batch = &policy->items[wave < policy->count ? wave : policy->count - 1];
-	int64_t members = (int64_t)world->service.rollout->stages[stage].count;
+	int64_t members = (int64_t)world_rollout(world)->stages[stage].count;
 	int64_t size = batch->percent ? members * batch->size / 100 : batch->size;
 	return size < 1 ? 1 : (size_t)size;
 }
@@ -38,7 +38,7 @@ static bool was_started(const struct watch *watch)
 
 size_t stage_unreachable(struct world *world, size_t stage)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	size_t unreachable = 0;
 	for (size_t i = 0; i < rollout->client_count; i++)
 		unreachable += rollout->clients[i].stage == stage &&
@@ -61,7 +61,7 @@ size_t stage_failed(struct world *world, size_t stage)
 /* The canaries' health is on the branch: recorded first. */
 static void check_canaries(struct world *world, size_t stage)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	for (size_t s = 0; s < stage; s++) {
 		size_t healthy = 0, members = 0;
 		demand(world, !world->blocked[s],
@@ -80,12 +80,11 @@ static void check_canaries(struct world *world, size_t stage)
 		demand(world, !members || healthy,
 			"promise 1, canary first: no client of the stage before is known good");
 		demand(world,
-			stage_failed(world, s) <=
-				(size_t)world->service.commit->stages[s].max_failures,
+			stage_failed(world, s) <= (size_t)world->commit->stages[s].max_failures,
 			"promise 1, canary first: too many failed in the stage before");
 		demand(world,
 			stage_unreachable(world, s) <=
-				(size_t)world->service.commit->stages[s].max_unreachable,
+				(size_t)world->commit->stages[s].max_unreachable,
 			"promise 1, canary first: too many were not reached in the stage before");
 		demand(world,
 			rollout->stages[s].record->state == STAGE_SUCCEEDED ||
@@ -123,7 +122,7 @@ static bool is_approved(const struct world *world, const char *what)
 /* What a person or the clock must allow. */
 static void check_gates(struct world *world, size_t stage)
 {
-	const struct sim_stage *policy = &world->service.commit->stages[stage];
+	const struct sim_stage *policy = &world->commit->stages[stage];
 	size_t before = stage_started(world, stage);
 	demand(world, !world->closed[stage], "windows: a wave starts outside of them");
 	demand(world, !policy->manual || world->yes_to_stage[stage],
@@ -136,8 +135,8 @@ static void check_gates(struct world *world, size_t stage)
 
 void check_starts(struct world *world, const struct rollout_actions *actions)
 {
-	const struct rollout *rollout = world->service.rollout;
-	const struct status *known = world->service.known;
+	const struct rollout *rollout = world_rollout(world);
+	const struct status *known = world->service->loop->status;
 	size_t started = 0, in_flight = 0, stage = SIZE_MAX;
 	for (size_t i = 0; i < actions->count; i++) {
 		const struct rollout_action *action = &actions->items[i];
@@ -166,8 +165,7 @@ void check_starts(struct world *world, const struct rollout_actions *actions)
 		wave_size(world, stage, wave));
 	demand(world, !world->aborted, "aborted: a wave starts");
 	demand(world,
-		stage_failed(world, stage) <=
-			(size_t)world->service.commit->stages[stage].max_failures,
+		stage_failed(world, stage) <= (size_t)world->commit->stages[stage].max_failures,
 		"promise 2, blast radius: a wave starts past max_failures");
 	for (size_t i = 0; i < actions->count; i++) {
 		if (actions->items[i].kind != ACTION_RECORD ||
@@ -185,7 +183,7 @@ void check_starts(struct world *world, const struct rollout_actions *actions)
 static void check_recorded_first(struct world *world, const struct sim_client *client)
 {
 	const struct client_record *record = status_client(world->branch, client->name);
-	const char *id = world->service.rollout->record.id;
+	const char *id = world_rollout(world)->record.id;
 	demand(world, record && !strcmp(record->current.rollout, id) && client->watch.touched,
 		"promise 4, recorded first: %s is touched before the remote accepted it",
 		client->name);
@@ -217,13 +215,13 @@ static void check_radius(struct world *world, const struct sim_client *client)
 	bool fresh = strcmp(client->host.rollout, world->rollout) != 0;
 	demand(world,
 		!fresh || stage_failed(world, client->stage) <=
-				  (size_t)world->service.commit->stages[client->stage].max_failures,
+				  (size_t)world->commit->stages[client->stage].max_failures,
 		"promise 2, blast radius: %s starts past max_failures", client->name);
 }
 
 static void check_need(struct world *world, size_t member, struct sim_client *client)
 {
-	const char *to = world->service.rollout->clients[member].record->to;
+	const char *to = world_rollout(world)->clients[member].record->to;
 	bool runs = client->host.version == release_version(to) && !client->host.activating;
 	demand(world, !client->watch.failed,
 		"promise 3, automatic rollback: %s failed and is activated again", client->name);
@@ -238,25 +236,25 @@ static void check_need(struct world *world, size_t member, struct sim_client *cl
 		"retries: %s is tried again at once", client->name);
 }
 
-void promises_on_activate(struct world *world, size_t member, enum rollout_action_kind kind)
+static void check_activation(struct world *world, size_t member)
 {
-	const struct service *service = &world->service;
+	const struct loop *loop = world->service->loop;
 	struct sim_client *client = world_member(world, member);
-	demand(world, !client->step.running, "promise 6, crash-safe: two steps at once on %s",
-		client->name);
+	demand(world, !hosts_are_busy(world, client_index(client->name), true),
+		"promise 6, crash-safe: two steps at once on %s", client->name);
 	check_recorded_first(world, client);
-	if (kind == ACTION_BACK)
+	if (loop->rollout->clients[member].phase == PHASE_BACK)
 		return;
-	demand(world, !service->queue.of_rollout && !service->sent.of_rollout,
+	demand(world, !loop->queued_of_rollout && !loop->sent_of_rollout,
 		"promise 4, recorded first: %s starts while facts are not accepted", client->name);
 	/* An activation that was interrupted is ended: what runs must be known. */
 	bool fresh = strcmp(client->host.rollout, world->rollout) != 0;
 	demand(world, !fresh || !world->superseded, "superseded: %s is activated", client->name);
-	demand(world, !service->stopping, "stopping: %s is activated", client->name);
+	demand(world, !loop->stopping, "stopping: %s is activated", client->name);
 	demand(world, !fresh || !world->aborted, "aborted: %s is activated", client->name);
 	demand(world,
-		!service->commit->stages[client->stage].manual ||
-			is_approved(world, service->rollout->stages[client->stage].record->name),
+		!world->commit->stages[client->stage].manual ||
+			is_approved(world, loop->rollout->stages[client->stage].record->name),
 		"promise 4, recorded first: %s starts before its approval is accepted",
 		client->name);
 	demand(world, !world->over_limit || is_approved(world, APPROVES_LIMIT),
@@ -267,6 +265,17 @@ void promises_on_activate(struct world *world, size_t member, enum rollout_actio
 	check_need(world, member, client);
 }
 
+void promises_on_activate(struct world *world, const struct service *service, size_t member)
+{
+	demand(world, service->loop->epoch == service->epoch,
+		"leadership: %s acts before the remote has accepted that it leads",
+		service->instance);
+	demand(world, service->loop->leads && !service->loop->stands_by,
+		"leadership: %s acts, and stands by", service->instance);
+	if (service == world->service)
+		check_activation(world, member);
+}
+
 /* ---- stages -----------------------------------------------------------------------------------
  */
 
@@ -274,7 +283,7 @@ static void check_bake(struct world *world, size_t stage, const struct sim_clien
 {
 	const struct watch *watch = &client->watch;
 	int64_t bake_ms = world->bake_ms[stage];
-	int64_t interval_ms = world->service.commit->interval_ms;
+	int64_t interval_ms = world->commit->interval_ms;
 	demand(world, world->now_ms >= watch->healthy_ms + bake_ms && watch->healthy_ms,
 		"promise 1, canary first: %s was watched for %lld ms of a bake of %lld",
 		client->name, (long long)(world->now_ms - watch->healthy_ms), (long long)bake_ms);
@@ -289,7 +298,7 @@ static void check_bake(struct world *world, size_t stage, const struct sim_clien
 
 static void check_succeeded(struct world *world, size_t stage)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	size_t healthy = 0;
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		const struct rollout_client *client = &rollout->clients[i];
@@ -311,18 +320,17 @@ static void check_succeeded(struct world *world, size_t stage)
 	demand(world, healthy, "promise 1, canary first: a stage succeeds without any client");
 	demand(world,
 		stage_unreachable(world, stage) <=
-			(size_t)world->service.commit->stages[stage].max_unreachable,
+			(size_t)world->commit->stages[stage].max_unreachable,
 		"promise 1, canary first: a stage succeeds past max_unreachable");
 	demand(world,
-		stage_failed(world, stage) <=
-			(size_t)world->service.commit->stages[stage].max_failures,
+		stage_failed(world, stage) <= (size_t)world->commit->stages[stage].max_failures,
 		"promise 3, automatic rollback: a stage succeeds past max_failures");
 }
 
 /* A stage fails past max_failures, or when nobody is left who could be healthy. */
 static void check_failed(struct world *world, size_t stage)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	size_t left = 0;
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		const struct rollout_client *client = &rollout->clients[i];
@@ -332,13 +340,13 @@ static void check_failed(struct world *world, size_t stage)
 	}
 	demand(world,
 		!left || stage_failed(world, stage) >
-				 (size_t)world->service.commit->stages[stage].max_failures,
+				 (size_t)world->commit->stages[stage].max_failures,
 		"max_failures: a stage fails within them");
 }
 
 void check_stages(struct world *world)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	for (size_t s = 0; s < rollout->stage_count; s++) {
 		enum stage_state state = rollout->stages[s].record->state;
 		if (state == world->stages[s])
@@ -370,7 +378,7 @@ static bool is_behind_blocked(const struct world *world, size_t stage)
 
 static enum rollout_state expected_state(struct world *world)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	for (size_t i = 0; i < rollout->client_count; i++)
 		if (world_member(world, i)->watch.failed)
 			return ROLLOUT_FAILED;
@@ -391,7 +399,7 @@ static enum rollout_state expected_state(struct world *world)
 /* A superseded rollout waits for steps that run, and for nothing else. */
 static void check_superseded(struct world *world)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	bool busy = false;
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		enum rollout_phase phase = rollout->clients[i].phase;
@@ -402,7 +410,8 @@ static void check_superseded(struct world *world)
 		busy |= rollout->clients[i].phase == PHASE_RETRY &&
 			(rollout->clients[i].going_back || rollout->clients[i].touched);
 	demand(world, busy, "superseded: the fix waits for the failing one");
-	const struct rollout_record *known = status_rollout(world->service.known, world->rollout);
+	const struct rollout_record *known =
+		status_rollout(world->service->loop->status, world->rollout);
 	demand(world, known && (!world->superseded || world->aborted || known->superseded_by[0]),
 		"promise 6, crash-safe: nobody is told that the rollout is superseded");
 	demand(world, known && (!world->aborted || known->abort.asked),
@@ -412,7 +421,7 @@ static void check_superseded(struct world *world)
 /* An approval that nobody gave is an abort, in time and not before. */
 static void check_waiting(struct world *world)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	bool waits = rollout->record.state == ROLLOUT_WAITING;
 	/* after a restart the record says so before the machine finds out what it waits for */
 	demand(world, waits == (rollout->waits != WAIT_NOTHING) || (waits && rollout->resumed),
@@ -424,17 +433,17 @@ static void check_waiting(struct world *world)
 	}
 	if (!world->waits_ms)
 		world->waits_ms = world->now_ms;
-	int64_t limit_ms = world->service.commit->stages[rollout->current].expires_ms;
+	int64_t limit_ms = world->commit->stages[rollout->current].expires_ms;
 	demand(world, !limit_ms || rollout->stopping || world->now_ms < world->waits_ms + limit_ms,
 		"approval_expires: the rollout waits on");
 }
 
 static void check_expired(struct world *world)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	if (!rollout->aborted || world->aborted)
 		return;
-	int64_t limit_ms = world->service.commit->stages[rollout->current].expires_ms;
+	int64_t limit_ms = world->commit->stages[rollout->current].expires_ms;
 	demand(world,
 		limit_ms &&
 			(rollout->resumed || world->clock_was_set ||
@@ -445,7 +454,7 @@ static void check_expired(struct world *world)
 
 void check_end(struct world *world)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	if (!rollout->ended) {
 		demand(world,
 			rollout->record.state == ROLLOUT_RUNNING ||

@@ -3,10 +3,23 @@
 
 static int64_t earliest(const struct world *world)
 {
-	int64_t next = hosts_next_ms(world), service = service_next_ms(world);
-	if (service < next)
-		next = service;
+	int64_t next = hosts_next_ms(world);
+	for (size_t i = 0; i < world->service_count; i++) {
+		int64_t service_ms = service_next_ms(world, &world->services[i]);
+		next = service_ms < next ? service_ms : next;
+	}
+	next = world->ghost_ms < next ? world->ghost_ms : next;
 	return world->webhook_ms < next ? world->webhook_ms : next;
+}
+
+/* Whichever service has waited longest. */
+static struct service *next_service(struct world *world)
+{
+	struct service *first = &world->services[0];
+	for (size_t i = 1; i < world->service_count; i++)
+		if (service_next_ms(world, &world->services[i]) < service_next_ms(world, first))
+			first = &world->services[i];
+	return first;
 }
 
 static void one_event(struct world *world)
@@ -19,23 +32,32 @@ static void one_event(struct world *world)
 		world->webhook_ms = NEVER;
 		tell(world, "a webhook says: look again");
 		service_look(world);
+	} else if (world->now_ms >= world->ghost_ms) {
+		remote_ghost_lands(world);
 	} else if (hosts_next_ms(world) <= world->now_ms) {
 		hosts_happen(world);
 	} else {
-		service_happen(world);
+		service_happen(world, next_service(world));
 	}
-	service_settle(world);
+}
+
+static bool looks_or_pushes(const struct world *world)
+{
+	for (size_t i = 0; i < world->service_count; i++) {
+		const struct service *service = &world->services[i];
+		if (!service->loop || service->loop->look_wanted ||
+			remote_next_ms(service) != NEVER || service->loop->steps_running)
+			return true;
+	}
+	return false;
 }
 
 /* Hosts that are away are asked for ever: that is rest, until somebody brings them back. */
 static bool waits_for_hosts(const struct world *world)
 {
-	const struct service *service = &world->service;
-	if (world->chapter != CHAPTER_TROUBLE || !service->up || !service->rollout)
-		return false;
-	return service->rollout->waits == WAIT_HOSTS && !service->rollout->unrecorded &&
-	       !service->steps_running && !service->look_wanted && service->look_ms == NEVER &&
-	       world->webhook_ms == NEVER;
+	const struct rollout *rollout = world_rollout(world);
+	return world->chapter == CHAPTER_TROUBLE && rollout && rollout->waits == WAIT_HOSTS &&
+	       !rollout->unrecorded && !looks_or_pushes(world) && world->webhook_ms == NEVER;
 }
 
 /* Rounds go on while a person or a window is waited for: nothing else has happened for long. */
@@ -49,7 +71,12 @@ static bool is_at_rest(const struct world *world)
 {
 	if (waits_for_hosts(world) || only_watches(world))
 		return true;
-	return earliest(world) == NEVER && service_is_quiet(world);
+	if (earliest(world) != NEVER)
+		return false;
+	for (size_t i = 0; i < world->service_count; i++)
+		if (!service_is_quiet(world, &world->services[i]))
+			return false;
+	return true;
 }
 
 /* Hosts are there, people resume what they paused, the remote answers. */
@@ -57,12 +84,13 @@ static void calm_down(struct world *world)
 {
 	tell(world, "-- calm --");
 	world->chapter = CHAPTER_CALM;
-	world->pushes_fail = world->slow_steps = 0;
+	world->pushes_fail = world->looks_fail = world->slow_steps = 0;
 	world->transient_steps = world->unsure_steps = 0;
 	for (size_t i = 0; i < world->stage_count; i++)
 		service_window(world, i, true);
-	world->service.crash_in = 0;
-	world->others_moved = false;
+	for (size_t i = 0; i < world->service_count; i++)
+		world->services[i].crash_in = 0;
+	world->others_moved = OTHERS_STILL;
 	world->duplicates = 0;
 	for (size_t i = 0; i < world->client_count; i++)
 		world->clients[i].host.away = false;
@@ -82,15 +110,17 @@ static void rescue(struct world *world)
 /* @return false: somebody was still paused, and the run goes on */
 static bool resume_all(struct world *world)
 {
-	const struct status *branch = world->branch;
-	bool any = branch->asked.pause.paused;
-	service_pause(world, SIZE_MAX, false);
+	bool any = world->branch->asked.pause.paused;
+	if (any)
+		service_ask(world, REQUEST_RESUME, NULL);
 	for (size_t i = 0; i < world->client_count; i++) {
-		const struct client_record *record = status_client(branch, world->clients[i].name);
-		any |= record && record->pause.paused;
-		service_pause(world, i, false);
+		const struct client_record *record =
+			status_client(world->branch, world->clients[i].name);
+		if (!record || !record->pause.paused)
+			continue;
+		any = true;
+		service_ask(world, REQUEST_RESUME, world->clients[i].name);
 	}
-	service_settle(world);
 	return any;
 }
 
@@ -105,35 +135,30 @@ static void rest(struct world *world)
 		else
 			world->chapter = CHAPTER_OVER;
 	}
-	service_settle(world);
 }
 
 static bool is_asked_in_calm(const struct world *world)
 {
-	const struct service *service = &world->service;
 	return world->chapter != CHAPTER_TROUBLE && service_may_approve(world) &&
-	       !service->rollout->unrecorded;
+	       !world_rollout(world)->unrecorded;
 }
 
 bool run(struct world *world)
 {
+	stand_ins_use(world);
 	world_begin(world);
 	trouble_plan(world);
-	service_boot(world);
-	service_settle(world);
+	service_boot(world, &world->services[0]);
 	while (world->chapter != CHAPTER_OVER && !world->broken[0]) {
 		bool quiet = is_at_rest(world);
-		if (world->troubles_left && (quiet || world->events >= world->trouble_at)) {
+		if (world->troubles_left && (quiet || world->events >= world->trouble_at))
 			trouble_happen(world);
-			service_settle(world);
-		} else if (is_asked_in_calm(world)) {
-			service_approve(world);
-			service_settle(world);
-		} else if (quiet) {
+		else if (is_asked_in_calm(world))
+			service_ask(world, REQUEST_APPROVE, world_rollout(world)->record.id);
+		else if (quiet)
 			rest(world);
-		} else {
+		else
 			one_event(world);
-		}
 		demand(world, world->events < world->event_limit,
 			"promise 6, crash-safe: the run never comes to rest");
 	}

@@ -1,8 +1,8 @@
 /* A failing run, made as short as it can be: choices are left out, or taken as the usual ones. */
 #include "tests/sim/sim.h"
 
-#define TRIES_MAX  20000
-#define EVENTS_MAX 2000000 /* of all tries: a run that never rests is long */
+#define TRIES_MAX        20000
+#define EVENTS_TRIED_MAX 2000000 /* of all tries: a run that never rests is long */
 
 struct attempt {
 	struct choices best[STREAMS];
@@ -15,7 +15,7 @@ struct attempt {
 
 static bool has_time(const struct attempt *attempt)
 {
-	return attempt->tries < TRIES_MAX && attempt->events < EVENTS_MAX;
+	return attempt->tries < TRIES_MAX && attempt->events < EVENTS_TRIED_MAX;
 }
 
 /* The part of the sentence that names the promise. */

@@ -1,11 +1,13 @@
 /* tests/sim/sim.h - deterministic simulation of rollouts: hosts, a remote and one service, from a
  * seed
  *
- * The product's own pure code runs here: the machine (reconcile/rollout), its way from plans and
- * from records (reconcile/rollout_build), facts, records, and the comparison of records with what
- * a commit wants (reconcile/plan_records). The world around it is modelled: the loop (service.c),
- * hosts and checks (hosts.c), commits and policies (world.c), and what goes wrong (trouble.c).
- * After each event the promises of design.md section 2 are checked (promises*.c).
+ * The product's own code runs here: the machine (reconcile/rollout*), facts and records, the
+ * comparison of records with what a commit wants (reconcile/plan_records, plan_policy), and the
+ * whole loop (reconcile/loop*): the linker puts stand-ins (stand_ins.c) in place of the clock, the
+ * inbox, the git thread and the workers. The world around it is modelled: the forge with the
+ * tracked branch and the status branch (remote.c), hosts and checks (hosts.c), commits and policies
+ * (world.c), and what goes wrong (trouble.c). After each event the promises of design.md section 2
+ * are checked (promises*.c).
  *
  * Every decision of the world is a choice out of a stream of numbers. A run is replayed from the
  * numbers alone, and shrunk by leaving some out (shrink.c): 0 is always the choice in which
@@ -14,11 +16,12 @@
 #pragma once
 #include "reconcile/fact.h"
 #include "reconcile/fleet.h"
-#include "reconcile/rollout_build.h"
+#include "reconcile/loop_state.h"
 
 #define CLIENTS_MAX  300
 #define STAGES_MAX   3
 #define COMMITS_MAX  16
+#define SERVICES     2
 #define VERSION_NONE 0xff /* nothing runs */
 #define NEVER        INT64_MAX
 
@@ -72,6 +75,7 @@ struct sim_host {
 	bool by_way_back; /* activated as a way back */
 	bool away;        /* cannot be reached */
 	char rollout[ROLLOUT_TEXT];
+	int64_t epoch;    /* highest that activated something here */
 	int64_t since_ms; /* runs what it runs */
 };
 
@@ -80,27 +84,22 @@ enum outcome {
 	OUTCOME_FAILED,
 	OUTCOME_UNREACHABLE,
 	OUTCOME_TRANSIENT, /* it failed before anything was touched */
-	OUTCOME_UNSURE     /* the connection was lost: nobody knows */
+	OUTCOME_UNSURE,    /* the connection was lost: nobody knows */
+	OUTCOME_REFUSED    /* the host follows a newer leader */
 };
 
-/** An activation. It belongs to the host: a crash of the service does not end it. */
-struct sim_step {
-	bool running, orphan;
+/** Something that is under way on a host for a service. An activation belongs to the host: a crash
+ *  of the service does not end it. A round of checks or a question dies with the service. */
+struct job {
+	struct service *service; /* NULL: it died */
+	struct work *work;
+	size_t client;
 	enum outcome outcome;
-	enum rollout_action_kind kind;
-	uint32_t order;
-	int64_t done_ms;
-	uint64_t serial;
-	struct sim_host before;
-};
-
-/** A round of checks or a question; it dies with the service. */
-struct sim_round {
-	bool running, good;
-	enum rollout_action_kind kind;
-	uint32_t order;
+	bool back;    /* an activation of the known good */
+	bool good;    /* a round */
+	bool touched; /* its host is not what it was */
 	int64_t begun_ms, done_ms;
-	uint64_t serial;
+	struct sim_host before;
 };
 
 /** What the promises know of a client in the running rollout, from events alone. */
@@ -132,38 +131,55 @@ struct sim_client {
 	enum quality quality[COMMITS_MAX];
 	enum quality way_back;
 	struct sim_host host;
-	struct sim_step step;
-	struct sim_round rounds[2]; /* the second one is late: its wait was cut short */
 	struct watch watch;
 	bool hold_known; /* a failure that the branch knows forbids `hold_version` */
 	uint8_t hold_version;
-	bool restored; /* its last rollout failed: it is activated again on purpose */
+	char forgiven[ROLLOUT_TEXT]; /* a person asked to try again what failed up to this rollout
+				      */
+	bool restored;               /* its last rollout failed: it is activated again on purpose */
 };
 
-/* ---- the service ------------------------------------------------------------------------------
+/* ---- services ---------------------------------------------------------------------------------
  */
 
-struct facts {
-	struct fact **items;
-	size_t count, capacity;
-	size_t of_rollout;
+/** A push under way, or one that its service did not live to see the end of. */
+struct push {
+	bool running;
+	struct fact *const *facts;
+	size_t count;
+	uint64_t batch;
+	int64_t done_ms;
+	bool fails, lands; /* the remote cannot be reached; the facts arrive all the same */
 };
 
+/** One process, with its state folder. Its threads are stand-ins: their work is done by remote.c
+ *  and hosts.c, their answers wait here. */
 struct service {
-	bool up, stopping, leads;
-	struct status *known; /* with every fact that went out put in */
-	struct rollout *rollout;
-	struct plan *plan;
-	const struct sim_commit *commit; /* of the rollout */
-	struct facts queue, sent;
-	bool push_fails, push_rejected;
-	int64_t push_ms, retry_ms, look_ms, stop_ms; /* NEVER: none is under way */
-	bool look_wanted, look_resumes, look_after_push, decide_again, stale;
-	uint64_t serial;
-	size_t steps_running;
+	unsigned number; /* 0: the one that should be there */
+	char instance[16];
+	unsigned folders; /* that it had so far */
+	bool folder_is_new;
+	struct loop *loop; /* NULL: it is down */
+	bool dead;         /* in the middle of what it does: nothing of that has any effect */
 	unsigned crash_in; /* so many actions from now, 0 not */
+	struct message *first, *last;
+	/* its git thread */
+	struct look_request look;
+	bool look_running, looked;
+	int64_t look_ms;
+	char head[OID_HEX + 1]; /* of its last look */
+	unsigned look_tip;
+	unsigned tip; /* of the status branch, as it knows it */
+	struct push push;
+	uint64_t attempt; /* batch of the push that failed last, and did it land? */
+	bool attempt_landed;
 	int64_t born_ms;
+	int64_t epoch;            /* highest that the remote has accepted of it */
+	unsigned leads, may_lead; /* so often it began to lead where it did not; was allowed to */
 };
+
+/** What somebody else does to the status branch, just before the next push. */
+enum others { OTHERS_STILL, OTHERS_MOVED_RECORDS, OTHERS_MOVED_NOTES };
 
 enum chapter { CHAPTER_TROUBLE, CHAPTER_CALM, CHAPTER_RESCUE, CHAPTER_OVER };
 
@@ -180,26 +196,43 @@ struct world {
 	size_t commit_count;
 	int64_t webhook_ms;
 	struct status *branch; /* what the remote has accepted */
-	unsigned epoch;
-	struct service service;
+	unsigned tip;          /* of it: counts its changes; the last one of a record */
+	unsigned record_tip;
+	char *events_text; /* events/<id>.jsonl of the newest rollout there */
+	char events_of[ROLLOUT_TEXT];
+	struct fact **ghosts; /* facts of a push whose service died: it may land yet */
+	size_t ghost_count;
+	unsigned ghost_tip;
+	int64_t ghost_ms;
+	struct service services[SERVICES];
+	size_t service_count;
+	struct service *service; /* the one that leads, or did last: promises are about it */
+	struct service *active;  /* whose turn it is */
+	struct job *jobs;
+	size_t job_count, job_capacity;
+	const struct sim_commit *commit; /* of the rollout */
+	struct rollout_event stepped;    /* of the machine that is judged, and what it wants */
+	bool stepping;                   /* is being carried out */
 	enum chapter chapter;
 	unsigned troubles_left;
 	uint64_t trouble_at; /* number of the event */
 	uint64_t events, event_limit;
 	uint64_t told_at; /* number of the event that led to the newest fact */
 	/* what goes wrong next */
-	bool others_moved;
+	enum others others_moved;
 	unsigned duplicates;        /* results that come twice */
 	struct rollout_event again; /* one of them, for the second time */
 	uint64_t again_serial;
+	struct service *again_for;
 	bool repeats;                     /* it is told right now */
 	int64_t again_ms, again_asked_ms; /* NEVER: none */
-	unsigned pushes_fail, slow_steps, transient_steps, unsure_steps;
+	unsigned pushes_fail, looks_fail, slow_steps, transient_steps, unsure_steps;
 	bool closed[STAGES_MAX]; /* outside of their windows */
 	/* of the running rollout, for the promises */
 	char rollout[ROLLOUT_TEXT];
-	bool superseded, aborted, blocked[STAGES_MAX];
+	bool by_hand, superseded, aborted, blocked[STAGES_MAX];
 	bool over_limit, yes_to_limit, yes_to_stage[STAGES_MAX]; /* said by a person */
+	char forgiven[ROLLOUT_TEXT];                             /* of all clients */
 	int64_t bake_ms[STAGES_MAX];
 	int64_t settled_ms; /* when a client of a wave came to its end last */
 	int64_t waits_ms;   /* since when it waits for an approval, 0 it does not */
@@ -234,9 +267,10 @@ void tell_action(const struct world *world, const struct rollout_action *action)
 /* world.c */
 void world_begin(struct world *world);
 void world_clear(struct world *world);
-/** Plan of a commit against records, as the service would make it. */
-struct plan *world_plan(
-	struct world *world, const struct sim_commit *commit, const struct status *status);
+/** Plan of a commit against records, as the service would make it. @param only  NULL: all clients
+ */
+struct plan *world_plan(struct world *world, const struct sim_commit *commit,
+	const struct status *status, const char *only);
 /** The newest commit; a commit by its id, or NULL. */
 const struct sim_commit *world_head(const struct world *world);
 const struct sim_commit *world_commit(const struct world *world, const char *id);
@@ -244,56 +278,72 @@ const struct sim_commit *world_commit(const struct world *world, const char *id)
 void release_text(size_t client, uint8_t version, char text[DIGEST_TEXT]);
 uint8_t release_version(const char *text);
 size_t client_index(const char *name);
-/** Client of a member of the running rollout. */
+/** The rollout that runs, or NULL; client of a member of it. */
+struct rollout *world_rollout(const struct world *world);
 struct sim_client *world_member(struct world *world, size_t member);
+int64_t world_wall_s(const struct world *world);
 /** New commits: each client that changes gets a new version; or an older commit's wishes. */
 void world_push_commit(struct world *world, bool rescue);
 void world_push_bad(struct world *world);
 void world_push_revert(struct world *world);
 
 /* hosts.c */
-void hosts_activate(struct world *world, const struct rollout_action *action);
-void hosts_ask(struct world *world, const struct rollout_action *action);
+
+/** A worker gets something to do; takes it over. */
+void hosts_work(struct world *world, struct service *service, struct work *work);
 /** When something of a host is due next. */
 int64_t hosts_next_ms(const struct world *world);
 /** Something of a host is due: end it, and tell the service. */
 void hosts_happen(struct world *world);
-/** The service died. */
-void hosts_after_crash(struct world *world);
-/** Does an activation run? */
-bool hosts_are_busy(const struct world *world);
+/** The service died; is given back. */
+void hosts_after_crash(struct world *world, const struct service *service);
+void hosts_clear(struct world *world);
+/** Does an activation run on that client's host? @param now  not one of a service that died */
+bool hosts_are_busy(const struct world *world, size_t client, bool now);
 
-/* looks.c */
-void look_now(struct world *world);
+/* remote.c */
+
+/** Looks and pushes of a service: begun, due next, done. */
+void remote_look(struct world *world, struct service *service, const struct look_request *request);
+void remote_append(struct world *world, struct service *service, const struct push *push);
+int64_t remote_next_ms(const struct service *service);
+void remote_happen(struct world *world, struct service *service);
+/** What a service that dies was pushing lands now, later, or never. */
+void remote_after_crash(struct world *world, struct service *service);
+/** It is due. */
+void remote_ghost_lands(struct world *world);
+void remote_clear(struct world *world);
+
+/* stand_ins.c */
+
+/** World in which everything happens from now on. */
+void stand_ins_use(struct world *world);
+/** A message for a service. */
+void stand_ins_post(struct service *service, struct message *message);
 
 /* service.c */
-void service_record(struct world *world, struct fact *fact, bool of_rollout);
-/** A rollout begins or goes on; takes both over. */
-void service_begin(struct world *world, struct rollout *rollout, struct plan *plan);
+
 /** It starts, dies, is given back. */
-void service_boot(struct world *world);
-void service_crash(struct world *world, const char *why);
-void service_free(struct world *world);
-/** One event for the machine, and what it wants of the world. */
-void service_feed(struct world *world, struct rollout_event event);
-/** When something of its own is due next. */
-int64_t service_next_ms(const struct world *world);
-/** Whatever of its own is due. */
-void service_happen(struct world *world);
-/** After each event: pushes, looks, ends. */
-void service_settle(struct world *world);
+void service_boot(struct world *world, struct service *service);
+void service_crash(struct world *world, struct service *service, const char *why);
+void services_clear(struct world *world);
+/** All that waits for it, and then the time. */
+void service_turn(struct world *world, struct service *service);
+/** When something of its own is due next; whatever is due. */
+int64_t service_next_ms(const struct world *world, const struct service *service);
+void service_happen(struct world *world, struct service *service);
+/** Nothing of its own will ever be due. */
+bool service_is_quiet(const struct world *world, const struct service *service);
 /** Somebody says: look again. */
 void service_look(struct world *world);
-/** A person answers what the rollout waits for, or ends it. */
+/** A person asks whoever leads. @param target  a client, or NULL */
+void service_ask(struct world *world, enum request_kind kind, const char *target);
+/** Would `approve` answer something? */
 bool service_may_approve(const struct world *world);
-void service_approve(struct world *world);
-void service_abort(struct world *world);
 /** The windows of a stage open or close. */
 void service_window(struct world *world, size_t stage, bool open);
-/** A person pauses or resumes. @param client  SIZE_MAX: the fleet */
-void service_pause(struct world *world, size_t client, bool pause);
-/** Nothing of its own will ever be due. */
-bool service_is_quiet(const struct world *world);
+/** An answer comes for the second time. */
+void service_hear_again(struct world *world);
 
 /* trouble.c */
 void trouble_plan(struct world *world);
@@ -307,17 +357,18 @@ void trouble_happen(struct world *world);
 	} while (0)
 /** The sentence begins with the name of the promise; the first one counts. */
 PRINTF(2, 3) void break_promise(struct world *world, const char *format, ...);
-/** A rollout begins, or goes on after a restart. */
-void promises_begin_rollout(struct world *world);
+/** A rollout begins, or goes on after a restart. @param adopted  did so before it was known that
+ * its service leads */
+void promises_begin_rollout(struct world *world, bool adopted);
 /** Around each event of the machine, and where it activates something. */
 void promises_before(struct world *world, const struct rollout_event *event);
 void promises_after(struct world *world, const struct rollout_event *event,
 	const struct rollout_actions *actions);
-void promises_on_activate(struct world *world, size_t member, enum rollout_action_kind kind);
-/** The remote accepted a fact; the service lost its memory; a newer commit was judged. */
+void promises_on_activate(struct world *world, const struct service *service, size_t member);
+/** The remote accepted a fact; a newer commit was judged. */
 void promises_on_accepted(struct world *world, const struct fact *fact);
-void promises_on_restart(struct world *world);
-void promises_on_supersede(struct world *world, const struct plan *newer, bool ends);
+void promises_on_supersede(
+	struct world *world, const struct plan *newer, const struct status *status, bool ends);
 /** Nothing happens any more. */
 void promises_at_rest(struct world *world);
 

@@ -14,6 +14,8 @@ enum trouble {
 	TROUBLE_BACK_AGAIN,
 	TROUBLE_PAUSE,
 	TROUBLE_RESUME,
+	TROUBLE_RETRY,
+	TROUBLE_ROLLBACK,
 	TROUBLE_CLOCK,
 	TROUBLE_STOP,
 	TROUBLE_DUPLICATE,
@@ -40,10 +42,18 @@ void trouble_plan(struct world *world)
 	set_next(world);
 }
 
+static struct service *some_service(struct world *world)
+{
+	if (world->service_count == 1)
+		return &world->services[0];
+	return &world->services[choose(world, STREAM_TROUBLE, (uint32_t)world->service_count)];
+}
+
 static void crash(struct world *world)
 {
-	if (world->service.up)
-		service_crash(world, "");
+	struct service *service = some_service(world);
+	if (service->loop)
+		service_crash(world, service, "");
 }
 
 static void move_host(struct world *world, bool away)
@@ -84,21 +94,39 @@ static void push_commit(struct world *world, enum trouble trouble)
 		world->now_ms + hooks_ms[choose(world, STREAM_TROUBLE, ARRAY_LEN(hooks_ms))];
 }
 
-static void pause_or_resume(struct world *world, bool pause)
+static void ask_about_somebody(struct world *world, enum request_kind kind)
 {
 	uint32_t whom = choose(world, STREAM_TROUBLE, (uint32_t)world->client_count + 1);
-	service_pause(world, whom ? whom - 1 : SIZE_MAX, pause);
+	service_ask(world, kind, whom ? world->clients[whom - 1].name : NULL);
+}
+
+static void send_back(struct world *world)
+{
+	uint32_t whom = choose(world, STREAM_TROUBLE, (uint32_t)world->client_count);
+	service_ask(world, REQUEST_ROLLBACK, world->clients[whom].name);
+}
+
+static void abort_rollout(struct world *world)
+{
+	const struct rollout *rollout = world_rollout(world);
+	if (rollout && !rollout->ended)
+		service_ask(world, REQUEST_ABORT, rollout->record.id);
+}
+
+static void approve(struct world *world)
+{
+	if (service_may_approve(world))
+		service_ask(world, REQUEST_APPROVE, world_rollout(world)->record.id);
 }
 
 static void stop(struct world *world)
 {
-	struct service *service = &world->service;
-	if (!service->up || service->stopping)
+	struct service *service = some_service(world);
+	if (!service->loop)
 		return;
-	service->stopping = true;
-	service->stop_ms = world->now_ms + 2000;
-	if (service->rollout)
-		service_feed(world, (struct rollout_event){.kind = EVENT_STOP});
+	tell(world, "service %s is told to stop", service->instance);
+	loop_stop(service->loop);
+	service_turn(world, service);
 }
 
 static void begin(struct world *world, enum trouble trouble)
@@ -108,7 +136,7 @@ static void begin(struct world *world, enum trouble trouble)
 		crash(world);
 		break;
 	case TROUBLE_CRASH_SOON:
-		world->service.crash_in = 1 + choose(world, STREAM_TROUBLE, 12);
+		some_service(world)->crash_in = 1 + choose(world, STREAM_TROUBLE, 12);
 		break;
 	case TROUBLE_COMMIT:
 	case TROUBLE_REVERT:
@@ -116,18 +144,28 @@ static void begin(struct world *world, enum trouble trouble)
 		push_commit(world, trouble);
 		break;
 	case TROUBLE_OTHERS_MOVE:
-		world->others_moved = true;
+		world->others_moved = chance(world, STREAM_TROUBLE, 200) ? OTHERS_MOVED_NOTES
+									 : OTHERS_MOVED_RECORDS;
 		break;
 	case TROUBLE_PUSHES_FAIL:
 		world->pushes_fail = 1 + choose(world, STREAM_TROUBLE, 4);
+		world->looks_fail = choose(world, STREAM_TROUBLE, 3);
 		break;
 	case TROUBLE_AWAY:
 	case TROUBLE_BACK_AGAIN:
 		move_host(world, trouble == TROUBLE_AWAY);
 		break;
 	case TROUBLE_PAUSE:
+		ask_about_somebody(world, REQUEST_PAUSE);
+		break;
 	case TROUBLE_RESUME:
-		pause_or_resume(world, trouble == TROUBLE_PAUSE);
+		ask_about_somebody(world, REQUEST_RESUME);
+		break;
+	case TROUBLE_RETRY:
+		ask_about_somebody(world, REQUEST_RETRY);
+		break;
+	case TROUBLE_ROLLBACK:
+		send_back(world);
 		break;
 	case TROUBLE_CLOCK:
 		move_clock(world);
@@ -142,10 +180,10 @@ static void begin(struct world *world, enum trouble trouble)
 		world->slow_steps = 1 + choose(world, STREAM_TROUBLE, 3);
 		break;
 	case TROUBLE_APPROVE:
-		service_approve(world);
+		approve(world);
 		break;
 	case TROUBLE_ABORT:
-		service_abort(world);
+		abort_rollout(world);
 		break;
 	case TROUBLE_WINDOW:
 		service_window(world, choose(world, STREAM_TROUBLE, (uint32_t)world->stage_count),
@@ -172,7 +210,8 @@ void trouble_happen(struct world *world)
 		TROUBLE_OTHERS_MOVE, TROUBLE_PUSHES_FAIL, TROUBLE_AWAY, TROUBLE_AWAY,
 		TROUBLE_BACK_AGAIN, TROUBLE_PAUSE, TROUBLE_PAUSE, TROUBLE_RESUME, TROUBLE_CLOCK,
 		TROUBLE_STOP, TROUBLE_DUPLICATE, TROUBLE_SLOW, TROUBLE_APPROVE, TROUBLE_ABORT,
-		TROUBLE_WINDOW, TROUBLE_TRANSIENT, TROUBLE_UNSURE, TROUBLE_UNSURE};
+		TROUBLE_WINDOW, TROUBLE_TRANSIENT, TROUBLE_UNSURE, TROUBLE_UNSURE, TROUBLE_RETRY,
+		TROUBLE_RETRY, TROUBLE_RETRY, TROUBLE_ROLLBACK, TROUBLE_ROLLBACK};
 	world->troubles_left--;
 	begin(world, kinds[choose(world, STREAM_TROUBLE, ARRAY_LEN(kinds))]);
 	set_next(world);

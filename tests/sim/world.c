@@ -52,9 +52,19 @@ const struct sim_commit *world_commit(const struct world *world, const char *id)
 	return NULL;
 }
 
+struct rollout *world_rollout(const struct world *world)
+{
+	return world->service->loop ? world->service->loop->rollout : NULL;
+}
+
+int64_t world_wall_s(const struct world *world)
+{
+	return world->wall_s + world->now_ms / 1000;
+}
+
 struct sim_client *world_member(struct world *world, size_t member)
 {
-	const struct rollout *rollout = world->service.rollout;
+	const struct rollout *rollout = world_rollout(world);
 	return &world->clients[client_index(rollout->clients[member].record->client)];
 }
 
@@ -131,14 +141,14 @@ static int by_stage(const void *a, const void *b)
 }
 
 /* The commit that plans compare with decides nothing here: `fleet.yaml` never changes alone. */
-struct plan *world_plan(
-	struct world *world, const struct sim_commit *commit, const struct status *status)
+struct plan *world_plan(struct world *world, const struct sim_commit *commit,
+	const struct status *status, const char *only)
 {
 	struct desk *desk = mem_alloc(sizeof(*desk)); /* only what is put in is read */
 	struct policy policy = {0};
 	struct fleet fleet = {
 		.policy = &policy, .clients = desk->clients, .by_name = desk->by_name};
-	struct plan_request request = {.status = status};
+	struct plan_request request = {.status = status, .only = only};
 	struct problems problems = {0};
 	struct plan_work work = {.request = &request,
 		.problems = &problems,
@@ -338,7 +348,11 @@ void world_begin(struct world *world)
 	world->branch = status_new();
 	world->now_ms = 1000;
 	world->wall_s = WALL_BASE;
-	world->webhook_ms = world->again_ms = NEVER;
+	world->webhook_ms = world->again_ms = world->ghost_ms = NEVER;
+	world->service_count = 1;
+	world->service = &world->services[0];
+	for (unsigned i = 0; i < SERVICES; i++)
+		world->services[i].number = i;
 	world->trusts_plan = chance(world, STREAM_WORLD, 300);
 	world->client_count = choose_size(world);
 	world->stage_count =
@@ -354,7 +368,7 @@ void world_begin(struct world *world)
 
 void world_clear(struct world *world)
 {
-	service_free(world);
-	status_free(world->branch);
-	world->branch = NULL;
+	services_clear(world);
+	hosts_clear(world);
+	remote_clear(world);
 }

@@ -103,7 +103,7 @@ static void begin_new(struct world *world, bool adopted)
 	demand(world, rollout->resumed || !status_running(world->branch),
 		"promise 2, blast radius: two rollouts run");
 	demand(world,
-		rollout->record.by_hand || adopted ||
+		rollout->record.by_hand || adopted || rollout->resumed ||
 			!strcmp(rollout->record.commit, world_head(world)->id),
 		"promise 5, level-triggered: not the newest commit is rolled out");
 	if (!rollout->resumed)

@@ -41,6 +41,7 @@ static void accept_client(struct world *world, const struct fact *fact)
 		accept_final(world, client, fact);
 	else if (!strcmp(result, "held")) {
 		client->hold_known = true;
+		client->hold_by_hand = false;
 		client->hold_version = release_version(fact->client->hold.release);
 		demand(world, client->watch.finals == 1,
 			"promise 6, crash-safe: %s is held before its final record", client->name);
@@ -104,8 +105,25 @@ static void accept_retry(struct world *world, const struct fact *fact)
 static void accept_hold_by_hand(struct world *world, const struct fact *fact)
 {
 	struct sim_client *client = &world->clients[client_index(fact->client->client)];
-	client->hold_known = true;
+	client->hold_known = client->hold_by_hand = true;
 	client->hold_version = release_version(fact->client->hold.release);
+}
+
+/* A newer commit ends a hold only by wanting another release. What failed is held by its rollout
+ * all the same; what a person forbade is free from then on. */
+static void accept_hold_ended(struct world *world, const struct fact *fact)
+{
+	struct sim_client *client = &world->clients[client_index(fact->client->client)];
+	const char *reason = fact_trailer(fact, "Reason");
+	size_t index = client_index(client->name), word = strlen("commit ");
+	for (size_t i = 0; !strncmp(reason, "commit ", word) && i < world->commit_count; i++)
+		demand(world,
+			strncmp(world->commits[i].id, reason + word, 7) != 0 ||
+				!client->hold_known ||
+				world->commits[i].wanted[index] != client->hold_version,
+			"hold: the hold of %s ends, and the same is wanted of it", client->name);
+	if (client->hold_by_hand)
+		client->hold_known = client->hold_by_hand = false;
 }
 
 /* Somebody leads who did not lead before: there must be a reason. */
@@ -139,6 +157,9 @@ void promises_on_accepted(struct world *world, const struct fact *fact)
 	if (fact->client && !*fact_trailer(fact, "Rollout") &&
 		!strcmp(fact_trailer(fact, "Result"), "held"))
 		accept_hold_by_hand(world, fact);
+	if (fact->client && !strncmp(fact->subject, "hold(", strlen("hold(")) &&
+		!fact->client->hold.held)
+		accept_hold_ended(world, fact);
 	if (fact->client)
 		accept_client(world, fact);
 	if (fact->rollout)

@@ -133,6 +133,7 @@ struct sim_client {
 	struct sim_host host;
 	struct watch watch;
 	bool hold_known; /* a failure that the branch knows forbids `hold_version` */
+	bool hold_by_hand;
 	uint8_t hold_version;
 	char forgiven[ROLLOUT_TEXT]; /* a person asked to try again what failed up to this rollout
 				      */

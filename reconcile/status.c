@@ -1,5 +1,7 @@
+#include "reconcile/status.h"
 #include "base/clock.h"
 #include "reconcile/status_parts.h"
+#include "reconcile/status_share.h"
 
 static const char *const client_states[CLIENT_STATES] = {"onboarding", "deploying", "healthy",
 	"rolled-back", "failed", "paused", "waiting", "offboarding", "offboarded"};
@@ -62,7 +64,6 @@ void client_record_clear(struct client_record *record)
 void client_record_copy(struct client_record *to, const struct client_record *from)
 {
 	*to = *from;
-	to->refs = 0;
 	to->client = mem_dup_str(from->client);
 	to->host = mem_dup_str(from->host);
 	to->root = mem_dup_str(from->root);
@@ -125,7 +126,6 @@ static void stage_record_copy(struct stage_record *to, const struct stage_record
 void rollout_record_copy(struct rollout_record *to, const struct rollout_record *from)
 {
 	*to = *from;
-	to->refs = 0;
 	to->reasons = (struct strlist)STRLIST_INIT;
 	strlist_copy(&to->reasons, &from->reasons);
 	to->notes = (struct strlist)STRLIST_INIT;
@@ -136,39 +136,6 @@ void rollout_record_copy(struct rollout_record *to, const struct rollout_record 
 	to->stages = mem_zero(from->stage_count, sizeof(*to->stages));
 	for (size_t i = 0; i < from->stage_count; i++)
 		stage_record_copy(&to->stages[i], &from->stages[i]);
-}
-
-/* ---- shared records: counted, because snapshots in other threads hold them too -----------------
- */
-
-static const struct client_record *client_share(const struct client_record *record)
-{
-	__atomic_add_fetch(&((struct client_record *)record)->refs, 1, __ATOMIC_RELAXED);
-	return record;
-}
-
-static void client_unshare(const struct client_record *shared)
-{
-	struct client_record *record = (struct client_record *)shared;
-	if (__atomic_sub_fetch(&record->refs, 1, __ATOMIC_ACQ_REL))
-		return;
-	client_record_clear(record);
-	free(record);
-}
-
-static const struct rollout_record *rollout_share(const struct rollout_record *record)
-{
-	__atomic_add_fetch(&((struct rollout_record *)record)->refs, 1, __ATOMIC_RELAXED);
-	return record;
-}
-
-static void rollout_unshare(const struct rollout_record *shared)
-{
-	struct rollout_record *record = (struct rollout_record *)shared;
-	if (__atomic_sub_fetch(&record->refs, 1, __ATOMIC_ACQ_REL))
-		return;
-	rollout_record_clear(record);
-	free(record);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------- */
@@ -258,8 +225,7 @@ void status_put_client(struct status *status, const struct client_record *record
 {
 	bool found;
 	size_t at = client_position(status, record->client, &found);
-	struct client_record *copy = mem_zero(1, sizeof(*copy));
-	client_record_copy(copy, record);
+	const struct client_record *copy = client_share_copy(record);
 	if (found) {
 		client_unshare(status->clients[at]);
 	} else {
@@ -268,14 +234,13 @@ void status_put_client(struct status *status, const struct client_record *record
 			(status->client_count - at) * sizeof(*status->clients));
 		status->client_count++;
 	}
-	status->clients[at] = client_share(copy);
+	status->clients[at] = copy;
 }
 
 void status_put_rollout(struct status *status, const struct rollout_record *record)
 {
-	struct rollout_record *copy = mem_zero(1, sizeof(*copy));
+	const struct rollout_record *copy = rollout_share_copy(record);
 	size_t at = 0;
-	rollout_record_copy(copy, record);
 	while (at < status->rollout_count && strcmp(status->rollouts[at]->id, record->id) > 0)
 		at++;
 	if (at < status->rollout_count && !strcmp(status->rollouts[at]->id, record->id)) {
@@ -286,7 +251,7 @@ void status_put_rollout(struct status *status, const struct rollout_record *reco
 			(status->rollout_count - at) * sizeof(*status->rollouts));
 		status->rollout_count++;
 	}
-	status->rollouts[at] = rollout_share(copy);
+	status->rollouts[at] = copy;
 	/* As in the tree (fact.c), which keeps the newest ones, and one that runs. */
 	for (size_t i = status->rollout_count; i-- > STATUS_ROLLOUTS_MAX;) {
 		if (!rollout_state_is_final(status->rollouts[i]->state))

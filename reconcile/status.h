@@ -75,7 +75,6 @@ struct client_app {
 
 /** clients/<client>.yaml. Inside a struct status records are immutable and shared. */
 struct client_record {
-	int refs; /* of status_share_*(); 0 for a record of one's own */
 	char *client;
 	char *host; /* inventory name */
 	char *root; /* of the driver, rendered; together with host: who owns what (renamed?) */
@@ -208,7 +207,6 @@ struct abort_record {
 
 /** rollouts/<id>.yaml. Inside a struct status records are immutable and shared. */
 struct rollout_record {
-	int refs;
 	char id[ROLLOUT_TEXT];
 	char commit[OID_HEX + 1];
 	char plan[16];

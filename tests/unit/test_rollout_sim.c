@@ -82,7 +82,7 @@ static void demand(const struct world *world, bool holds, const char *promise)
 
 static void client_name(size_t index, char name[8])
 {
-	(void)snprintf(name, 8, "c%zu", index);
+	(void)snprintf(name, 8, "c%zu", index % 1000000);
 }
 
 static size_t client_index(const char *name)

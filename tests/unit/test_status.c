@@ -1,6 +1,7 @@
 /* Records of the status branch: what is written reads back, what somebody broke is told. */
 #include "base/clock.h"
 #include "reconcile/status.h"
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -337,6 +338,35 @@ static void a_copy_keeps_what_the_original_changes(void **state)
 	assert_null(status_client(copy, "beta"));
 }
 
+static void *copy_and_let_go(void *data)
+{
+	for (int i = 0; i < 1000; i++)
+		status_free(status_copy(data));
+	return NULL;
+}
+
+/* A data race here is seen by `make tsan` alone. */
+static void a_record_can_be_copied_while_another_thread_lets_go_of_it(void **state)
+{
+	(void)state;
+	auto_status struct status *status = status_new();
+	const struct client_record record = {.client = (char[]){"alpha"}, .state = CLIENT_HEALTHY};
+	pthread_t other;
+	status_put_client(status, &record);
+	put_rollout(status, WALL_S, ROLLOUT_RUNNING);
+	assert_int_equal(pthread_create(&other, NULL, copy_and_let_go, status), 0);
+	for (int i = 0; i < 1000; i++) {
+		struct client_record client;
+		struct rollout_record rollout;
+		client_record_copy(&client, status->clients[0]);
+		rollout_record_copy(&rollout, status->rollouts[0]);
+		assert_string_equal(client.client, "alpha");
+		client_record_clear(&client);
+		rollout_record_clear(&rollout);
+	}
+	assert_int_equal(pthread_join(other, NULL), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +379,7 @@ int main(void)
 		cmocka_unit_test(the_running_rollout_is_found_behind_a_refusal),
 		cmocka_unit_test(only_the_newest_records_are_kept_and_one_that_runs),
 		cmocka_unit_test(a_copy_keeps_what_the_original_changes),
+		cmocka_unit_test(a_record_can_be_copied_while_another_thread_lets_go_of_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,9 +108,8 @@ static bool place_make(struct place *place, struct error *err)
 		int errnum = errno;
 		return root_failed(host, errnum, err);
 	}
-	place->root = open_folder(AT_FDCWD, host->root);
-	if (place->root < 0 || !make_part(place->root, ".aviary", 0700) ||
-		!make_part(place->root, "releases", 0755))
+	auto_fd int root = open_folder(AT_FDCWD, host->root);
+	if (root < 0 || !make_part(root, ".aviary", 0700) || !make_part(root, "releases", 0755))
 		return root_failed(host, errno, err);
 	return place_open(place, err);
 }

@@ -5,6 +5,7 @@
 #pragma once
 #include "base/fs.h"
 #include "reconcile/drivers/driver.h"
+#include <dirent.h>
 #include <setjmp.h>
 #include <unistd.h>
 
@@ -21,7 +22,20 @@ struct local_host {
 	char *root;
 	struct driver_host host;
 	const char *argv[4];
+	int open_files; /* of this process before the test */
 };
+
+/** Files that this process has open. */
+static inline int count_open_files(void)
+{
+	DIR *list = opendir("/proc/self/fd");
+	int count = 0;
+	while (list && readdir(list))
+		count++;
+	if (list)
+		(void)closedir(list); /* read-only */
+	return count;
+}
 
 /** cmocka setup: *state is a struct local_host. */
 static inline int host_setup(void **state)
@@ -40,17 +54,23 @@ static inline int host_setup(void **state)
 		.activate = fixture->argv,
 		.activate_timeout_ms = LONG_MS,
 		.keep = 1};
+	fixture->open_files = count_open_files();
 	*state = fixture;
 	return 0;
 }
 
-/** cmocka teardown: removes it. */
+/** cmocka teardown: removes it. Whatever a test did, nothing of the host may stay open. */
 static inline int host_teardown(void **state)
 {
 	struct error err;
 	struct local_host *fixture = *state;
 	(void)unsetenv("AVIARY_FAULT"); /* a failed test may have left it */
 	bool good = fs_remove_tree(fixture->root, &err);
+	if (count_open_files() != fixture->open_files) {
+		print_error("%d files are open, %d were before\n", count_open_files(),
+			fixture->open_files);
+		good = false;
+	}
 	free(fixture->root);
 	free(fixture);
 	return good ? 0 : -1;

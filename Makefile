@@ -51,8 +51,8 @@ sources := $(foreach folder,$(FOLDERS),$(wildcard $(folder)/*.c))
 library := $(BUILD)/libaviary.a
 objects := $(patsubst %.c,$(BUILD)/%.o,$(filter-out server/main.c,$(sources)))
 
-# Text that the program carries: templates/*.{html,md,yml,...} become byte arrays.
-embedded := $(wildcard templates/*.md templates/*.yml templates/*.html)
+# Text that the program carries: templates/*.{html,md,sh,yml} become byte arrays.
+embedded := $(wildcard templates/*.md templates/*.yml templates/*.html templates/*.sh)
 embedded_objects := $(patsubst %,$(BUILD)/%.o,$(embedded))
 
 unit_tests  := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))

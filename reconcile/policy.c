@@ -1,6 +1,7 @@
 #include "reconcile/policy.h"
 #include "base/buf.h"
 #include "base/fs.h"
+#include "reconcile/drivers/compose.h"
 #include "reconcile/policy_file.h"
 
 bool policy_problem(struct problems *problems, const struct node *node, const char *fix,
@@ -96,14 +97,24 @@ static bool check_kind(struct converter *self, const char *kind, const struct no
 		self->problems, place, "write 'kind: local'", "there is no driver '%.60s'", kind);
 }
 
+static bool check_compose(struct converter *self, const struct node *place)
+{
+	struct policy *policy = self->policy;
+	policy->driver.compose = true;
+	for (size_t i = 0; i < policy->file_count; i++)
+		if (policy->files[i].to && compose_is_file(policy->files[i].to))
+			return true;
+	return policy_problem(self->problems, place,
+		"give one of 'release.files' the name 'to: compose.yaml'",
+		"'activate: compose', but the release has no compose file at its top");
+}
+
 static bool read_activate(struct converter *self, const struct node *activate)
 {
 	if (!activate)
 		return true;
 	if (activate->kind == NODE_STRING && !strcmp(activate->text, "compose"))
-		return policy_problem(self->problems, activate,
-			"write a list of arguments: [./activate]",
-			"'activate: compose' is not supported yet");
+		return check_compose(self, activate);
 	return policy_read_argv(activate, "driver.activate", self->arena,
 		&self->policy->driver.activate, self->problems);
 }

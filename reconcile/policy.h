@@ -52,7 +52,8 @@ struct policy_check {
 struct policy_driver {
 	const char *kind;          /* "local" */
 	const char *root;          /* template */
-	struct key_texts activate; /* argv; count 0: nothing to run */
+	struct key_texts activate; /* argv; count 0: nothing to run, or compose */
+	bool compose;              /* activate: compose */
 	int64_t activate_timeout_ms;
 	int64_t retries;
 	int64_t keep;

@@ -196,7 +196,8 @@ static const struct key driver_keys[] = {
 		.type = KEY_NODE,
 		AT(driver_file, activate),
 		.doc = "Command that makes a release run: a list of arguments (templates), started "
-		       "without a shell in the release's folder."},
+		       "without a shell in the release's folder; or compose: Docker Compose "
+		       "brings it up, and waits until every container is well."},
 	{.name = "activate_timeout",
 		.type = KEY_DURATION,
 		AT(driver_file, activate_timeout_ms),

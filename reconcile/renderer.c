@@ -1,4 +1,5 @@
 #include "reconcile/renderer.h"
+#include "reconcile/drivers/compose.h"
 #include "reconcile/target_checks.h"
 #include <pthread.h>
 
@@ -160,12 +161,15 @@ static void fill_host(
 	struct target *target, const struct policy_driver *policy, const struct client *client)
 {
 	const char **argv = arena_array(target->arena, policy->activate.count + 1, sizeof(*argv));
+	const char *const *command = policy->activate.count ? argv : NULL;
 	for (size_t i = 0; i < policy->activate.count; i++)
 		argv[i] = arena_str(target->arena, policy->activate.items[i]);
+	if (policy->compose)
+		command = compose_argv(target->arena, client->root, policy->activate_timeout_ms);
 	target->host = (struct driver_host){
 		.client = arena_str(target->arena, client->name),
 		.root = arena_str(target->arena, client->root),
-		.activate = policy->activate.count ? argv : NULL,
+		.activate = command,
 		.activate_timeout_ms = policy->activate_timeout_ms,
 		.keep = policy->keep,
 	};

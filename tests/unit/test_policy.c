@@ -94,8 +94,40 @@ static void stages_files_and_driver_are_read(void **state)
 	assert_int_equal(policy->files[1].mode, 0600);
 	assert_false(policy->files[1].template_);
 	assert_string_equal(policy->driver.activate.items[1], "{{domain}}");
+	assert_false(policy->driver.compose);
 	assert_int_equal(policy->on_failure, ON_FAILURE_HOLD);
 	assert_int_equal(policy->canary_coverage, COVERAGE_OFF);
+}
+
+static void compose_needs_a_file_for_it(void **state)
+{
+	static const struct {
+		const char *to;
+		bool good;
+	} cases[] = {
+		{"compose.yaml", true},
+		{"docker-compose.yml", true},
+		{"compose.apps.yaml", true},
+		{".env", true}, /* may have COMPOSE_FILE */
+		{"docker-compose.base.yml", true},
+		{"compose.txt", false},
+		{"sub/compose.yaml", false},
+		{"compose.d/web.yaml", false},
+		{"my-compose.yaml", false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		auto_free char *text =
+			mem_printf("version: 1\nrelease: {files: [{from: a, to: '%s'}]}\n"
+				   "driver: {kind: local, root: /x, activate: compose}\n",
+				cases[i].to);
+		if (!cases[i].good) {
+			assert_false(parse(*state, text));
+			continue;
+		}
+		const struct policy *policy = good(*state, text);
+		assert_true(policy->driver.compose);
+		assert_int_equal(policy->driver.activate.count, 0);
+	}
 }
 
 static void what_a_stage_waits_for_is_read(void **state)
@@ -253,8 +285,7 @@ static void drivers_are_refused_by_name(void **state)
 		{"kind: local", "'driver.root' is missing"},
 		{"kind: local, root: x", "'driver.root' must be an absolute path"},
 		{"kind: local, root: /x, user: deploy", "'driver.user' is not supported yet"},
-		{"kind: local, root: /x, activate: compose",
-			"'activate: compose' is not supported"},
+		{"kind: local, root: /x, activate: compose", "the release has no compose file"},
 		{"kind: local, root: /x, activate: run", "must be a list of arguments"},
 		{"kind: local, root: /x, activate: []", "must be a list of arguments"},
 		{"kind: local, root: /x, activate: ['']", "names no command"},
@@ -320,6 +351,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_least_file_has_the_designs_defaults),
 		TEST(stages_files_and_driver_are_read),
+		TEST(compose_needs_a_file_for_it),
 		TEST(what_a_stage_waits_for_is_read),
 		TEST(checks_of_each_kind_are_read),
 		TEST(each_mistake_is_named_with_its_line_and_remedy),

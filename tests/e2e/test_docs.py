@@ -102,7 +102,10 @@ def test_commands_and_flags_that_the_docs_name_exist(page):
     assert "plan" in commands
     named = re.findall(r"^(?:sudo -u aviary )?(?:build/)?aviary ([a-z]\w*)([^\n#|;&]*)",
                        code_of(page), re.M)
+    lines = [text for text, _ in log_texts("info")]
     for command, arguments in named:
+        if f"aviary {command}" in lines:
+            continue
         assert command in (*commands, "man"), f"aviary {command}"
         for flag in re.findall(r"(?<!\w)(--?[a-z][a-z-]*)", arguments):
             assert flag in usage_of(command, arguments), f"aviary {command} {flag}"
@@ -179,6 +182,39 @@ def test_log_lines_of_the_operations_page_are_those_of_the_program():
     for line in named:
         text = re.sub(r" (\w+=)?\.\.\.$| \w+=.*$| \.\.\..*$", "", line)
         assert f'"{text}"' in sources, line
+
+
+def log_texts(levels):
+    """What the program writes to its log, with where: the strings of the first argument."""
+    for folder in ("server", "reconcile", "base", "git"):
+        for path in sorted((ROOT / folder).rglob("*.c")):
+            text = path.read_text(encoding="utf-8")
+            for call in re.finditer(rf"\blog_(?:{levels})\(", text):
+                first = re.match(r'(?:[^",()]|"(?:[^"\\]|\\.)*")*', text[call.end():]).group()
+                for string in re.findall(r'"((?:[^"\\]|\\.)*)"', first):
+                    yield string, name_of(path)
+
+
+def test_every_log_line_stands_in_the_operations_page():
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    spans = re.findall(r"`([^`\n]+)`", page)
+    found = list(log_texts("warn|err|info"))
+    assert len(found) > 40
+    for text, path in found:
+        assert any(span == text or span.startswith(text + " ") for span in spans), (text, path)
+
+
+def test_every_state_stands_in_the_operations_page():
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    table = page.split("## What the states ask of you", 1)[1].split("\n\n", 2)[1]
+    source = (ROOT / "reconcile/status.c").read_text(encoding="utf-8")
+    for kind in ("client", "stage", "rollout"):
+        words = re.search(rf"\b{kind}_states\[.*?{{(.*?)}};", source, re.S)
+        words = re.findall(r'"([a-z-]+)"', words.group(1))
+        rows = "\n".join(re.findall(rf"^\| {kind} (.*?) \|", table, re.M))
+        assert len(words) > 5
+        for word in words:
+            assert f"`{word}`" in rows, (kind, word)
 
 
 def test_the_webhook_example_is_taken(fleet):

@@ -5,7 +5,7 @@ set -eu
 build='build-essential pkg-config libgit2-dev libmicrohttpd-dev libcurl4-openssl-dev libcjson-dev
 libsodium-dev libssl-dev libssh2-1-dev libyaml-dev zlib1g-dev git python3 openssl'
 test='libcmocka-dev python3-pytest python3-yaml openssh-server openssh-client nginx-light fcgiwrap
-age ansible-core gnupg gpgv curl iproute2 procps'
+age ansible-core gnupg gpgv curl iproute2 procps faketime'
 fuzz='clang libclang-rt-dev'
 dev='clang clang-format wrk webhook mandoc'
 wanted=''

@@ -154,6 +154,9 @@ static void ask_first(struct run *run, const struct node *line, const struct rol
 		.now_ms = NOW_MS + number_at(line, "a", 0),
 		.wall_s = event->wall_s};
 	decide(run, &tick, decisions);
+	/* A machine that stops asks for none: this one was under way already. */
+	if (run->rollout->stopping)
+		run->rollout->clients[event->client].round_running = true;
 }
 
 static bool same_lists(const struct strlist *a, const struct strlist *b)

@@ -6,7 +6,7 @@
 /* ---- the status branch ------------------------------------------------------------------------
  */
 
-static void take_file(struct world *world, const struct fact_file *file)
+static void take_file(struct world *world, struct fact_file *file)
 {
 	long long epoch;
 	char instance[16];
@@ -14,12 +14,12 @@ static void take_file(struct world *world, const struct fact_file *file)
 		return;
 	if (!strncmp(file->path, "events/", strlen("events/"))) {
 		free(world->events_text);
-		world->events_text = mem_dup(file->text, file->len);
+		world->events_text = STEAL(file->text); /* long, and nobody else asks for it */
 		(void)snprintf(world->events_of, sizeof(world->events_of), "%.*s",
 			(int)strcspn(file->path + strlen("events/"), "."),
 			file->path + strlen("events/"));
 	}
-	if (!strcmp(file->path, "leader.yaml") &&
+	if (file->text && !strcmp(file->path, "leader.yaml") &&
 		sscanf(file->text, "instance: %15s epoch: %lld", instance, &epoch) == 2) {
 		(void)snprintf(
 			world->branch->leader, sizeof(world->branch->leader), "%s", instance);
@@ -30,7 +30,7 @@ static void take_file(struct world *world, const struct fact_file *file)
 static void land(struct world *world, struct fact *const *facts, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		const struct fact *fact = facts[i];
+		struct fact *fact = facts[i];
 		world->tip++;
 		if (fact->client)
 			status_put_client(world->branch, fact->client);
@@ -43,6 +43,7 @@ static void land(struct world *world, struct fact *const *facts, size_t count)
 		if (world->in_texts)
 			texts_read(world, fact);
 		promises_on_accepted(world, fact);
+		replays_on_accepted(world, fact);
 	}
 	world->record_tip = world->tip;
 	(void)snprintf(world->branch->tip.hex, sizeof(world->branch->tip.hex), "%040x", world->tip);

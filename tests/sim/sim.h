@@ -201,6 +201,7 @@ struct world {
 	unsigned record_tip;
 	char *events_text; /* events/<id>.jsonl of the newest rollout there */
 	char events_of[ROLLOUT_TEXT];
+	struct strlist told;  /* facts of the newest rollout there, as a replay words them */
 	struct fact **ghosts; /* facts of a push whose service died: it may land yet */
 	size_t ghost_count;
 	unsigned ghost_tip;
@@ -372,6 +373,12 @@ void promises_on_supersede(
 	struct world *world, const struct plan *newer, const struct status *status, bool ends);
 /** Nothing happens any more. */
 void promises_at_rest(struct world *world);
+
+/* replays.c */
+
+/** The remote accepted a fact: with the last one of a rollout its events are run again. */
+void replays_on_accepted(struct world *world, const struct fact *fact);
+void replays_clear(struct world *world);
 
 /* texts.c */
 /** Records of facts are written as YAML, and read again by texts_read(). Slow. */

@@ -96,11 +96,11 @@ static void plan_policy(
 }
 
 struct desk {
-	struct client clients[CLIENTS_MAX];
-	const struct client *by_name[CLIENTS_MAX];
-	struct host hosts[CLIENTS_MAX];
-	struct plan_wanted wanted[CLIENTS_MAX];
-	size_t stages[CLIENTS_MAX];
+	struct client *clients;
+	const struct client **by_name;
+	struct host *hosts;
+	struct plan_wanted *wanted;
+	size_t *stages;
 	const struct node *vars;
 };
 
@@ -144,22 +144,27 @@ static int by_stage(const void *a, const void *b)
 struct plan *world_plan(struct world *world, const struct sim_commit *commit,
 	const struct status *status, const char *only)
 {
-	struct desk *desk = mem_alloc(sizeof(*desk)); /* only what is put in is read */
+	struct arena *arena = arena_new(ARENA_PLAIN, 0);
+	size_t count = world->client_count;
+	struct desk desk = {.clients = arena_array(arena, count, sizeof(*desk.clients)),
+		.by_name = arena_array(arena, count, sizeof(*desk.by_name)),
+		.hosts = arena_array(arena, count, sizeof(*desk.hosts)),
+		.wanted = arena_array(arena, count, sizeof(*desk.wanted)),
+		.stages = arena_array(arena, count, sizeof(*desk.stages)),
+		.vars = make_vars(arena)};
 	struct policy policy = {0};
-	struct fleet fleet = {
-		.policy = &policy, .clients = desk->clients, .by_name = desk->by_name};
+	struct fleet fleet = {.policy = &policy, .clients = desk.clients, .by_name = desk.by_name};
 	struct plan_request request = {.status = status, .only = only};
 	struct problems problems = {0};
 	struct plan_work work = {.request = &request,
 		.problems = &problems,
-		.arena = arena_new(ARENA_PLAIN, 0),
-		.wanted = desk->wanted,
-		.stages = desk->stages,
+		.arena = arena,
+		.wanted = desk.wanted,
+		.stages = desk.stages,
 		.max_changed = (int)commit->max_changed};
-	desk->vars = make_vars(work.arena);
 	for (size_t i = 0; i < world->client_count; i++)
 		if (commit->wanted[i] != VERSION_NONE)
-			put_client(desk, &fleet, &world->clients[i], commit->wanted[i]);
+			put_client(&desk, &fleet, &world->clients[i], commit->wanted[i]);
 	work.target.fleet = &fleet;
 	memcpy(request.commit.hex, commit->id, sizeof(request.commit.hex));
 	struct plan *plan = work.plan = mem_zero(1, sizeof(*plan));
@@ -172,7 +177,6 @@ struct plan *world_plan(struct world *world, const struct sim_commit *commit,
 	plan_judge(&work);
 	problems_clear(&problems);
 	arena_free(work.arena);
-	free(desk);
 	return plan;
 }
 
@@ -371,4 +375,5 @@ void world_clear(struct world *world)
 	services_clear(world);
 	hosts_clear(world);
 	remote_clear(world);
+	replays_clear(world);
 }

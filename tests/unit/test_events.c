@@ -1,5 +1,5 @@
 /* Events of a rollout as lines, and what a replay makes of them. Whole random rollouts are replayed
- * in test_rollout_sim.c. */
+ * in tests/sim. */
 #include "reconcile/replay.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -176,6 +176,23 @@ static void a_file_goes_on_after_a_restart(void **state)
 	assert_false(replay.ended);
 }
 
+/* The machine asks for nothing while it stops; what was asked for before still counts. */
+static void a_round_that_ends_while_the_service_stops_is_replayed(void **state)
+{
+	(void)state;
+	auto_rollout struct rollout *rollout = make();
+	auto_event_log struct event_log *log = event_log_new(rollout, 100, NULL);
+	go_to_bake(log, rollout);
+	step(log, rollout, (struct rollout_event){.kind = EVENT_TICK, .now_ms = 2000});
+	step(log, rollout, (struct rollout_event){.kind = EVENT_STOP, .now_ms = 2005});
+	step(log, rollout,
+		(struct rollout_event){.kind = EVENT_ROUND, .now_ms = 2010, .text = "sick"});
+	auto_replay struct replay replay = {0};
+	assert_true(replay_text(event_log_text(log)->text, &replay));
+	assert_int_equal(replay.different, 0);
+	assert_string_equal(replay.record.items[replay.record.count - 1], "alpha going back");
+}
+
 static void a_full_file_says_so_and_ends(void **state)
 {
 	(void)state;
@@ -256,6 +273,7 @@ int main(void)
 		cmocka_unit_test(every_word_is_read_as_it_is_written),
 		cmocka_unit_test(what_decides_nothing_is_left_out),
 		cmocka_unit_test(a_file_goes_on_after_a_restart),
+		cmocka_unit_test(a_round_that_ends_while_the_service_stops_is_replayed),
 		cmocka_unit_test(a_full_file_says_so_and_ends),
 		cmocka_unit_test(other_decisions_are_found_and_nonsense_is_refused),
 		cmocka_unit_test(facts_are_worded_as_decisions),

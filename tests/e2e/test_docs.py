@@ -146,6 +146,26 @@ def test_tests_that_the_promises_name_exist():
         assert f"def {name}(" in sources, name
 
 
+def test_tests_that_the_scenarios_name_exist():
+    """Each row of the page names one at least: a function, or words that the simulation prints."""
+    page = (ROOT / "docs/scenarios.md").read_text(encoding="utf-8")
+    functions = "\n".join(path.read_text(encoding="utf-8") for path in (
+        *(ROOT / "tests/e2e").glob("test_*.py"), *(ROOT / "tests/unit").glob("test_*.c")))
+    invariants = "\n".join(path.read_text(encoding="utf-8")
+                           for path in (ROOT / "tests/sim").glob("promises*.c"))
+    rows = [row for row in page.splitlines() if row.startswith("| ") and "---" not in row]
+    rows = [row for row in rows if not row.startswith(("| bug |", "| ask |"))]
+    assert len(rows) > 30
+    for row in rows:
+        cell = row.rstrip(" |").rsplit(" | ", 1)[1]
+        named = re.findall(r"`(\w+)`", cell)
+        assert named, row
+        for name in named:
+            assert f"def {name}(" in functions or f"{name}(void **state)" in functions, name
+        for words in re.findall(r'"([^"]+)"', cell):
+            assert words in invariants, words
+
+
 def test_anchors_of_links_exist():
     for page in PAGES:
         for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text()):

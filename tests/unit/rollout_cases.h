@@ -163,8 +163,8 @@ static const struct {
 	{"aborted in a deploy, which ends first", {1, 1}, "rec no ok0",
 		" started c0.started deploy0 ending[eva] round0 c0.skipped aborted"},
 	{"aborted in a deploy that fails", {1, 1}, "rec no bad0 ok0 ok0",
-		" started c0.started deploy0 ending[eva] back0 c0.back round0 c0.rolled-back c0.held"
-		" failed"},
+		" started c0.started deploy0 ending[eva] back0 c0.back round0 c0.rolled-back"
+		" c0.held failed"},
 	{"aborted in the bake", {1, 1, .bake_ms = 500}, "rec ok0 ok0 no",
 		" started c0.started deploy0 round0 stage0.baking c0.skipped aborted"},
 	{"aborted and superseded is aborted", {1, 1}, "rec no newer ok0",

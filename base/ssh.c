@@ -1,26 +1,13 @@
-#include "base/ssh.h"
-#include "base/dial.h"
-#include <libssh2.h>
+#include "base/ssh_private.h"
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#define STDERR_MAX   8192
-#define KEEPALIVE_S  15   /* firewalls forget a silent connection after some minutes */
-#define POLL_CAP_MS  5000 /* so that keep-alives go out while we wait */
-#define GOODBYE_MS   200  /* for a polite end; then the socket is closed */
-#define FREE_TRIES   100  /* on a socket that is shut down nothing can block */
+#define KEEPALIVE_S  15    /* firewalls forget a silent connection after some minutes */
+#define LOST_MS      60000 /* of bytes that nobody acknowledges: the host is gone */
+#define GOODBYE_MS   200   /* for a polite end; then the socket is closed */
+#define FREE_TRIES   100   /* on a socket that is shut down nothing can block */
 #define DEFAULT_PORT 22
-
-struct ssh {
-	struct dial *dial;
-	struct deadline deadline;
-	char *peer; /* "ssh host:port" */
-	LIBSSH2_SESSION *session;
-	LIBSSH2_CHANNEL *channel;
-	struct buf errors; /* stderr of the command */
-	bool broken;       /* no polite good-bye */
-};
 
 bool ssh_library_init(struct error *err)
 {
@@ -37,26 +24,28 @@ static void acknowledge_at_once(const struct ssh *self)
 	(void)setsockopt(dial_socket(self->dial), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one));
 }
 
-static bool wait_for_socket(struct ssh *self, struct error *err)
+static short wanted_events(struct ssh *self)
 {
-	int directions = libssh2_session_block_directions(self->session), next = 0;
+	int directions = libssh2_session_block_directions(self->session);
 	short events = (directions & LIBSSH2_SESSION_BLOCK_OUTBOUND) ? POLLOUT : 0;
 
 	if (!events || (directions & LIBSSH2_SESSION_BLOCK_INBOUND))
 		events |= POLLIN;
+	return events;
+}
+
+bool ssh_wait(struct ssh *self, struct error *err)
+{
+	short events = wanted_events(self);
+	int next = 0;
+
 	acknowledge_at_once(self);
 	(void)libssh2_keepalive_send(self->session, &next); /* a loss shows at the next read */
-	if (deadline_poll(&self->deadline, dial_socket(self->dial), events, POLL_CAP_MS, err))
+	if (deadline_poll(&self->deadline, dial_socket(self->dial), events, SSH_POLL_CAP_MS, err))
 		return true;
 	self->broken = true;
 	return false;
 }
-
-/* Repeat a libssh2 call until it does not ask to wait; rc LIBSSH2_ERROR_EAGAIN: err is set. */
-#define SSH_CALL(self, rc, call, err)                                                              \
-	do                                                                                         \
-		(rc) = (call);                                                                     \
-	while ((rc) == LIBSSH2_ERROR_EAGAIN && wait_for_socket((self), (err)))
 
 static bool no_common_algorithm(struct ssh *self, struct error *err)
 {
@@ -68,12 +57,12 @@ static bool no_common_algorithm(struct ssh *self, struct error *err)
 }
 
 /* Our words for a failure of libssh2. */
-static bool ssh_failed(struct ssh *self, long rc, struct error *err)
+bool ssh_failed(struct ssh *self, long rc, struct error *err)
 {
 	char *text = NULL;
 
 	self->broken = true;
-	if (rc == LIBSSH2_ERROR_EAGAIN) /* wait_for_socket() has said why */
+	if (rc == LIBSSH2_ERROR_EAGAIN) /* ssh_wait() has said why */
 		return false;
 	if (rc == LIBSSH2_ERROR_KEX_FAILURE || rc == LIBSSH2_ERROR_METHOD_NONE)
 		return no_common_algorithm(self, err);
@@ -105,8 +94,7 @@ static bool supported_types(struct ssh *self, struct strlist *types_out, struct 
 
 /* Types that known_hosts has for the host come first, so that a pinned key is the one shown.
  * Only what libssh2 has: 1.10 strikes out others with a memcpy() that overlaps. */
-static bool prefer_known_types(
-	struct ssh *self, const struct ssh_options *options, struct error *err)
+static bool prefer_known_types(struct ssh *self, struct error *err)
 {
 	static const char *const all[] = {"ssh-ed25519", "ecdsa-sha2-nistp256",
 		"ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512", "rsa-sha2-256",
@@ -114,8 +102,11 @@ static bool prefer_known_types(
 	auto_strlist struct strlist known = STRLIST_INIT;
 	auto_strlist struct strlist supported = STRLIST_INIT;
 	auto_buf struct buf list = BUF_INIT(1024);
+	const struct ssh_options *options = self->options;
 
-	known_hosts_types(options->known_hosts, options->host, options->port, &known);
+	if (options->known_hosts)
+		known_hosts_types(options->known_hosts, options->host,
+			options->port ? options->port : DEFAULT_PORT, &known);
 	if (!supported_types(self, &supported, err))
 		return false;
 	for (int wanted = 1; wanted >= 0; wanted--) {
@@ -131,25 +122,50 @@ static bool prefer_known_types(
 				  self->peer, rc);
 }
 
-static bool handshake(struct ssh *self, const struct ssh_options *options, struct error *err)
+static bool check_fingerprint(struct ssh *self, const char *blob, size_t len, struct error *err)
 {
-	size_t len = 0;
-	int rc, type = 0;
+	const char *wanted = self->options->fingerprint;
+	auto_buf struct buf shown = BUF_INIT(200);
 
-	self->deadline.doing = "agreeing on keys";
-	deadline_progress(&self->deadline);
-	libssh2_session_set_blocking(self->session, 0);
-	if (!prefer_known_types(self, options, err))
-		return false;
-	SSH_CALL(self, rc, libssh2_session_handshake(self->session, dial_socket(self->dial)), err);
-	if (rc < 0)
-		return ssh_failed(self, rc, err);
+	known_hosts_fingerprint(blob, len, &shown);
+	if (!strcmp(shown.text, wanted))
+		return true;
+	(void)error_set(err, ERR_AUTH,
+		"%s: host key is not the one of the inventory: wanted is %s, shown was %s",
+		self->peer, wanted, shown.text);
+	return error_hint(err, "somebody may be in the middle; if the host was really reinstalled, "
+			       "write its new host_key_fingerprint");
+}
+
+static bool check_host_key(struct ssh *self, struct error *err)
+{
+	const struct ssh_options *options = self->options;
+	size_t len = 0;
+	int type = 0;
 	const char *blob = libssh2_session_hostkey(self->session, &len, &type);
+
 	if (!blob)
 		return error_set(err, ERR_AUTH, "%s: the server showed no host key", self->peer);
-	const struct host_key shown = {options->host, options->port, blob, len};
+	if (options->fingerprint)
+		return check_fingerprint(self, blob, len, err);
+	const struct host_key shown = {
+		options->host, options->port ? options->port : DEFAULT_PORT, blob, len};
 	return known_hosts_check(options->known_hosts, &shown, err) ||
 	       error_wrap(err, "%s", self->peer);
+}
+
+static enum ssh_step handshake_step(struct ssh *self, struct error *err)
+{
+	int rc = libssh2_session_handshake(self->session, dial_socket(self->dial));
+
+	if (rc == LIBSSH2_ERROR_EAGAIN)
+		return SSH_WAIT;
+	if (rc < 0) {
+		self->dropped = rc != LIBSSH2_ERROR_KEX_FAILURE && rc != LIBSSH2_ERROR_METHOD_NONE;
+		(void)ssh_failed(self, rc, err); /* returns false */
+		return SSH_FAILED;
+	}
+	return check_host_key(self, err) ? SSH_DONE : SSH_FAILED;
 }
 
 static bool login_refused(
@@ -173,20 +189,19 @@ static bool login_refused(
 	}
 }
 
-static bool login(struct ssh *self, const struct ssh_options *options, struct error *err)
+static enum ssh_step login_step(struct ssh *self, struct error *err)
 {
-	int rc;
+	const struct ssh_options *options = self->options;
+	int rc = libssh2_userauth_publickey_frommemory(self->session, options->user,
+		strlen(options->user), NULL, 0, options->key, options->key_len, NULL);
 
-	self->deadline.doing = "logging in";
-	deadline_progress(&self->deadline);
-	SSH_CALL(self, rc,
-		libssh2_userauth_publickey_frommemory(self->session, options->user,
-			strlen(options->user), NULL, 0, options->key, options->key_len, NULL),
-		err);
+	if (rc == LIBSSH2_ERROR_EAGAIN)
+		return SSH_WAIT;
 	if (rc == 0)
-		return true;
+		return SSH_DONE;
 	self->broken = true;
-	return login_refused(self, options, rc, err);
+	(void)login_refused(self, options, rc, err); /* returns false */
+	return SSH_FAILED;
 }
 
 static bool check_options(const struct ssh_options *options, struct error *err)
@@ -198,35 +213,153 @@ static bool check_options(const struct ssh_options *options, struct error *err)
 	return ssh_key_check(options->key_name, options->key, options->key_len, err);
 }
 
-bool ssh_open(const struct ssh_options *given, struct ssh **ssh_out, struct error *err)
+bool ssh_start(const struct ssh_options *options, struct dialer *dialer, struct ssh **ssh_out,
+	struct error *err)
 {
-	struct ssh_options options = *given;
 	auto_ssh struct ssh *self = NULL;
+	unsigned port = options->port ? options->port : DEFAULT_PORT;
 
-	options.port = options.port ? options.port : DEFAULT_PORT;
-	if (!check_options(&options, err))
+	if (!check_options(options, err))
 		return false;
 	self = mem_zero(1, sizeof(*self));
-	self->peer = mem_printf("ssh %s:%u", options.host, options.port);
-	buf_init(&self->errors, STDERR_MAX);
-	self->deadline = options.deadline;
+	self->options = options;
+	self->peer = mem_printf("ssh %s:%u", options->host, port);
+	buf_init(&self->errors, SSH_STDERR_MAX);
+	self->deadline = options->deadline;
 	self->deadline.peer = self->peer;
+	self->deadline.doing = "connecting";
 	self->broken = true;
 	deadline_start(&self->deadline);
-	if (!dial_open(options.host, options.port, &self->deadline, &self->dial, err))
+	if (!dial_start(dialer, options->host, port, &self->dial, err))
 		return false;
-	self->session = libssh2_session_init();
-	if (!self->session)
-		mem_abort(0);
-	if (!handshake(self, &options, err) || !login(self, &options, err))
-		return false;
-	libssh2_keepalive_config(self->session, 1, KEEPALIVE_S);
-	self->broken = false;
 	*ssh_out = STEAL(self);
 	return true;
 }
 
-static void free_channel(struct ssh *self)
+static bool begin_session(struct ssh *self, struct error *err)
+{
+	int lost_ms = LOST_MS;
+
+	/* a hint: without it a host that vanished is given up by the deadline */
+	(void)setsockopt(
+		dial_socket(self->dial), IPPROTO_TCP, TCP_USER_TIMEOUT, &lost_ms, sizeof(lost_ms));
+	self->session = libssh2_session_init();
+	if (!self->session)
+		mem_abort(0);
+	self->deadline.doing = "agreeing on keys";
+	deadline_progress(&self->deadline);
+	libssh2_session_set_blocking(self->session, 0);
+	return prefer_known_types(self, err);
+}
+
+/* Into the next phase. @return false: failed */
+static bool next_phase(struct ssh *self, struct error *err)
+{
+	self->phase++;
+	if (self->phase == SSH_HANDSHAKE)
+		return begin_session(self, err);
+	deadline_progress(&self->deadline);
+	if (self->phase == SSH_LOGIN) {
+		self->deadline.doing = "logging in";
+		return true;
+	}
+	libssh2_keepalive_config(self->session, 1, KEEPALIVE_S);
+	self->broken = false;
+	self->options = NULL;
+	return true;
+}
+
+static enum ssh_step dial_step(struct ssh *self, struct error *err)
+{
+	switch (dial_look(self->dial, &self->deadline, err)) {
+	case DIAL_OPEN:
+		return SSH_DONE;
+	case DIAL_PENDING:
+		return SSH_WAIT;
+	case DIAL_FAILED:
+		break;
+	}
+	return SSH_FAILED;
+}
+
+enum ssh_step ssh_open_step(struct ssh *self, struct error *err)
+{
+	enum ssh_step step = SSH_DONE;
+
+	while (self->phase != SSH_READY && step == SSH_DONE) {
+		step = self->phase == SSH_DIALLING    ? dial_step(self, err)
+		       : self->phase == SSH_HANDSHAKE ? handshake_step(self, err)
+						      : login_step(self, err);
+		if (step == SSH_DONE && !next_phase(self, err))
+			return SSH_FAILED;
+	}
+	return step;
+}
+
+bool ssh_is_stranger(const struct ssh *self)
+{
+	return self->phase != SSH_READY;
+}
+
+bool ssh_was_dropped(const struct ssh *self)
+{
+	return self->dropped;
+}
+
+bool ssh_open(const struct ssh_options *options, struct ssh **ssh_out, struct error *err)
+{
+	struct dialer *dialer = dialer_new();
+	auto_ssh struct ssh *self = NULL;
+	enum ssh_step step;
+
+	if (!ssh_start(options, dialer, &self, err)) {
+		dialer_free(dialer);
+		return false;
+	}
+	dial_give(self->dial, dialer);
+	while ((step = ssh_open_step(self, err)) == SSH_WAIT) {
+		bool fine = self->phase == SSH_DIALLING
+				    ? dial_wait(self->dial, &self->deadline, err)
+				    : ssh_wait(self, err);
+		if (!fine)
+			return false;
+	}
+	if (step == SSH_FAILED)
+		return false;
+	*ssh_out = STEAL(self);
+	return true;
+}
+
+struct pollfd ssh_poll(struct ssh *self)
+{
+	struct pollfd fd = {.fd = -1};
+
+	if (self->phase == SSH_DIALLING)
+		return fd;
+	acknowledge_at_once(self);
+	fd.fd = dial_socket(self->dial);
+	fd.events = wanted_events(self);
+	return fd;
+}
+
+int ssh_left_ms(const struct ssh *self, int cap)
+{
+	return deadline_left(&self->deadline, cap < SSH_POLL_CAP_MS ? cap : SSH_POLL_CAP_MS);
+}
+
+bool ssh_check(struct ssh *self, struct error *err)
+{
+	int next = 0;
+
+	if (self->phase == SSH_READY)
+		(void)libssh2_keepalive_send(self->session, &next); /* a loss shows at a read */
+	if (deadline_check(&self->deadline, err))
+		return true;
+	self->broken = true;
+	return false;
+}
+
+void ssh_free_channel(struct ssh *self)
 {
 	for (int i = 0; self->channel && i < FREE_TRIES; i++) {
 		if (libssh2_channel_free(self->channel) != LIBSSH2_ERROR_EAGAIN)
@@ -257,7 +390,7 @@ void ssh_free(struct ssh *self)
 			say_goodbye(self);
 		/* from here on nothing waits for the network */
 		(void)shutdown(dial_socket(self->dial), SHUT_RDWR);
-		free_channel(self);
+		ssh_free_channel(self);
 		for (int i = 0; i < FREE_TRIES; i++) {
 			if (libssh2_session_free(self->session) != LIBSSH2_ERROR_EAGAIN)
 				break;
@@ -280,119 +413,4 @@ void ssh_restart_clock(struct ssh *self, int64_t idle_ms, int64_t total_ms)
 	self->deadline.total_ms = total_ms;
 	deadline_start(&self->deadline);
 	deadline_progress(&self->deadline);
-}
-
-/* ---- a command ----------------------------------------------------------------------------- */
-
-bool ssh_exec_start(struct ssh *self, const char *command, struct error *err)
-{
-	int rc;
-
-	free_channel(self);
-	buf_truncate(&self->errors, 0);
-	self->errors.overflow = false;
-	deadline_progress(&self->deadline);
-	while (!(self->channel = libssh2_channel_open_session(self->session))) {
-		rc = libssh2_session_last_errno(self->session);
-		if (rc != LIBSSH2_ERROR_EAGAIN || !wait_for_socket(self, err))
-			return ssh_failed(self, rc, err);
-	}
-	SSH_CALL(self, rc, libssh2_channel_exec(self->channel, command), err);
-	return rc == 0 || ssh_failed(self, rc, err);
-}
-
-/* What does not fit is dropped, but read: a full window would stop the command. */
-static bool drain_stderr(struct ssh *self, struct error *err)
-{
-	char chunk[4096];
-	ssize_t got;
-
-	while ((got = libssh2_channel_read_stderr(self->channel, chunk, sizeof(chunk))) > 0) {
-		buf_add(&self->errors, chunk, (size_t)got);
-		deadline_progress(&self->deadline);
-	}
-	return got == 0 || got == LIBSSH2_ERROR_EAGAIN || ssh_failed(self, got, err);
-}
-
-bool ssh_read(struct ssh *self, void *bytes, size_t size, size_t *got_out, struct error *err)
-{
-	deadline_progress(&self->deadline); /* the caller may have been busy meanwhile */
-	while (true) {
-		if (!drain_stderr(self, err))
-			return false;
-		ssize_t got = libssh2_channel_read(self->channel, bytes, size);
-		if (got > 0 || (got == 0 && libssh2_channel_eof(self->channel))) {
-			deadline_progress(&self->deadline);
-			*got_out = (size_t)got;
-			return true;
-		}
-		if (got < 0 && got != LIBSSH2_ERROR_EAGAIN)
-			return ssh_failed(self, got, err);
-		if (!wait_for_socket(self, err))
-			return false;
-	}
-}
-
-bool ssh_write(struct ssh *self, const void *bytes, size_t len, struct error *err)
-{
-	const char *at = bytes;
-
-	deadline_progress(&self->deadline);
-	while (len) {
-		ssize_t put = libssh2_channel_write(self->channel, at, len);
-		if (put > 0) {
-			at += put;
-			len -= (size_t)put;
-			deadline_progress(&self->deadline);
-			continue;
-		}
-		if (put < 0 && put != LIBSSH2_ERROR_EAGAIN)
-			return ssh_failed(self, put, err);
-		if (!drain_stderr(self, err) || !wait_for_socket(self, err))
-			return false;
-	}
-	return true;
-}
-
-bool ssh_write_end(struct ssh *self, struct error *err)
-{
-	int rc;
-	SSH_CALL(self, rc, libssh2_channel_send_eof(self->channel), err);
-	return rc == 0 || ssh_failed(self, rc, err);
-}
-
-bool ssh_exec_finish(struct ssh *self, struct ssh_result *result_out, struct error *err)
-{
-	struct ssh_result result = {0};
-	char chunk[4096];
-	char *name = NULL;
-	size_t got = 1, name_len = 0;
-	int rc;
-
-	if (!ssh_write_end(self, err))
-		return false;
-	while (got > 0) {
-		if (!ssh_read(self, chunk, sizeof(chunk), &got, err))
-			return false;
-	}
-	SSH_CALL(self, rc, libssh2_channel_close(self->channel), err);
-	if (rc == 0)
-		SSH_CALL(self, rc, libssh2_channel_wait_closed(self->channel), err);
-	if (rc < 0)
-		return ssh_failed(self, rc, err);
-	/* first: after a signal get_exit_status says 0 */
-	rc = libssh2_channel_get_exit_signal(
-		self->channel, &name, &name_len, NULL, NULL, NULL, NULL);
-	if (rc == 0 && name) {
-		(void)snprintf(result.signal, sizeof(result.signal), "%.*s", (int)name_len, name);
-		libssh2_free(self->session, name);
-	}
-	result.exit_status = libssh2_channel_get_exit_status(self->channel);
-	*result_out = result;
-	return true;
-}
-
-const struct buf *ssh_stderr(const struct ssh *self)
-{
-	return &self->errors;
 }

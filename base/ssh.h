@@ -4,9 +4,13 @@
  * false the session can only be freed. A session belongs to one thread at a time. The host key
  * must be in the given known_hosts; there is no "accept new". Agents, passwords and files of $HOME
  * are not used.
+ *
+ * Two ways of use: ssh_open(), ssh_read(), ... wait by themselves. A thread with many sessions
+ * takes ssh_start() and the ..._step() calls, repeats those that say SSH_WAIT when ssh_poll()'s
+ * descriptor is ready, and asks ssh_check() when the time of ssh_left_ms() is over.
  */
 #pragma once
-#include "base/deadline.h"
+#include "base/dial.h"
 #include "base/known_hosts.h"
 
 /** Call once, before threads. */
@@ -17,7 +21,8 @@ struct ssh_options {
 	unsigned port;    /* 0 = 22 */
 	const char *user;
 	const struct known_hosts *known_hosts;
-	const char *key; /* private key, OpenSSH or PEM, without passphrase */
+	const char *fingerprint; /* "SHA256:..." of the host key, instead of known_hosts; or NULL */
+	const char *key;         /* private key, OpenSSH or PEM, without passphrase */
 	size_t key_len;
 	const char *key_name;     /* file name of the key, for messages */
 	struct deadline deadline; /* limits and cancel_fd; the rest is set by ssh_open() */
@@ -59,6 +64,44 @@ struct ssh_result {
 MUST_USE bool ssh_exec_finish(struct ssh *ssh, struct ssh_result *result_out, struct error *err);
 /** The first 8 KiB of stderr so far, as it came. */
 const struct buf *ssh_stderr(const struct ssh *ssh);
+
+/* ---- without waiting ------------------------------------------------------------------------ */
+
+enum ssh_step { SSH_FAILED, SSH_WAIT, SSH_DONE };
+
+/** Begin as ssh_open(). @p options and what they point to must live until ssh_open_step() is done.
+ *  @param dialer  of the thread; must outlive the session. ERR_INVALID, ERR_SYSTEM */
+MUST_USE bool ssh_start(const struct ssh_options *options, struct dialer *dialer,
+	struct ssh **ssh_out, struct error *err);
+/** Go on connecting and logging in. */
+enum ssh_step ssh_open_step(struct ssh *ssh, struct error *err);
+/** Is the login still to come? Then it counts against the server's MaxStartups. */
+bool ssh_is_stranger(const struct ssh *ssh);
+/** Did the server hang up before it knew us, as it does when too many knock at once? */
+bool ssh_was_dropped(const struct ssh *ssh);
+/** Start a command; the same one until it is done. */
+enum ssh_step ssh_exec_step(struct ssh *ssh, const char *command, struct error *err);
+enum ssh_stream { SSH_STDOUT, SSH_STDERR };
+struct ssh_chunk {
+	char bytes[16384];
+	size_t len;
+};
+/** Read what is there; done with len 0 = end. */
+enum ssh_step ssh_read_step(
+	struct ssh *ssh, enum ssh_stream stream, struct ssh_chunk *chunk, struct error *err);
+/** Write what goes; call again with the rest. */
+enum ssh_step ssh_write_step(
+	struct ssh *ssh, const void *bytes, size_t len, size_t *put_out, struct error *err);
+/** End of stdin. */
+enum ssh_step ssh_write_end_step(struct ssh *ssh, struct error *err);
+/** What to wait for; fd -1 while ssh_open_step() dials, which dialer_wait() does. */
+struct pollfd ssh_poll(struct ssh *ssh);
+/** Milliseconds to the next deadline or keep-alive, at most @p cap. */
+int ssh_left_ms(const struct ssh *ssh, int cap);
+/** Sends keep-alives. ERR_TIMEOUT, ERR_STOPPED. */
+MUST_USE bool ssh_check(struct ssh *ssh, struct error *err);
+
+/* ---- texts ---------------------------------------------------------------------------------- */
 
 /** Append @p text in single quotes for a POSIX shell; `'` and `!` are taken out of them. */
 void ssh_quote(const char *text, struct buf *out);

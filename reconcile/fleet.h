@@ -12,8 +12,14 @@
 struct client {
 	const char *name; /* client_name */
 	const struct host *host;
-	size_t stage;     /* index in policy->stages */
-	const char *root; /* of the driver, rendered */
+	size_t stage; /* index in policy->stages */
+	const char
+		*root; /* where it lives, for comparing: the folder, or ssh://ADDRESS:PORT/FOLDER */
+	const char *folder;      /* driver.root, rendered */
+	const char *address;     /* of a host that is reached over the network, else NULL */
+	unsigned port;           /* 0: the usual one */
+	const char *user;        /* who logs in there */
+	const char *fingerprint; /* of its host key, or NULL */
 	const char **apps;
 	size_t app_count;
 	const char *secrets_file; /* rendered path; may not exist */

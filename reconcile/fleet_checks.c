@@ -20,7 +20,9 @@ static void check_roots(struct fleet *fleet, struct problems *problems)
 	for (size_t i = 1; i < fleet->client_count; i++)
 		if (!strcmp(sorted[i - 1]->root, sorted[i]->root))
 			problems_add(problems, POLICY_FILE, place ? place->line : 0,
-				"put {{client_name}} into driver.root",
+				sorted[i]->address ? "give each client a host of its own, or put "
+						     "{{client_name}} into driver.root"
+						   : "put {{client_name}} into driver.root",
 				"clients '%s' and '%s' have the same driver.root '%s'",
 				sorted[i - 1]->name, sorted[i]->name, sorted[i]->root);
 }

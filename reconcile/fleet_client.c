@@ -143,17 +143,18 @@ static bool read_root(const struct fleet *fleet, const struct node *context, str
 	struct problems *problems)
 {
 	const struct node *place = node_path(fleet->policy->node, "driver.root");
-	client->root =
+	client->folder =
 		render_text(fleet, context, "driver.root", fleet->policy->driver.root, problems);
-	if (!client->root)
+	if (!client->folder)
 		return false;
-	bool inside = client->root[0] == '/' && client->root[1] && !strstr(client->root, "/../") &&
-		      !fleet_text_is_jinja(client->root) && strlen(client->root) < 512;
+	const char *folder = client->root = client->folder;
+	bool inside = folder[0] == '/' && folder[1] && !strstr(folder, "/../") &&
+		      !fleet_text_is_jinja(folder) && strlen(folder) < 512;
 	if (!inside)
 		problems_add(problems, POLICY_FILE, place ? place->line : 0,
 			"write an absolute path, for example /srv/fleet/{{client_name}}",
-			"driver.root of client '%s' is '%s'", client->name, client->root);
-	return inside;
+			"driver.root of client '%s' is '%s'", client->name, folder);
+	return inside && fleet_read_address(fleet, client, problems);
 }
 
 static bool find_stage(const struct fleet *fleet, struct client *client, struct problems *problems)

@@ -6,6 +6,11 @@
 MUST_USE bool fleet_read_client(struct fleet *fleet, const struct host *host,
 	struct client *client_out, struct problems *problems);
 
+/** Where the host of a client is reached, once its folder is known. @return false if errors were
+ *  added */
+MUST_USE bool fleet_read_address(
+	const struct fleet *fleet, struct client *client, struct problems *problems);
+
 /** Client names, driver roots and their owners: each once in the fleet. */
 void fleet_check_unique(struct fleet *fleet, struct problems *problems);
 

@@ -24,6 +24,7 @@ struct git_options {
 	const char *author_name, *author_mail;
 	const char *signing_key_file;  /* of the status branch, or NULL */
 	const struct keyring *keyring; /* borrowed */
+	struct hosts *hosts;           /* borrowed */
 	bool accept_history;           /* for the first look only */
 	struct signers_files signers;  /* .allowed NULL: commits need no signature */
 };

@@ -335,7 +335,7 @@ static bool ask_hosts(struct looker *looker, struct look_result *result, struct 
 		return false;
 	if (!fleet_load(tree, &result->head, &fleet, &problems))
 		return problems_to_error(&problems, err);
-	if (!truth_ask(fleet, result->status, &result->truth, err))
+	if (!truth_ask(fleet, looker->options->hosts, result->status, &result->truth, err))
 		return false;
 	for (size_t i = 0; i < result->truth->count; i++)
 		status_put_client(result->status, &result->truth->records[i]);
@@ -362,7 +362,7 @@ static bool check_hosts(struct looker *looker, const struct look_result *result,
 		return false;
 	/* a commit with mistakes names no hosts, and touches none */
 	return !fleet_load(tree, &commit, &fleet, &problems) ||
-	       truth_check(fleet, result->status, err);
+	       truth_check(fleet, looker->options->hosts, result->status, err);
 }
 
 static bool look_at_head(struct looker *looker, struct look_result *result, struct error *err)

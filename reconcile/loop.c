@@ -286,11 +286,14 @@ bool loop_new(const struct loop_options *options, struct board *board, struct lo
 	loop->inbox = inbox_new();
 	loop->status = status_new();
 	loop_init_requests(loop);
+	if (!hosts_new(&options->hosts, &loop->hosts, err))
+		return false;
+	loop->options.git.hosts = loop->hosts;
 	if (!loop_read_instance(loop, err) ||
-		!git_thread_new(&options->git, loop->inbox, &loop->git, err) ||
+		!git_thread_new(&loop->options.git, loop->inbox, &loop->git, err) ||
 		!git_thread_repo(loop->git, &repo, err))
 		return false;
-	loop->renderer = renderer_new(repo, options->git.keyring);
+	loop->renderer = renderer_new(repo, options->git.keyring, loop->hosts);
 	const struct workers_options workers = {.threads = options->workers,
 		.log_dir = log_dir,
 		.renderer = loop->renderer,
@@ -305,9 +308,11 @@ void loop_free(struct loop *loop)
 {
 	if (!loop)
 		return;
+	hosts_stop(loop->hosts); /* what waits for a host has its answer then */
 	workers_free(loop->workers);
 	git_thread_free(loop->git);
 	renderer_free(loop->renderer);
+	hosts_free(loop->hosts);
 	loop_drop_facts(loop);
 	rollout_free(loop->rollout);
 	event_log_free(loop->events);

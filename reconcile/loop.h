@@ -11,6 +11,7 @@
  * the steps under way, and starts from the branch and the hosts, as after a restart.
  */
 #pragma once
+#include "reconcile/drivers/hosts.h"
 #include "reconcile/git_thread.h"
 #include "reconcile/snapshot.h"
 
@@ -19,6 +20,7 @@ struct loop_options {
 	const char *state_dir;
 	int64_t poll_interval_ms;
 	size_t workers;
+	struct hosts_options hosts;
 	bool once; /* `apply`: end as soon as nothing is left to do */
 };
 

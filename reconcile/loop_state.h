@@ -27,6 +27,7 @@ struct loop {
 	struct board *board;
 	struct inbox *inbox;
 	struct git_thread *git;
+	struct hosts *hosts;
 	struct renderer *renderer;
 	struct workers *workers;
 

@@ -86,15 +86,19 @@ static bool convert_files(struct converter *self)
 
 static bool check_kind(struct converter *self, const char *kind, const struct node *place)
 {
-	static const char *const later[] = {"ssh", "ansible"};
-	if (!strcmp(kind, "local"))
+	static const char fix[] = "write 'kind: local' or 'kind: ssh'";
+	struct policy_driver *driver = &self->policy->driver;
+	driver->remote = !strcmp(kind, "ssh");
+	if (!strcmp(kind, "local") && driver->user)
+		return policy_problem(self->problems, node_get(driver->node, "user"),
+			"leave it out: the service itself is the user",
+			"'driver.user' has no meaning for the driver 'local'");
+	if (!strcmp(kind, "local") || driver->remote)
 		return true;
-	for (size_t i = 0; i < ARRAY_LEN(later); i++)
-		if (!strcmp(kind, later[i]))
-			return policy_problem(self->problems, place, "write 'kind: local'",
-				"the driver '%s' is not supported yet", kind);
-	return policy_problem(
-		self->problems, place, "write 'kind: local'", "there is no driver '%.60s'", kind);
+	if (!strcmp(kind, "ansible"))
+		return policy_problem(
+			self->problems, place, fix, "the driver '%s' is not supported yet", kind);
+	return policy_problem(self->problems, place, fix, "there is no driver '%.60s'", kind);
 }
 
 static bool check_compose(struct converter *self, const struct node *place)
@@ -124,6 +128,7 @@ static bool convert_driver(struct converter *self)
 	const struct driver_file *file = &self->raw->driver;
 	const struct node *node = node_get(self->root, "driver");
 	self->policy->driver = (struct policy_driver){.kind = file->kind,
+		.user = file->user,
 		.root = file->root,
 		.activate_timeout_ms = file->activate_timeout_ms,
 		.retries = file->retries,

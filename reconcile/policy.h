@@ -50,7 +50,9 @@ struct policy_check {
 };
 
 struct policy_driver {
-	const char *kind;          /* "local" */
+	const char *kind;          /* "local", "ssh" */
+	bool remote;               /* the host is reached over the network */
+	const char *user;          /* who logs in there, or NULL */
 	const char *root;          /* template */
 	struct key_texts activate; /* argv; count 0: nothing to run, or compose */
 	bool compose;              /* activate: compose */

@@ -26,7 +26,7 @@ struct release_file {
 };
 
 struct driver_file {
-	char *kind, *root;
+	char *kind, *user, *root;
 	const struct node *activate;
 	int64_t activate_timeout_ms, retries, keep;
 };

@@ -183,15 +183,18 @@ static const struct key driver_keys[] = {
 		.type = KEY_TEXT,
 		AT(driver_file, kind),
 		.required = true,
-		.doc = "How a release reaches its host: local (a folder of the service machine)."},
-	LATER("user"),
+		.doc = "How a release reaches its host: local (a folder of the service machine), "
+		       "or ssh (a server; docs/hosts.md says what it needs)."},
+	{.name = "user",
+		.type = KEY_TEXT,
+		AT(driver_file, user),
+		.doc = "ssh: who logs in where the inventory has no ansible_user."},
 	{.name = "root",
 		.type = KEY_TEXT,
 		AT(driver_file, root),
 		.required = true,
 		.doc = "Template of the absolute path of a client's folder on its host, different "
-		       "for "
-		       "each client."},
+		       "for each client of the same host."},
 	{.name = "activate",
 		.type = KEY_NODE,
 		AT(driver_file, activate),

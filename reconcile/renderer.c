@@ -18,6 +18,7 @@ struct renderer {
 	pthread_mutex_t lock;
 	struct repo *repo;
 	const struct keyring *keyring;
+	struct hosts *hosts;
 	struct digest_keys keys;
 	struct rendered_commit commits[RENDERER_COMMITS];
 	uint64_t clock;
@@ -34,13 +35,14 @@ static void forget(struct rendered_commit *loaded)
 	*loaded = (struct rendered_commit){0};
 }
 
-struct renderer *renderer_new(struct repo *repo, const struct keyring *keyring)
+struct renderer *renderer_new(struct repo *repo, const struct keyring *keyring, struct hosts *hosts)
 {
 	struct renderer *renderer = mem_zero(1, sizeof(*renderer));
 	pthread_mutex_init(&renderer->lock, NULL);
 	pthread_mutex_init(&renderer->keys_lock, NULL);
 	renderer->repo = repo;
 	renderer->keyring = keyring;
+	renderer->hosts = hosts;
 	return renderer;
 }
 
@@ -157,26 +159,44 @@ static bool build_release(struct renderer *renderer, struct rendered_commit *loa
 	return true;
 }
 
-static void fill_host(
-	struct target *target, const struct policy_driver *policy, const struct client *client)
+struct driver_host renderer_host(const struct client *client, struct hosts *hosts)
 {
-	const char **argv = arena_array(target->arena, policy->activate.count + 1, sizeof(*argv));
-	const char *const *command = policy->activate.count ? argv : NULL;
-	for (size_t i = 0; i < policy->activate.count; i++)
-		argv[i] = arena_str(target->arena, policy->activate.items[i]);
-	if (policy->compose)
-		command = compose_argv(target->arena, client->root, policy->activate_timeout_ms);
-	target->host = (struct driver_host){
-		.client = arena_str(target->arena, client->name),
-		.root = arena_str(target->arena, client->root),
-		.activate = command,
-		.activate_timeout_ms = policy->activate_timeout_ms,
-		.keep = policy->keep,
+	return (struct driver_host){
+		.client = client->name,
+		.root = client->folder,
+		.hosts = hosts,
+		.address = client->address,
+		.port = client->port,
+		.user = client->user,
+		.fingerprint = client->fingerprint,
 	};
 }
 
+/* With texts of its own: the commit may be forgotten before the target is done with. */
+static void fill_host(struct target *target, const struct policy_driver *policy,
+	const struct client *client, struct hosts *hosts)
+{
+	struct arena *arena = target->arena;
+	struct driver_host host = renderer_host(client, hosts);
+	const char **argv = arena_array(arena, policy->activate.count + 1, sizeof(*argv));
+	for (size_t i = 0; i < policy->activate.count; i++)
+		argv[i] = arena_str(arena, policy->activate.items[i]);
+	host.client = arena_str(arena, host.client);
+	host.root = arena_str(arena, host.root);
+	host.address = arena_str(arena, host.address);
+	host.user = arena_str(arena, host.user);
+	host.fingerprint = arena_str(arena, host.fingerprint);
+	host.activate = policy->activate.count ? argv : NULL;
+	if (policy->compose)
+		host.activate = compose_argv(arena, host.root, policy->activate_timeout_ms);
+	host.activate_timeout_ms = policy->activate_timeout_ms;
+	host.keep = policy->keep;
+	target->host = host;
+	target->root = arena_str(arena, client->root);
+}
+
 static bool fill_target(struct rendered_commit *loaded, const char *client_name,
-	struct target *target, struct error *err)
+	struct hosts *hosts, struct target *target, struct error *err)
 {
 	const struct fleet *fleet = loaded->fleet;
 	const struct client *client = fleet_client(fleet, client_name);
@@ -187,7 +207,7 @@ static bool fill_target(struct rendered_commit *loaded, const char *client_name,
 	if (!target->driver)
 		return error_set(
 			err, ERR_INVALID, "driver '%s' does not exist", fleet->policy->driver.kind);
-	fill_host(target, &fleet->policy->driver, client);
+	fill_host(target, &fleet->policy->driver, client, hosts);
 	return target_checks(
 		fleet, client, target->arena, &target->checks, &target->check_count, err);
 }
@@ -200,7 +220,7 @@ bool renderer_target(struct renderer *renderer, const char *commit, const char *
 	target->arena = arena_new(ARENA_PLAIN, 0);
 	pthread_mutex_lock(&renderer->lock);
 	bool ok = find_commit(renderer, commit, &loaded, err) &&
-		  fill_target(loaded, client_name, target, err) &&
+		  fill_target(loaded, client_name, renderer->hosts, target, err) &&
 		  (!want_release ||
 			  build_release(renderer, loaded, fleet_client(loaded->fleet, client_name),
 				  want_release, target, err));

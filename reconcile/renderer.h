@@ -12,8 +12,10 @@
 struct renderer;
 
 /** @param repo     taken over
- *  @param keyring  borrowed; may hold no identity */
-struct renderer *renderer_new(struct repo *repo, const struct keyring *keyring);
+ *  @param keyring  borrowed; may hold no identity
+ *  @param hosts    borrowed; the connections that targets get */
+struct renderer *renderer_new(
+	struct repo *repo, const struct keyring *keyring, struct hosts *hosts);
 void renderer_free(struct renderer *renderer);
 DEFINE_CLEANUP(struct renderer, renderer_free)
 #define auto_renderer CLEANUP(renderer_free_at)
@@ -31,10 +33,13 @@ struct target {
 	struct arena *arena;
 	const struct driver *driver;
 	struct driver_host host;
+	const char *root;        /* where the client lives, as records have it */
 	struct release *release; /* with content; NULL unless asked for */
 	struct check_spec *checks;
 	size_t check_count;
 };
+/** How the host of a client is reached; texts are the client's. */
+struct driver_host renderer_host(const struct client *client, struct hosts *hosts);
 void target_free(struct target *target);
 DEFINE_CLEANUP(struct target, target_free)
 #define auto_target CLEANUP(target_free_at)

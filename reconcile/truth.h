@@ -4,6 +4,7 @@
  * on (design.md section 6).
  */
 #pragma once
+#include "reconcile/drivers/driver.h"
 #include "reconcile/fleet.h"
 #include "reconcile/status.h"
 
@@ -18,10 +19,11 @@ DEFINE_CLEANUP(struct truth, truth_free)
 
 /**
  * Ask the host of every client of a fleet.
+ * @param hosts   connections; borrowed for the call
  * @param status  what the branch says; borrowed for the call
  * @return false: a host could not be asked, named in @p err; nothing may be concluded without it
  */
-MUST_USE bool truth_ask(const struct fleet *fleet, const struct status *status,
+MUST_USE bool truth_ask(const struct fleet *fleet, struct hosts *hosts, const struct status *status,
 	struct truth **truth_out, struct error *err);
 
 /**
@@ -29,5 +31,5 @@ MUST_USE bool truth_ask(const struct fleet *fleet, const struct status *status,
  * touched, so one that it does not know was lost. Hosts that cannot be asked say nothing.
  * @return false: ERR_REFUSED, naming client, rollout and the way out
  */
-MUST_USE bool truth_check(
-	const struct fleet *fleet, const struct status *status, struct error *err);
+MUST_USE bool truth_check(const struct fleet *fleet, struct hosts *hosts,
+	const struct status *status, struct error *err);

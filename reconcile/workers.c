@@ -1,32 +1,14 @@
-#include "reconcile/workers.h"
 #include "base/log.h"
 #include "reconcile/output.h"
 #include "reconcile/secrets/secret.h"
+#include "reconcile/workers_parts.h"
 #include <errno.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 struct entry {
 	struct entry *next;
 	struct work *work;
-};
-
-struct round;
-
-struct workers {
-	struct workers_options options;
-	char *log_dir;
-	struct checks *checks;
-	int cancel_fd;
-	pthread_t *threads;
-	pthread_mutex_t lock; /* of what follows */
-	pthread_cond_t filled;
-	size_t started, idle; /* threads; they start when there is work for them */
-	size_t waiting;       /* entries in the list */
-	struct entry *first, *last;
-	struct round *rounds; /* under way */
-	bool stopping;
 };
 
 struct work *work_new(enum work_kind kind)
@@ -52,142 +34,8 @@ static void free_work(void *data)
 	work_free(data);
 }
 
-/* ---- activate ----------------------------------------------------------------------------------
+/* ---- steps --------------------------------------------------------------------------------------
  */
-
-static struct driver_file *driver_files(struct arena *arena, const struct release *release)
-{
-	struct driver_file *files = arena_array(arena, release->file_count, sizeof(*files));
-	for (size_t i = 0; i < release->file_count; i++)
-		files[i] = (struct driver_file){.path = release->files[i].path,
-			.mode = release->files[i].mode,
-			.bytes = release->files[i].bytes,
-			.len = release->files[i].len};
-	return files;
-}
-
-static bool same_as_planned(const struct work *work, const struct target *target, struct error *err)
-{
-	if (!strcmp(target->release->digest, work->target.release))
-		return true;
-	error_set(err, ERR_SYSTEM, "release of '%s' renders as %.15s, but %.15s was planned",
-		work->client, target->release->digest, work->target.release);
-	return error_hint(err, "this is a mistake in aviary: please report it");
-}
-
-/* The target to activate: rendered, or without files if the host still has the release. */
-static bool find_target(struct workers *workers, const struct work *work,
-	struct target **target_out, struct error *err)
-{
-	auto_target struct target *target = NULL;
-	bool has = false;
-	struct renderer *renderer = workers->options.renderer;
-	bool planned = renderer_target(renderer, work->target.commit, work->client,
-		work->target.release_key, &target, err);
-	if (planned) {
-		if (!same_as_planned(work, target, err))
-			return false;
-		*target_out = STEAL(target);
-		return true;
-	}
-	/* Going back must not depend on reading an old commit, if the host has its files. */
-	struct error first = *err;
-	if (!work->fallback_commit[0] ||
-		!renderer_target(
-			renderer, work->fallback_commit, work->client, NULL, &target, err) ||
-		!target->driver->has_release(&target->host, work->target.release, &has, err) ||
-		!has) {
-		*err = first;
-		return false;
-	}
-	*target_out = STEAL(target);
-	return true;
-}
-
-static void prune(const struct target *target, const struct work *work)
-{
-	struct error err;
-	if (!target->driver->prune(
-		    &target->host, (const char *const *)work->keep.items, work->keep.count, &err))
-		log_warn("old releases were not deleted", LOG_STR("client", work->client),
-			LOG_ERROR_FIELD(&err));
-}
-
-/* Before its first step on a host the rollout compares what runs with the record. */
-static void compare(
-	struct work *work, const struct target *target, const struct driver_state *state)
-{
-	if (!work->recorded[0] || work->compared || !strcmp(state->rollout, work->rollout) ||
-		(work->recorded_root && strcmp(work->recorded_root, target->host.root) != 0))
-		return;
-	drift_compare(work->recorded, state, &work->drift);
-	work->compared = true;
-}
-
-/* Ids are ordered by time, and ours is the newest that the branch knows: a host that names another
- * one as late was touched by a rollout that the branch has lost (design.md section 6). */
-static bool history_is_whole(const struct target *target, struct work *work, struct error *err)
-{
-	struct driver_state state;
-	struct error later; /* whoever does not answer now does not answer activate() either */
-	if (!target->driver->ask(&target->host, &state, &later))
-		return true;
-	compare(work, target, &state);
-	if (work->accept_history || !state.found || !strcmp(state.rollout, work->rollout) ||
-		strncmp(state.rollout, work->rollout, ROLLOUT_TIME) < 0)
-		return true;
-	error_set(err, ERR_REFUSED,
-		"the host of '%s' was last touched by rollout %s, which the status branch does not "
-		"know",
-		work->client, state.rollout);
-	return error_hint(err, "put the branch back on the remote, or take the truth from the "
-			       "hosts with 'aviary apply --accept-history'");
-}
-
-static bool activate(struct workers *workers, struct work *work, struct error *err)
-{
-	auto_target struct target *target = NULL;
-	struct driver_run run = DRIVER_RUN_INIT;
-	struct output output;
-	if (!find_target(workers, work, &target, err))
-		return false;
-	if (!history_is_whole(target, work, err)) {
-		work->refused = true;
-		return false;
-	}
-	const struct driver_release release = {
-		.digest = work->target.release,
-		.files = target->release ? driver_files(target->arena, target->release) : NULL,
-		.count = target->release ? target->release->file_count : 0,
-		.commit = work->target.commit,
-		.rollout = work->rollout,
-		.stage = work->stage,
-		.action = plan_action_name(work->action),
-		.epoch = work->epoch,
-	};
-	output_begin(&output, workers->log_dir, work->rollout, work->client);
-	run.cancel_fd = workers->cancel_fd;
-	run.output = output_add;
-	run.output_data = &output;
-	bool ok = target->driver->activate(&target->host, &release, &run, err);
-	output_end(&output, ok, err);
-	bool untouched = run.touched == DRIVER_TOUCHED_NOTHING;
-	if (ok)
-		prune(target, work);
-	work->unreachable = !ok && untouched && err->code == ERR_UNREACHABLE;
-	work->unsure = !ok && run.touched == DRIVER_TOUCHED_UNKNOWN && err->code != ERR_STOPPED;
-	work->transient = !ok && untouched && error_is_transient(err->code);
-	work->refused = !ok && untouched && err->code == ERR_REFUSED;
-	return ok;
-}
-
-static bool ask(struct workers *workers, struct work *work, struct error *err)
-{
-	auto_target struct target *target = NULL;
-	return renderer_target(workers->options.renderer, work->target.commit, work->client, NULL,
-		       &target, err) &&
-	       target->driver->ask(&target->host, &work->state, err);
-}
 
 /* With the files of the release where they can be had: else only its state is compared. */
 static bool ask_drift(struct workers *workers, struct work *work, struct error *err)
@@ -203,19 +51,7 @@ static bool ask_drift(struct workers *workers, struct work *work, struct error *
 	return work->compared;
 }
 
-static bool do_step(struct workers *workers, struct work *work, struct error *err)
-{
-	switch (work->kind) {
-	case WORK_ACTIVATE:
-		return activate(workers, work, err);
-	case WORK_DRIFT:
-		return ask_drift(workers, work, err);
-	default:
-		return ask(workers, work, err);
-	}
-}
-
-static void answer_worked(struct workers *workers, struct work *work)
+void workers_answer(struct workers *workers, struct work *work)
 {
 	struct message *message = message_new(MESSAGE_WORKED);
 	message->rollout = work->rollout_serial;
@@ -285,6 +121,46 @@ static void round_done(void *data, const struct check_outcome *outcome)
 	round_free(round);
 }
 
+/* ---- commands of checks on a host that is not here ---- */
+
+struct command {
+	struct driver_task task;
+	struct probe *probe;
+	struct exec_result result;
+};
+
+static void add_output(void *data, const char *bytes, size_t len)
+{
+	buf_add(&((struct command *)data)->result.output, bytes, len);
+}
+
+static void command_done(struct driver_task *task)
+{
+	struct command *command = task->data;
+	command->result.exit_status = task->status;
+	command->result.signal = task->status > 128 ? task->status - 128 : 0;
+	command->result.timed_out = task->late;
+	checks_command_done(command->probe, task->ok ? &command->result : NULL, task->err.message);
+	exec_result_clear(&command->result);
+	free(command);
+}
+
+static void begin_command(void *data, const struct check_spec *spec, struct probe *probe)
+{
+	const struct target *target = ((struct round *)data)->target;
+	struct command *command = mem_zero(1, sizeof(*command));
+	command->probe = probe;
+	buf_init(&command->result.output, CHECKS_OUTPUT_MAX);
+	command->task = (struct driver_task){.work = DRIVER_COMMAND,
+		.host = &target->host,
+		.argv = spec->argv,
+		.timeout_ms = checks_timeout_ms(spec),
+		.run = {.cancel_fd = -1, .output = add_output, .output_data = command},
+		.done = command_done,
+		.data = command};
+	target->driver->begin(&command->task);
+}
+
 /* Takes the work over. */
 static void start_round(struct workers *workers, struct work *work)
 {
@@ -297,9 +173,13 @@ static void start_round(struct workers *workers, struct work *work)
 		return;
 	}
 	auto_free char *current = mem_printf("%s/current", target->host.root);
-	const struct check_round checks = {
+	struct check_round checks = {
 		.specs = target->checks, .count = target->check_count, .folder = current};
 	struct round *round = mem_zero(1, sizeof(*round));
+	if (target->driver->begin) {
+		checks.command = begin_command;
+		checks.command_data = round;
+	}
 	round->workers = workers;
 	round->work = work;
 	round->target = target;
@@ -331,24 +211,36 @@ static struct work *take_work(struct workers *workers)
 	return work;
 }
 
+static void do_work(struct workers *workers, struct work *work)
+{
+	switch (work->kind) {
+	case WORK_ACTIVATE:
+		workers_activate(workers, work);
+		break;
+	case WORK_ASK:
+		workers_ask(workers, work);
+		break;
+	case WORK_DRIFT:
+		work->ok = ask_drift(workers, work, &work->err);
+		workers_answer(workers, work);
+		break;
+	case WORK_ROUND:
+		start_round(workers, work);
+		break;
+	case WORK_TIDY:
+		renderer_forget(workers->options.renderer);
+		output_prune(workers->log_dir, STATUS_ROLLOUTS_MAX);
+		work_free(work);
+		break;
+	}
+}
+
 static void *run(void *data)
 {
 	struct workers *workers = data;
 	struct work *work;
-	while ((work = take_work(workers))) {
-		if (work->kind == WORK_ROUND) {
-			start_round(workers, work);
-			continue;
-		}
-		if (work->kind == WORK_TIDY) {
-			renderer_forget(workers->options.renderer);
-			output_prune(workers->log_dir, STATUS_ROLLOUTS_MAX);
-			work_free(work);
-			continue;
-		}
-		work->ok = do_step(workers, work, &work->err);
-		answer_worked(workers, work);
-	}
+	while ((work = take_work(workers)))
+		do_work(workers, work);
 	return NULL;
 }
 

@@ -178,6 +178,19 @@ static bool convert_repository(struct converter *self)
 	return good;
 }
 
+static bool convert_hosts(struct converter *self)
+{
+	struct config_hosts *out = &self->config->hosts;
+	out->ssh_key_file = path_at(self, self->raw->hosts.ssh_key_file, "hosts.ssh_key_file");
+	out->known_hosts_file =
+		path_at(self, self->raw->hosts.known_hosts_file, "hosts.known_hosts_file");
+	out->concurrency = self->raw->hosts.concurrency;
+	if (!out->known_hosts_file || out->ssh_key_file)
+		return true;
+	return config_problem(self->problems, node_get(self->root, "hosts"),
+		"add 'hosts.ssh_key_file'", "hosts are known, but no key logs in there");
+}
+
 static bool convert_author(struct converter *self, const char *author)
 {
 	struct config_status *out = &self->config->status;
@@ -329,6 +342,7 @@ static bool convert(struct converter *self)
 	bool good = convert_addresses(self);
 	good = convert_repository(self) && good;
 	good = convert_status(self) && good;
+	good = convert_hosts(self) && good;
 	good = convert_webhooks(self) && good;
 	return convert_tokens(self) && good;
 }

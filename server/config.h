@@ -35,6 +35,12 @@ struct config_status {
 	const char *signing_key_file; /* or NULL */
 };
 
+struct config_hosts {
+	const char *ssh_key_file;     /* or NULL: none can be reached */
+	const char *known_hosts_file; /* or NULL */
+	int64_t concurrency;
+};
+
 struct config_webhook {
 	enum webhook_forge forge; /* each at most once */
 	const char **secret_files;
@@ -58,6 +64,7 @@ struct config {
 	const char *state_dir;
 	struct config_repository repository;
 	struct config_status status;
+	struct config_hosts hosts;
 	struct config_webhook *webhooks;
 	size_t webhook_count;
 	int64_t webhook_max_body; /* bytes */

@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/ssh.h"
 #include "git/signers.h"
 #include "git/signing_key.h"
 #include "reconcile/secrets/keyring.h"
@@ -44,6 +45,29 @@ static bool check_public_file(struct checker *checker, const char *path, const c
 	if (!text.len)
 		return config_problem(checker->problems, place, "", "'%s' is empty", path);
 	return true;
+}
+
+/* A key that libssh2 cannot use, or a line of known_hosts that does not read, would show at the
+ * first host only. */
+static bool check_hosts(struct checker *checker)
+{
+	const struct config_hosts *hosts = &checker->config->hosts;
+	auto_buf struct buf key = BUF_INIT_SECRET(CONFIG_SECRET_MAX);
+	auto_buf struct buf text = BUF_INIT((size_t)16 << 20);
+	auto_known_hosts struct known_hosts *known = NULL;
+	const struct node *root = checker->config->node;
+	struct error err;
+	bool good = true;
+	if (hosts->ssh_key_file &&
+		(!fs_read_secret(hosts->ssh_key_file, CONFIG_SECRET_MAX, &key, &err) ||
+			!ssh_key_check(hosts->ssh_key_file, key.text, key.len, &err)))
+		good = report(checker, node_path(root, "hosts.ssh_key_file"), &err);
+	if (hosts->known_hosts_file &&
+		(!fs_read(hosts->known_hosts_file, text.limit, &text, &err) ||
+			!known_hosts_parse(
+				hosts->known_hosts_file, text.text, text.len, &known, &err)))
+		good = report(checker, node_path(root, "hosts.known_hosts_file"), &err);
+	return good;
 }
 
 static bool check_signers(struct checker *checker)
@@ -176,6 +200,7 @@ bool config_check(const struct config *config, struct problems *problems)
 		       &checker, repository->known_hosts_file, "repository.known_hosts_file") &&
 	       good;
 	good = check_public_file(&checker, repository->ca_file, "repository.ca_file") && good;
+	good = check_hosts(&checker) && good;
 	good = check_signers(&checker) && good;
 	good = check_signing_key(&checker) && good;
 	good = check_webhooks(&checker) && good;

@@ -25,6 +25,10 @@ struct config_raw {
 	struct {
 		char *branch, *author, *url, *signing_key_file;
 	} status;
+	struct {
+		char *ssh_key_file, *known_hosts_file;
+		int64_t concurrency;
+	} hosts;
 	struct key_list webhooks; /* struct webhook_file */
 	int64_t webhook_max_body;
 	char *age_key_file;

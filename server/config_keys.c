@@ -131,6 +131,31 @@ static const struct key token_keys[] = {
 	KEYS_END,
 };
 
+static const struct key hosts_keys[] = {
+	{.name = "ssh_key_file",
+		.type = KEY_TEXT,
+		AT(hosts.ssh_key_file),
+		.doc = "Private key that logs in to hosts (driver ssh), in OpenSSH's format, "
+		       "without a passphrase. Read again when it changes."},
+	{.name = "known_hosts_file",
+		.type = KEY_TEXT,
+		AT(hosts.known_hosts_file),
+		.doc = "Host keys in OpenSSH's format; a host that is not listed is refused, "
+		       "unless the inventory has its host_key_fingerprint. Read again when it "
+		       "changes."},
+	{.name = "concurrency",
+		.type = KEY_INT,
+		AT(hosts.concurrency),
+		.standard = "32",
+		.min = 1,
+		.max = 1000,
+		.doc = "Connections to hosts at the same time."},
+	LATER("pulls"),
+	LATER("resolve"),
+	LATER("transport"),
+	KEYS_END,
+};
+
 static const struct key api_keys[] = {
 	{.name = "tokens",
 		.type = KEY_LIST,
@@ -210,7 +235,10 @@ const struct key config_keys[] = {
 		.standard = "info",
 		.env = "AVIARY_LOG_LEVEL",
 		.doc = "Lines below this level are not written."},
-	LATER("hosts"),
+	{.name = "hosts",
+		.type = KEY_MAP,
+		.keys = hosts_keys,
+		.doc = "How the hosts of clients are reached (driver ssh)."},
 	LATER("forge"),
 	LATER("notify"),
 	KEYS_END,

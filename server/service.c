@@ -67,6 +67,9 @@ struct loop_options service_loop_options(const struct config *config, const stru
 		.state_dir = config->state_dir,
 		.poll_interval_ms = repository->poll_interval_ms,
 		.workers = SERVICE_WORKERS,
+		.hosts = {.ssh_key_file = config->hosts.ssh_key_file,
+			.known_hosts_file = config->hosts.known_hosts_file,
+			.concurrency = (size_t)config->hosts.concurrency},
 		.git =
 			{
 				.state_dir = config->state_dir,

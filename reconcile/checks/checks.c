@@ -25,8 +25,8 @@
 #define ENGINE_TURN_MS 60000
 #define WHY_MAX        2048 /* more than any error's message */
 #define TOLD_MAX       360  /* of one check, so that a second one fits into the detail */
-#define OUTPUT_MAX     4096
-#define BODY_MAX       ((size_t)64 * 1024)
+
+#define BODY_MAX ((size_t)64 * 1024)
 
 struct probe {
 	struct probe *next; /* in one of the lists */
@@ -42,6 +42,8 @@ struct round {
 	struct probe *probes;
 	size_t count, pending;
 	const char *folder;
+	void (*command)(void *data, const struct check_spec *spec, struct probe *probe);
+	void *command_data;
 	void (*done)(void *data, const struct check_outcome *outcome);
 	void *data;
 };
@@ -144,6 +146,8 @@ static struct round *round_new(struct checks *checks, const struct check_round *
 	round->arena = arena;
 	round->count = round->pending = from->count;
 	round->folder = arena_str(arena, from->folder);
+	round->command = from->command;
+	round->command_data = from->command_data;
 	round->probes = arena_array(arena, from->count, sizeof(*round->probes));
 	for (size_t i = 0; i < from->count; i++) {
 		struct probe *probe = &round->probes[i];
@@ -244,7 +248,7 @@ static void run_command(struct probe *probe)
 	request.timeout_ms = judge_timeout_ms(probe->spec);
 	request.grace_ms = 1000; /* a probe has nothing to tidy up */
 	request.cancel_fd = probe->checks->stop[0];
-	request.max_output = OUTPUT_MAX;
+	request.max_output = CHECKS_OUTPUT_MAX;
 	if (!exec_run(&request, &result, &err)) {
 		buf_add_clean(&probe->why, err.message, strlen(err.message));
 		return;
@@ -344,6 +348,8 @@ static void start_round(struct checks *checks, struct round *round)
 		struct probe *probe = &round->probes[i];
 		if (probe->spec->kind != PROBE_COMMAND) {
 			start_http(checks, probe);
+		} else if (round->command) {
+			round->command(round->command_data, probe->spec, probe);
 		} else if (!hand_to_worker(checks, probe)) {
 			buf_add_str(&probe->why, "no thread could be started for the command");
 			finish_probe(probe);
@@ -449,6 +455,24 @@ void checks_free(struct checks *checks)
 	for (size_t i = 0; i < checks->worker_count; i++)
 		(void)pthread_join(checks->workers[i], NULL); /* likewise */
 	checks_dismantle(checks);
+}
+
+int64_t checks_timeout_ms(const struct check_spec *spec)
+{
+	return judge_timeout_ms(spec);
+}
+
+void checks_command_done(struct probe *probe, const struct exec_result *result, const char *why)
+{
+	struct checks *checks = probe->checks;
+	if (result)
+		judge_command(probe->spec, result, &probe->why);
+	else
+		buf_add_clean(&probe->why, why, strlen(why));
+	lock(checks);
+	list_add(&checks->finished, probe);
+	unlock(checks);
+	http_client_wake(checks->client);
 }
 
 void checks_start(struct checks *checks, const struct check_round *from,

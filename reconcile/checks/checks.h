@@ -7,6 +7,7 @@
 #pragma once
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/exec.h"
 
 enum probe_kind { PROBE_HTTP, PROBE_TCP, PROBE_TLS, PROBE_COMMAND };
 
@@ -32,10 +33,16 @@ struct check_spec {
 	const char *ca_file;        /* instead of the system's authorities; may be NULL */
 };
 
+struct probe; /* one check of a round under way */
+
 struct check_round {
 	const struct check_spec *specs;
 	size_t count;
 	const char *folder; /* commands run there: `current` of the client; NULL = ours */
+	/** Begins a command elsewhere, on the client's host: must not block, and somebody calls
+	 *  checks_command_done() for it once. NULL: commands run here. */
+	void (*command)(void *data, const struct check_spec *spec, struct probe *probe);
+	void *command_data;
 };
 
 struct check_outcome {
@@ -53,6 +60,13 @@ MUST_USE bool checks_new(struct checks **checks_out, struct error *err);
 void checks_free(struct checks *checks);
 DEFINE_CLEANUP(struct checks, checks_free)
 #define auto_checks CLEANUP(checks_free_at)
+
+#define CHECKS_OUTPUT_MAX 4096 /* bytes of a command that are kept */
+/** The time-out of a check in effect. */
+int64_t checks_timeout_ms(const struct check_spec *spec);
+/** A command that check_round.command() has begun is over. Any thread; not after checks_free().
+ *  @param result  borrowed; NULL: it could not be run, for the reason @p why */
+void checks_command_done(struct probe *probe, const struct exec_result *result, const char *why);
 
 /**
  * Start a round.

@@ -6,8 +6,8 @@
 #define PREFIX_LEN    (sizeof(DIGEST_PREFIX) - 1)
 #define DIGEST_HEX    64
 
-static const struct driver *const drivers[] = {&driver_local};
-static const char *const names[] = {"local", NULL};
+static const struct driver *const drivers[] = {&driver_local, &driver_ssh};
+static const char *const names[] = {"local", "ssh", NULL};
 
 const struct driver *driver_find(const char *name)
 {

@@ -23,6 +23,12 @@ struct driver_host {
 	const char *const *activate; /* argv, ends with NULL; NULL: nothing to run */
 	int64_t activate_timeout_ms; /* 0 = 10 minutes */
 	int64_t keep; /* newest releases that prune() leaves besides current and its list */
+	/* a host that is reached over the network */
+	struct hosts *hosts; /* connections of the service; NULL: none are configured */
+	const char *address; /* name or address */
+	unsigned port;       /* 0 = 22 */
+	const char *user;
+	const char *fingerprint; /* of its host key, "SHA256:..."; NULL: known_hosts decides */
 };
 
 struct driver_file {
@@ -83,8 +89,45 @@ struct driver_run {
 		.cancel_fd = -1                                                                    \
 	}
 
+/** What a task is about. */
+enum driver_work {
+	DRIVER_ASK,      /* read the host's state */
+	DRIVER_ACTIVATE, /* ask; deliver and activate; prune */
+	DRIVER_COMMAND   /* run a command in current */
+};
+
+/** A piece of work on one host that no thread waits for. What it points to lives until done(). */
+struct driver_task {
+	enum driver_work work;
+	const struct driver_host *host;
+	const char *digest;                   /* DRIVER_ASK: is it on the host? May be NULL */
+	const struct driver_release *release; /* DRIVER_ACTIVATE */
+	const char *const *keep;              /* DRIVER_ACTIVATE: digests that prune() leaves */
+	size_t keep_count;
+	const char *const *argv; /* DRIVER_COMMAND, ends with NULL */
+	int64_t timeout_ms;      /* DRIVER_COMMAND */
+	struct driver_run run;   /* cancel_fd is not heard: end the connections instead */
+	/** DRIVER_ACTIVATE: the state is known, nothing is touched; false ends the task with err.
+	 * May be NULL. */
+	bool (*may_start)(struct driver_task *task, struct error *err);
+	/** Called once, in a thread of the driver's: must not block. */
+	void (*done)(struct driver_task *task);
+	void *data;
+	/* answer */
+	bool ok;
+	struct driver_state state; /* before anything was done */
+	bool has;                  /* the release of DRIVER_ASK is there */
+	int status;                /* DRIVER_COMMAND: exit status, 128 + signal */
+	bool late;                 /* DRIVER_COMMAND: ended at its time-out */
+	struct error err;
+};
+
 struct driver {
 	const char *name;
+	/** Begin a task: as ask(), as activate() and prune(), or a command of a check. NULL: this
+	 *  driver has only the calls below that wait, and commands run here. With it activate() and
+	 *  prune() may be NULL. */
+	void (*begin)(struct driver_task *task);
 	/** Read a host's state. A root that does not exist yet is a host without state.
 	 *  ERR_UNREACHABLE, ERR_INVALID (the state file does not read). */
 	bool (*ask)(
@@ -131,6 +174,7 @@ struct driver {
 };
 
 extern const struct driver driver_local;
+extern const struct driver driver_ssh;
 
 /** The driver of `driver.kind`, or NULL. */
 const struct driver *driver_find(const char *name);

@@ -186,7 +186,7 @@ def test_what_is_not_there_yet_is_refused_by_name(tmp_path):
         done = run("validate", infra)
         assert done.returncode == 1 and "not supported yet" in done.stdout + done.stderr, extra
     assert "kind: local" in text
-    policy.write_text(text.replace("kind: local", "kind: ssh"))
+    policy.write_text(text.replace("kind: local", "kind: ansible"))
     done = run("validate", infra)
     assert done.returncode == 1 and "not supported yet" in done.stdout + done.stderr
 

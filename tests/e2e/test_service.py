@@ -57,7 +57,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(idle_fleet):
 
 
 @pytest.mark.parametrize("key, text", [
-    ("hosts", "hosts: {concurrency: 3}\n"),
+    ("hosts.resolve", "hosts: {resolve: {}}\n"),
     ("forge", "forge: {kind: gitea}\n"),
     ("notify", "notify: []\n"),
 ])

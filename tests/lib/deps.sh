@@ -7,7 +7,7 @@ libsodium-dev libssl-dev libssh2-1-dev libyaml-dev zlib1g-dev git python3 openss
 test='libcmocka-dev python3-pytest python3-yaml openssh-server openssh-client nginx-light fcgiwrap
 age ansible-core gnupg gpgv curl iproute2 procps faketime'
 fuzz='clang libclang-rt-dev'
-dev='clang clang-format wrk webhook mandoc'
+dev='clang clang-format shellcheck wrk webhook mandoc'
 wanted=''
 for kind in "$@"; do
 	eval "wanted=\"\$wanted \$$kind\""

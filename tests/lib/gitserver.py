@@ -89,13 +89,16 @@ class SshServer:
     """sshd for the user that runs the tests; root or not.
 
     force: a command that runs instead of the one asked for (which is in SSH_ORIGINAL_COMMAND).
+    key: a client key that is there already; more: further lines of sshd_config.
     """
 
-    def __init__(self, folder, host_key="ed25519", client_key="ed25519", force=None):
+    def __init__(self, folder, host_key="ed25519", client_key="ed25519", force=None, key=None,
+                 more=()):
         self.folder = Path(folder) / f"sshd-{os.urandom(4).hex()}"
         self.folder.mkdir(parents=True)
         self.host_key = make_key(self.folder / "host_key", host_key)
-        self.key = make_key(self.folder / "client_key", client_key)
+        self.key = key or make_key(self.folder / "client_key", client_key)
+        self.more = more
         self.known_hosts = self.folder / "known_hosts"
         self.user = pwd.getpwuid(os.getuid()).pw_name
         self.force = force
@@ -111,6 +114,7 @@ class SshServer:
             # with this SHLVL a bash as login shell does not read ~/.bashrc
             "SetEnv GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null LC_ALL=C SHLVL=2",
         ]
+        lines += self.more
         return "\n".join(lines + ([f"ForceCommand {self.force}"] if self.force else [])) + "\n"
 
     def _start(self):

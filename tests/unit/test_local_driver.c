@@ -392,9 +392,11 @@ static void drivers_are_found_by_name(void **state)
 {
 	(void)state;
 	assert_ptr_equal(driver_find("local"), &driver_local);
-	assert_null(driver_find("ssh"));
+	assert_ptr_equal(driver_find("ssh"), &driver_ssh);
 	assert_string_equal(driver_names()[0], "local");
-	assert_null(driver_names()[1]);
+	assert_string_equal(driver_names()[1], "ssh");
+	assert_null(driver_names()[2]);
+	assert_null(driver_find("magic"));
 }
 
 #define CASE(function) cmocka_unit_test_setup_teardown(function, host_setup, host_teardown)

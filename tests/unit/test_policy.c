@@ -280,12 +280,13 @@ static void drivers_are_refused_by_name(void **state)
 		const char *driver, *what;
 	} cases[] = {
 		{"", "'driver.kind' is missing"},
-		{"kind: ssh, root: /x", "the driver 'ssh' is not supported yet"},
+		{"kind: ansible, root: /x", "the driver 'ansible' is not supported yet"},
 		{"kind: magic, root: /x", "there is no driver 'magic'"},
 		{"kind: local", "'driver.root' is missing"},
 		{"kind: local, root: x", "'driver.root' must be an absolute path"},
-		{"kind: local, root: /x, user: deploy", "'driver.user' is not supported yet"},
 		{"kind: local, root: /x, activate: compose", "the release has no compose file"},
+		{"kind: local, root: /x, user: deploy", "'driver.user' has no meaning"},
+		{"kind: ssh, user: deploy", "'driver.root' is missing"},
 		{"kind: local, root: /x, activate: run", "must be a list of arguments"},
 		{"kind: local, root: /x, activate: []", "must be a list of arguments"},
 		{"kind: local, root: /x, activate: ['']", "names no command"},
@@ -306,7 +307,7 @@ static void all_mistakes_show_in_one_run(void **state)
 	assert_false(parse(fixture, "version: 2\n"
 				    "stages: [{name: A}]\n"
 				    "release: {files: [{from: /a, to: b}]}\n"
-				    "driver: {kind: ssh, root: x}\n"
+				    "driver: {kind: ansible, root: x}\n"
 				    "checks: {a: {}}\n"
 				    "retention: {}\n"
 				    "on_failure: explode\n"));

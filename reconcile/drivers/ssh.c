@@ -1,0 +1,36 @@
+/*
+ * driver `ssh`: the host is a server; what is done there, host.sh does (templates/host.sh).
+ */
+#include "reconcile/drivers/hosts.h"
+
+static void ssh_begin(struct driver_task *task)
+{
+	hosts_begin(task->host->hosts, task);
+}
+
+static bool ssh_ask(
+	const struct driver_host *host, struct driver_state *state_out, struct error *err)
+{
+	struct driver_task task = {.work = DRIVER_ASK, .host = host};
+	if (!hosts_do(host->hosts, &task, err))
+		return false;
+	*state_out = task.state;
+	return true;
+}
+
+static bool ssh_has_release(
+	const struct driver_host *host, const char *digest, bool *has_out, struct error *err)
+{
+	struct driver_task task = {.work = DRIVER_ASK, .host = host, .digest = digest};
+	if (!hosts_do(host->hosts, &task, err))
+		return false;
+	*has_out = task.has;
+	return true;
+}
+
+const struct driver driver_ssh = {
+	.name = "ssh",
+	.begin = ssh_begin,
+	.ask = ssh_ask,
+	.has_release = ssh_has_release,
+};

@@ -1,0 +1,25 @@
+/* reconcile/drivers/ssh_talk_plan.h - what is sent to a host: lists of files, and an archive of
+ * those that it lacks */
+#pragma once
+#include "reconcile/drivers/driver.h"
+
+/* Bytes to send: of the plan's own text, or of a file. */
+struct talk_part {
+	const char *bytes; /* NULL: at `at` of the text */
+	size_t at, len;
+};
+
+struct talk_plan {
+	struct buf text; /* wiped: hashes of secrets */
+	struct talk_part *parts;
+	size_t count, capacity;
+};
+
+/** Append the digests that the host compares with what it has. ERR_SYSTEM. */
+MUST_USE bool talk_plan_sums(
+	struct talk_plan *plan, const struct driver_release *release, struct error *err);
+/** Append orders and archive. @param same  by file: the host has it in current */
+void talk_plan_put(
+	struct talk_plan *plan, const struct driver_task *task, const bool *same, bool whole);
+/** Empty it. */
+void talk_plan_clear(struct talk_plan *plan);

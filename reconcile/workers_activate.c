@@ -1,0 +1,240 @@
+#include "base/log.h"
+#include "reconcile/output.h"
+#include "reconcile/workers_parts.h"
+
+static struct driver_file *driver_files(struct arena *arena, const struct release *release)
+{
+	struct driver_file *files = arena_array(arena, release->file_count, sizeof(*files));
+	for (size_t i = 0; i < release->file_count; i++)
+		files[i] = (struct driver_file){.path = release->files[i].path,
+			.mode = release->files[i].mode,
+			.bytes = release->files[i].bytes,
+			.len = release->files[i].len};
+	return files;
+}
+
+static bool same_as_planned(const struct work *work, const struct target *target, struct error *err)
+{
+	if (!strcmp(target->release->digest, work->target.release))
+		return true;
+	error_set(err, ERR_SYSTEM, "release of '%s' renders as %.15s, but %.15s was planned",
+		work->client, target->release->digest, work->target.release);
+	return error_hint(err, "this is a mistake in aviary: please report it");
+}
+
+/* The target to activate: rendered, or without files if the host still has the release. */
+static bool find_target(struct workers *workers, const struct work *work,
+	struct target **target_out, struct error *err)
+{
+	auto_target struct target *target = NULL;
+	bool has = false;
+	struct renderer *renderer = workers->options.renderer;
+	bool planned = renderer_target(renderer, work->target.commit, work->client,
+		work->target.release_key, &target, err);
+	if (planned) {
+		if (!same_as_planned(work, target, err))
+			return false;
+		*target_out = STEAL(target);
+		return true;
+	}
+	/* Going back must not depend on reading an old commit, if the host has its files. */
+	struct error first = *err;
+	if (!work->fallback_commit[0] ||
+		!renderer_target(
+			renderer, work->fallback_commit, work->client, NULL, &target, err) ||
+		!target->driver->has_release(&target->host, work->target.release, &has, err) ||
+		!has) {
+		*err = first;
+		return false;
+	}
+	*target_out = STEAL(target);
+	return true;
+}
+
+static void prune(const struct target *target, const struct work *work)
+{
+	struct error err;
+	if (!target->driver->prune(
+		    &target->host, (const char *const *)work->keep.items, work->keep.count, &err))
+		log_warn("old releases were not deleted", LOG_STR("client", work->client),
+			LOG_ERROR_FIELD(&err));
+}
+
+/* Before its first step on a host the rollout compares what runs with the record. */
+static void compare(
+	struct work *work, const struct target *target, const struct driver_state *state)
+{
+	if (!work->recorded[0] || work->compared || !strcmp(state->rollout, work->rollout) ||
+		(work->recorded_root && strcmp(work->recorded_root, target->root) != 0))
+		return;
+	drift_compare(work->recorded, state, &work->drift);
+	work->compared = true;
+}
+
+/* Ids are ordered by time, and ours is the newest that the branch knows: a host that names another
+ * one as late was touched by a rollout that the branch has lost (design.md section 6). */
+static bool history_is_whole(const struct target *target, struct work *work,
+	const struct driver_state *state, struct error *err)
+{
+	compare(work, target, state);
+	if (work->accept_history || !state->found || !strcmp(state->rollout, work->rollout) ||
+		strncmp(state->rollout, work->rollout, ROLLOUT_TIME) < 0)
+		return true;
+	work->refused = true;
+	error_set(err, ERR_REFUSED,
+		"the host of '%s' was last touched by rollout %s, which the status branch does not "
+		"know",
+		work->client, state->rollout);
+	return error_hint(err, "put the branch back on the remote, or take the truth from the "
+			       "hosts with 'aviary apply --accept-history'");
+}
+
+/* ---- one activation ----------------------------------------------------------------------------
+ */
+
+struct activation {
+	struct workers *workers;
+	struct work *work;
+	struct target *target;
+	struct driver_release release;
+	struct output output;
+	struct driver_task task;
+};
+
+static void activation_free(struct activation *activation)
+{
+	target_free(activation->target);
+	free(activation);
+}
+
+static void prepare(struct activation *activation)
+{
+	const struct work *work = activation->work;
+	const struct target *target = activation->target;
+	struct driver_run run = DRIVER_RUN_INIT;
+	activation->release = (struct driver_release){
+		.digest = work->target.release,
+		.files = target->release ? driver_files(target->arena, target->release) : NULL,
+		.count = target->release ? target->release->file_count : 0,
+		.commit = work->target.commit,
+		.rollout = work->rollout,
+		.stage = work->stage,
+		.action = plan_action_name(work->action),
+		.epoch = work->epoch,
+	};
+	output_begin(
+		&activation->output, activation->workers->log_dir, work->rollout, work->client);
+	run.cancel_fd = activation->workers->cancel_fd;
+	run.output = output_add;
+	run.output_data = &activation->output;
+	activation->task = (struct driver_task){.work = DRIVER_ACTIVATE,
+		.host = &target->host,
+		.release = &activation->release,
+		.keep = (const char *const *)work->keep.items,
+		.keep_count = work->keep.count,
+		.run = run,
+		.data = activation};
+}
+
+/* What the driver said, for the loop. */
+static void conclude(struct activation *activation)
+{
+	struct work *work = activation->work;
+	struct driver_task *task = &activation->task;
+	enum error_code code = task->err.code;
+	bool untouched = task->run.touched == DRIVER_TOUCHED_NOTHING, failed = !task->ok;
+	output_end(&activation->output, task->ok, &task->err);
+	work->ok = task->ok;
+	if (failed)
+		work->err = task->err;
+	work->unreachable = failed && untouched && code == ERR_UNREACHABLE;
+	work->unsure = failed && task->run.touched == DRIVER_TOUCHED_UNKNOWN && code != ERR_STOPPED;
+	work->transient = failed && untouched && error_is_transient(code);
+	work->refused = failed && untouched && code == ERR_REFUSED;
+	workers_answer(activation->workers, work);
+	activation_free(activation);
+}
+
+static bool may_start(struct driver_task *task, struct error *err)
+{
+	struct activation *activation = task->data;
+	return history_is_whole(activation->target, activation->work, &task->state, err);
+}
+
+static void done(struct driver_task *task)
+{
+	conclude(task->data);
+}
+
+static void activate_and_wait(struct activation *activation)
+{
+	struct driver_task *task = &activation->task;
+	const struct target *target = activation->target;
+	struct error later; /* whoever does not answer now does not answer activate() either */
+	if (target->driver->ask(task->host, &task->state, &later) && !may_start(task, &task->err)) {
+		conclude(activation);
+		return;
+	}
+	task->ok = target->driver->activate(task->host, task->release, &task->run, &task->err);
+	if (task->ok)
+		prune(target, activation->work);
+	conclude(activation);
+}
+
+void workers_activate(struct workers *workers, struct work *work)
+{
+	struct target *target = NULL;
+	if (!find_target(workers, work, &target, &work->err)) {
+		workers_answer(workers, work);
+		return;
+	}
+	struct activation *activation = mem_zero(1, sizeof(*activation));
+	activation->workers = workers;
+	activation->work = work;
+	activation->target = target;
+	prepare(activation);
+	activation->task.may_start = may_start;
+	activation->task.done = done;
+	if (target->driver->begin)
+		target->driver->begin(&activation->task);
+	else
+		activate_and_wait(activation);
+}
+
+/* ---- one question ------------------------------------------------------------------------------
+ */
+
+static void answered(struct driver_task *task)
+{
+	struct activation *activation = task->data;
+	struct work *work = activation->work;
+	work->ok = task->ok;
+	work->state = task->state;
+	if (!task->ok)
+		work->err = task->err;
+	workers_answer(activation->workers, work);
+	activation_free(activation);
+}
+
+void workers_ask(struct workers *workers, struct work *work)
+{
+	struct target *target = NULL;
+	if (!renderer_target(workers->options.renderer, work->target.commit, work->client, NULL,
+		    &target, &work->err)) {
+		workers_answer(workers, work);
+		return;
+	}
+	struct activation *activation = mem_zero(1, sizeof(*activation));
+	struct driver_task *task = &activation->task;
+	activation->workers = workers;
+	activation->work = work;
+	activation->target = target;
+	*task = (struct driver_task){
+		.work = DRIVER_ASK, .host = &target->host, .done = answered, .data = activation};
+	if (target->driver->begin) {
+		target->driver->begin(task);
+		return;
+	}
+	task->ok = target->driver->ask(task->host, &task->state, &task->err);
+	answered(task);
+}

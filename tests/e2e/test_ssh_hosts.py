@@ -1,0 +1,316 @@
+"""The driver `ssh` with the real service and a real sshd for each client."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import lend
+from tests.lib.fleet import APPS, CLIENTS, POLICY, WITH_API, copy_tree, tell
+from tests.lib.gitserver import SilentServer, SshServer
+from tests.lib.ssh_fleet import BUSYBOX, Hosts, Proxy, SshFleet, busybox_command, minimal_command
+
+
+@pytest.fixture(name="hosts", scope="module")
+def start_hosts(tmp_path_factory):
+    with Hosts(tmp_path_factory.mktemp("hosts")) as running:
+        yield running
+
+
+@pytest.fixture(name="onboarded_ssh", scope="module")
+def onboard(fleets, checks, hosts):
+    """Folder of a fleet whose service has stopped after the onboarding over SSH."""
+    checks.reset()
+    fleet = SshFleet(fleets / "ssh-live", checks, hosts).make()
+    try:
+        fleet.start().settle()
+        fleet.service.stop()
+        check_onboarded(fleet)
+    except BaseException:
+        tell(fleet)
+        raise
+    finally:
+        fleet.close()
+    (fleets / "ssh-live").rename(fleets / "ssh-onboarded")
+    return fleets / "ssh-onboarded"
+
+
+def check_onboarded(fleet):
+    commit = fleet.head()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in CLIENTS}
+    assert fleet.activations()[0].client == "alpha"
+    assert {each.action for each in fleet.activations()} == {"onboard"}
+    for client in CLIENTS:
+        record, state = fleet.record(client), fleet.state_of(client)
+        assert state["phase"] == "active" and state["rollout"] == record["rollout"]
+        assert state["release"] == record["release"] == record["known_good"]["release"]
+        root = fleet.root(client)
+        assert os.readlink(root / "current") == "releases/" + state["release"][7:23]
+        modes = {name: oct((root / "current" / name).stat().st_mode & 0o7777)
+                 for name in (".env", "activate", "compose.yaml")}
+        assert modes == {".env": "0o600", "activate": "0o755", "compose.yaml": "0o644"}
+        assert f"own-password-of-{client}" in (root / "current/.env").read_text()
+        assert sorted(os.listdir(root / ".aviary")) == ["state"]
+
+
+@pytest.fixture(name="idle")
+def copy_onboarded(onboarded_ssh, fleets, checks, hosts, request):
+    """Onboarded; the service is not started yet."""
+    copy_tree(onboarded_ssh, fleets / "ssh-live")
+    checks.reset()
+    fleet = SshFleet(fleets / "ssh-live", checks, hosts)
+    fleet.put("activations", "")
+    fleet.service.log_file.unlink()
+    yield from lend(fleet, request)
+
+
+@pytest.fixture(name="fleet")
+def start_fleet(idle):
+    """Onboarded, and the service runs."""
+    idle.start().settle()
+    return idle
+
+
+def reasons(fleet, commit, client):
+    return " ".join(fact for each in fleet.facts(commit) if each.client == client
+                    for fact in each.all("Reason"))
+
+
+def whole_release(fleet, client):
+    """What `current` names is whole: each of its files is there, nothing is half written."""
+    names = sorted(os.listdir(fleet.root(client) / "current"))
+    assert names == [".env", "activate", "check", "compose.yaml"], names
+    staged = [name for name in os.listdir(fleet.root(client) / "releases")
+              if name.startswith(".new-")]
+    return not staged
+
+
+# ---- rollouts --------------------------------------------------------------------------------
+
+
+def test_an_upgrade_and_its_revert_reach_every_host(fleet):
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    assert fleet.versions() == {client: "1.0.1" for client in WITH_API}
+    back = fleet.revert(commit)
+    fleet.settle()
+    assert fleet.versions() == {client: "1.0.0" for client in WITH_API}
+    assert fleet.ends(back) == ["succeeded"]
+    actions = {each.action for each in fleet.activations(commit=back)}
+    assert actions == {"rollback"}
+
+
+def test_a_bad_upgrade_is_rolled_back_on_the_canary_and_touches_nobody_else(fleet):
+    fleet.sick("all", "api:6.6.6")
+    commit = fleet.upgrade("6.6.6")
+    fleet.settle()
+    assert fleet.results(commit) == {"alpha": ["rolled-back"]}
+    assert "alpha is sick" in reasons(fleet, commit, "alpha")
+    assert fleet.versions() == {client: "1.0.0" for client in WITH_API}
+    assert {each.client for each in fleet.activations(commit=commit)} == {"alpha"}
+
+
+def test_an_activation_that_fails_or_is_late_is_rolled_back(fleet):
+    fleet.script("alpha", 'if grep -q 1.0.1 compose.yaml; then echo no luck; exit 3; fi\n')
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert fleet.results(commit) == {"alpha": ["rolled-back"]}
+    assert "activate ended with status 3" in reasons(fleet, commit, "alpha")
+    log = next((fleet.state / "logs").glob("*/alpha.log"))
+    assert any("no luck" in each.read_text()
+               for each in (fleet.state / "logs").glob("*/alpha.log")), log
+    fleet.script("alpha", 'if grep -q 1.0.2 compose.yaml; then sleep 600; fi\n')
+    fleet.edit(POLICY, "activate_timeout: 20s", "activate_timeout: 1s")
+    late = fleet.upgrade("1.0.2")
+    fleet.settle()
+    assert fleet.results(late) == {"alpha": ["rolled-back"]}
+    assert "activate did not end within 1 s" in reasons(fleet, late, "alpha")
+
+
+def test_nothing_secret_stands_in_an_argument_list(fleet):
+    fleet.hold_back("alpha")
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for_activation("alpha", commit)
+    seen = b""
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            seen += entry.read_bytes()
+        except OSError:
+            continue
+    fleet.let_go("alpha")
+    fleet.settle()
+    assert b"aviary" in seen
+    assert b"own-password-of-" not in seen and b"shared-mail-password" not in seen
+
+
+def test_only_what_changed_is_sent(idle):
+    fleet = idle
+    big = os.urandom(1_500_000).hex()
+    fleet.write("docker/big", big)
+    fleet.edit(POLICY, "release:\n  files:\n",
+               "release:\n  files:\n    - {from: docker/big, to: deep/big, template: false}\n")
+    with Proxy(fleet.hosts.servers["alpha"].port) as proxy:
+        fleet.write_known_hosts(fleet.hosts.known_hosts() + fleet.hosts.servers["alpha"]
+                                .known_hosts_line().replace(
+                                    str(fleet.hosts.servers["alpha"].port), str(proxy.port)) + "\n")
+        fleet.set_port("alpha", proxy.port)
+        fleet.commit()
+        fleet.start()
+        fleet.send()
+        fleet.settle()
+        assert proxy.up > len(big)
+        before = proxy.up
+        fleet.upgrade("1.0.1")
+        fleet.settle()
+        assert fleet.runs("alpha", "api:1.0.1")
+        assert (fleet.root("alpha") / "current/deep/big").read_text() == big
+        assert proxy.up - before < 400_000
+
+
+def test_old_releases_are_pruned_but_never_the_known_good_one(fleet):
+    fleet.edit(POLICY, "activate_timeout: 20s", "activate_timeout: 20s\n  keep: 2")
+    for version in ("1.0.1", "1.0.2", "1.0.3"):
+        fleet.upgrade(version)
+        fleet.settle()
+    assert len(os.listdir(fleet.root("beta") / "releases")) == 2
+    assert fleet.versions() == {client: "1.0.3" for client in WITH_API}
+
+
+# ---- interruptions ---------------------------------------------------------------------------
+
+
+def test_kill_9_during_an_activation_is_resumed_without_a_second_one(fleet):
+    fleet.hold_back("alpha")
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for_activation("alpha", commit)
+    fleet.service.kill()
+    fleet.let_go("alpha")
+    fleet.start()
+    fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    assert fleet.versions() == {client: "1.0.1" for client in WITH_API}
+    per_client = [each.client for each in fleet.activations("end", commit)]
+    assert sorted(set(per_client)) == sorted(WITH_API)
+
+
+def test_a_connection_that_is_cut_in_the_stream_leaves_a_whole_release(idle):
+    fleet = idle
+    fleet.write("docker/big", os.urandom(400_000).hex())
+    fleet.edit(POLICY, "release:\n  files:\n",
+               "release:\n  files:\n    - {from: docker/big, to: big, template: false}\n")
+    server = fleet.hosts.servers["alpha"]
+    with Proxy(server.port) as proxy:
+        fleet.write_known_hosts(fleet.hosts.known_hosts() + server.known_hosts_line().replace(
+            str(server.port), str(proxy.port)) + "\n")
+        fleet.set_port("alpha", proxy.port)
+        proxy.cut_after = 300_000
+        commit = fleet.commit()
+        fleet.start()
+        fleet.send()
+        fleet.settle()
+        assert proxy.cut_after is None
+    assert fleet.results(commit)["alpha"] == ["succeeded"]
+    assert len(fleet.activations("start", commit)) == len(CLIENTS)
+    names = os.listdir(fleet.root("alpha") / "releases")
+    assert not [name for name in names if name.startswith(".new-")]
+
+
+def test_a_host_that_hangs_costs_only_itself(fleet):
+    # a commit of its own: the stricter of the old policy and the new one counts
+    fleet.edit(POLICY, "group: production, batch: 2",
+               "group: production, batch: 4, max_unreachable: 1")
+    fleet.edit(POLICY, "activate_timeout: 20s", "activate_timeout: 20s\n  retries: 0")
+    fleet.push()
+    fleet.settle()
+    with SilentServer(b"SSH-2.0-OpenSSH_9.2\r\n") as silent:
+        fleet.set_port("gamma", silent.port)
+        commit = fleet.upgrade("1.0.1")
+        for client in ("beta", "delta"):
+            fleet.wait_for_activation(client, commit, "end")
+        # and then another rollout waits for it
+        fleet.wait_for("the end of the others", lambda: fleet.results(commit).get("gamma"))
+    assert fleet.results(commit)["beta"] == ["succeeded"]
+    assert fleet.results(commit)["delta"] == ["succeeded"]
+    assert fleet.results(commit)["gamma"] == ["skipped"]
+
+
+# ---- refusals --------------------------------------------------------------------------------
+
+
+def test_another_host_key_is_refused_with_both_fingerprints(idle):
+    fleet = idle
+    server, other = fleet.hosts.servers["alpha"], fleet.hosts.servers["beta"]
+    kind, key = other.known_hosts_line().split()[1:]
+    fleet.write_known_hosts(f"[127.0.0.1]:{server.port} {kind} {key}\n"
+                            + "".join(each.known_hosts_line() + "\n"
+                                      for each in fleet.hosts.servers.values() if each != server))
+    fleet.start()
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    told = reasons(fleet, commit, "alpha")
+    assert re.search(r"has changed: known is SHA256:\S{43}, shown was SHA256:\S{43}", told)
+    assert fleet.activations(commit=commit) == []
+    assert fleet.runs("alpha", "api:1.0.0")
+
+
+def test_the_fingerprint_of_the_inventory_counts(idle):
+    fleet = idle
+    server = fleet.hosts.servers["alpha"]
+    shown = os.popen(f"ssh-keygen -lf {server.host_key}.pub").read().split()[1]
+    fleet.write_known_hosts("".join(each.known_hosts_line() + "\n" for name, each
+                                    in fleet.hosts.servers.items() if name != "alpha"))
+    fleet.set_variable("alpha", "host_key_fingerprint", shown)
+    fleet.start()
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert fleet.results(commit)["alpha"] == ["succeeded"]
+    fleet.set_variable("alpha", "host_key_fingerprint", "SHA256:" + "A" * 43)
+    wrong = fleet.upgrade("1.0.2")
+    fleet.settle()
+    told = reasons(fleet, wrong, "alpha")
+    assert shown in told and "SHA256:" + "A" * 43 in told
+    assert fleet.activations(commit=wrong) == []
+
+
+def test_what_a_host_lacks_is_told_before_anything_is_touched(idle, tmp_path):
+    fleet = idle
+    force = minimal_command(tmp_path, without=("tar", "timeout"))
+    with SshServer(tmp_path, key=fleet.hosts.key, force=force) as bare:
+        fleet.write_known_hosts(fleet.hosts.known_hosts() + bare.known_hosts_line() + "\n")
+        fleet.set_port("alpha", bare.port)
+        before = sorted(os.listdir(fleet.root("alpha") / "releases"))
+        fleet.start()
+        commit = fleet.upgrade("1.0.1")
+        fleet.settle()
+    assert "lacks tar timeout" in reasons(fleet, commit, "alpha")
+    assert sorted(os.listdir(fleet.root("alpha") / "releases")) == before
+    assert fleet.activations(commit=commit) == []
+
+
+@pytest.mark.parametrize("kind", ["busybox", "coreutils"])
+def test_a_host_that_has_only_these_is_enough(kind, fleets, checks, tmp_path):
+    if kind == "busybox" and not os.path.exists(BUSYBOX):
+        pytest.skip("busybox is not installed")
+    command = {"busybox": busybox_command, "coreutils": minimal_command}[kind]
+    with Hosts(tmp_path, force=command(tmp_path)) as hosts:
+        folder = fleets / "ssh-only"
+        fleet = SshFleet(folder, checks, hosts).make()
+        try:
+            fleet.start().settle()
+            check_onboarded(fleet)
+            fleet.sick("all", "api:6.6.6")
+            bad = fleet.upgrade("6.6.6")
+            fleet.settle()
+            assert fleet.results(bad) == {"alpha": ["rolled-back"]}
+            good = fleet.upgrade("1.0.1")
+            fleet.settle()
+            assert fleet.results(good) == {client: ["succeeded"] for client in WITH_API}
+        except BaseException:
+            tell(fleet)
+            raise
+        finally:
+            fleet.close()
+            shutil.rmtree(folder)

@@ -1,0 +1,464 @@
+/* templates/host.sh as it is sent, under each shell of this machine, in a folder instead of a host
+ */
+#include "base/exec.h"
+#include "reconcile/drivers/ssh_talk.h"
+#include "tests/lib/local_host.h"
+#include <sys/stat.h>
+
+#define NONCE "0123456789abcdef"
+
+/* `sh` of the command, and where its tools are looked for. */
+static const struct shell {
+	const char *name, *argv[3];
+} shells[] = {
+	{"dash", {"/bin/dash", NULL}},
+	{"bash", {"/bin/bash", NULL}},
+	{"busybox", {"/bin/busybox", "sh", NULL}},
+};
+
+struct script_host {
+	struct local_host local;
+	const struct shell *shell;
+	struct driver_task task;
+	struct driver_release release;
+};
+
+static int script_setup(void **state, const struct shell *shell)
+{
+	struct local_host *made = NULL;
+	if (access(shell->argv[0], X_OK) != 0) {
+		print_message("skipped: %s is not installed\n", shell->argv[0]);
+		*state = NULL;
+		return 0;
+	}
+	if (host_setup((void **)&made) != 0)
+		return -1;
+	struct script_host *fixture = mem_zero(1, sizeof(*fixture));
+	fixture->local = *made;
+	fixture->local.host.activate = fixture->local.argv;
+	fixture->shell = shell;
+	free(made);
+	*state = fixture;
+	return 0;
+}
+
+static int script_teardown(void **state)
+{
+	struct script_host *fixture = *state;
+	struct error err;
+	if (!fixture)
+		return 0;
+	bool good = fs_remove_tree(fixture->local.root, &err);
+	free(fixture->local.root);
+	free(fixture);
+	return good ? 0 : -1;
+}
+
+static int setup_dash(void **state)
+{
+	return script_setup(state, &shells[0]);
+}
+
+static int setup_bash(void **state)
+{
+	return script_setup(state, &shells[1]);
+}
+
+static int setup_busybox(void **state)
+{
+	return script_setup(state, &shells[2]);
+}
+
+static struct script_host *host_of(void **state)
+{
+	if (!*state)
+		skip();
+	return *state;
+}
+
+/* All that we say in a talk, as if the host had nothing. */
+static void script_input(struct driver_task *task, struct buf *command, struct buf *input)
+{
+	auto_talk struct talk *talk = NULL;
+	struct error err;
+	const char *bytes = NULL;
+	size_t len;
+	if (!talk_new(task, NONCE, &talk, &err))
+		fail_msg("%s", err.message);
+	talk_command(talk, command);
+	for (int round = 0; round < 2; round++) {
+		while ((len = talk_next(talk, &bytes))) {
+			buf_add(input, bytes, len);
+			talk_sent(talk, len);
+		}
+		if (round || task->work != DRIVER_ACTIVATE)
+			break;
+		assert_int_equal(talk_hear(talk, NONCE " ready\n", 23), TALK_READY);
+		talk_go_on(talk);
+	}
+	assert_true(talk_is_told(talk));
+}
+
+static void run_shell(struct script_host *fixture, const struct buf *command,
+	const struct buf *input, struct buf *output)
+{
+	static const char *const environment[] = {"PATH=/usr/bin:/bin", NULL};
+	const char *argv[5] = {fixture->shell->argv[0], fixture->shell->argv[1]};
+	size_t count = fixture->shell->argv[1] ? 2 : 1;
+	struct exec_request request = EXEC_REQUEST_INIT;
+	struct exec_result result;
+	struct error err;
+	/* the login shell is this one too */
+	auto_buf struct buf whole = BUF_INIT(1 << 20);
+	assert_memory_equal(command->text, "exec sh ", 8);
+	buf_addf(&whole, "exec 2>/dev/null; exec %s %s %s", fixture->shell->argv[0],
+		count == 2 ? fixture->shell->argv[1] : "", command->text + 8);
+	argv[count++] = "-c";
+	argv[count] = whole.text;
+	request.argv = argv;
+	request.environ_ = environment;
+	request.input = input->text;
+	request.input_len = input->len;
+	request.timeout_ms = LONG_MS;
+	if (!exec_run(&request, &result, &err))
+		fail_msg("%s", err.message);
+	buf_add(output, result.output.text, result.output.len);
+	exec_result_clear(&result);
+}
+
+/* The whole talk. @return task->ok */
+static bool converse(struct script_host *fixture)
+{
+	struct driver_task *task = &fixture->task;
+	auto_talk struct talk *talk = NULL;
+	auto_buf struct buf command = BUF_INIT(1 << 20);
+	auto_buf struct buf input = BUF_INIT(1 << 20);
+	auto_buf struct buf output = BUF_INIT(1 << 20);
+	struct error err = {0};
+	script_input(task, &command, &input);
+	run_shell(fixture, &command, &input, &output);
+	if (!talk_new(task, NONCE, &talk, &err))
+		fail_msg("%s", err.message);
+	task->state = (struct driver_state){0};
+	task->err = (struct error){0};
+	task->has = task->ok = false;
+	for (size_t i = 0; i < output.len; i++) {
+		if (talk_hear(talk, output.text + i, 1) == TALK_READY)
+			talk_go_on(talk);
+	}
+	if (talk_hear(talk, "", 0) != TALK_ENDED)
+		fail_msg("no answer in: %s", output.text);
+	return task->ok;
+}
+
+static void put_task(struct script_host *fixture, const struct host_release *release)
+{
+	fixture->release = release->release;
+	fixture->release.commit = "9f2c41d9f2c41d9f2c41d9f2c41d9f2c41d9f2c4";
+	fixture->task = (struct driver_task){.work = DRIVER_ACTIVATE,
+		.host = &fixture->local.host,
+		.release = &fixture->release};
+}
+
+static bool put(struct script_host *fixture, const struct host_release *release)
+{
+	put_task(fixture, release);
+	return converse(fixture);
+}
+
+static void put_well(struct script_host *fixture, char digit)
+{
+	struct host_release release;
+	if (!put(fixture, host_release(&release, digit)))
+		fail_msg("%s", fixture->task.err.message);
+}
+
+static void assert_refused(struct script_host *fixture, enum error_code code, const char *what)
+{
+	const struct driver_task *task = &fixture->task;
+	if (task->err.code != code || !strstr(task->err.message, what))
+		fail_msg("%s: %s", error_code_name(task->err.code), task->err.message);
+	assert_int_equal(task->run.touched, DRIVER_TOUCHED_NOTHING);
+}
+
+static void write_file(struct script_host *fixture, const char *name, const char *text)
+{
+	struct error err;
+	auto_free char *path = host_path(&fixture->local, name);
+	assert_true(fs_write(path, text, strlen(text), 0600, &err));
+}
+
+static void link_file(struct script_host *fixture, const char *name, const char *text)
+{
+	auto_free char *path = host_path(&fixture->local, name);
+	(void)unlink(path); /* it may not be there */
+	assert_int_equal(symlink(text, path), 0);
+}
+
+/* ---- what works ---- */
+
+static void a_release_is_delivered_and_activated(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct local_host *local = &fixture->local;
+	struct stat st;
+	put_well(fixture, 'a');
+	host_assert_active(local, 'a');
+	host_assert_text(local, "notes", "aaaaaaaaaaaaaaaa\n");
+	auto_free char *secret = host_path(local, "current/deep/er/file");
+	assert_int_equal(stat(secret, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	auto_free char *run = host_path(local, "current/deep/run");
+	assert_int_equal(stat(run, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_false(host_has(local, ".aviary/lock"));
+	assert_false(fixture->task.state.found);
+	put_well(fixture, 'b');
+	host_assert_active(local, 'b');
+	assert_true(driver_same_release(fixture->task.state.current, "sha256:aaaaaaaaaaaaaaaa"));
+}
+
+static void a_host_says_what_it_runs(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	fixture->task = (struct driver_task){
+		.work = DRIVER_ASK, .host = &fixture->local.host, .digest = NULL};
+	assert_true(converse(fixture));
+	assert_false(fixture->task.state.found);
+	put_well(fixture, 'a');
+	fixture->task = (struct driver_task){.work = DRIVER_ASK,
+		.host = &fixture->local.host,
+		.digest = host_release(&release, 'a')->digest};
+	assert_true(converse(fixture));
+	assert_true(fixture->task.has);
+	assert_string_equal(fixture->task.state.release, release.digest);
+	assert_string_equal(fixture->task.state.current, release.digest);
+	assert_int_equal(fixture->task.state.epoch, 7);
+	assert_false(fixture->task.state.activating || fixture->task.state.locked);
+}
+
+static void a_release_without_files_must_be_there(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	fixture->local.host.keep = 2;
+	host_release(&release, 'a')->release.files = NULL;
+	assert_false(put(fixture, &release));
+	assert_refused(fixture, ERR_NOT_FOUND, "is not on the host");
+	put_well(fixture, 'a');
+	put_well(fixture, 'b');
+	assert_true(put(fixture, &release));
+	host_assert_active(&fixture->local, 'a');
+}
+
+static void texts_reach_activate_and_files_as_they_are(void **state)
+{
+	static const char odd[] = "-a 'b' \"c\" $(touch x) `touch y` ;\n\\ * !";
+	static const char name[] = "- $(touch z) 'q' * \\ x";
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	host_release(&release, 'a')->files[0].path = name;
+	fixture->local.argv[2] =
+		"printf %s \"$3\" > ../../notes; printf %s \"$AVIARY_STAGE\" > ../../stage";
+	const char *argv[] = {"/bin/sh", "-c", fixture->local.argv[2], "0", "1", "2", odd, NULL};
+	fixture->local.host.activate = argv;
+	release.release.stage = odd;
+	assert_true(put(fixture, &release));
+	host_assert_text(&fixture->local, "notes", odd);
+	host_assert_text(&fixture->local, "stage", odd);
+	auto_free char *path = mem_printf("current/%s", name);
+	host_assert_text(&fixture->local, path, "a");
+	assert_false(
+		host_has(&fixture->local, "current/x") || host_has(&fixture->local, "current/z"));
+}
+
+static void old_releases_go_but_not_those_to_keep(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct host_release kept, release;
+	fixture->local.host.keep = 9;
+	put_well(fixture, 'a');
+	put_well(fixture, 'b');
+	fixture->local.host.keep = 1;
+	host_release(&kept, 'a');
+	const char *keep[] = {kept.digest};
+	put_task(fixture, host_release(&release, 'c'));
+	fixture->task.keep = keep;
+	fixture->task.keep_count = 1;
+	assert_true(converse(fixture));
+	assert_true(host_has(&fixture->local, "releases/aaaaaaaaaaaaaaaa"));
+	assert_false(host_has(&fixture->local, "releases/bbbbbbbbbbbbbbbb"));
+	assert_true(host_has(&fixture->local, "releases/cccccccccccccccc"));
+}
+
+static void a_command_runs_in_current(void **state)
+{
+	static const char *const argv[] = {
+		"/bin/sh", "-c", "test \"$(cat version)\" = a; exit 4", NULL};
+	struct script_host *fixture = host_of(state);
+	fixture->task = (struct driver_task){.work = DRIVER_COMMAND,
+		.host = &fixture->local.host,
+		.argv = argv,
+		.timeout_ms = LONG_MS};
+	assert_false(converse(fixture));
+	assert_refused(fixture, ERR_INVALID, "there is no");
+	put_well(fixture, 'a');
+	fixture->task = (struct driver_task){.work = DRIVER_COMMAND,
+		.host = &fixture->local.host,
+		.argv = argv,
+		.timeout_ms = LONG_MS};
+	assert_true(converse(fixture));
+	assert_int_equal(fixture->task.status, 4);
+}
+
+/* ---- what goes wrong ---- */
+
+static void a_failed_activate_is_told_with_its_end(void **state)
+{
+	static const struct {
+		const char *script, *what;
+		enum error_code code;
+	} cases[] = {
+		{"exit 3", "ended with status 3", ERR_INVALID},
+		{"kill -9 $$", "by signal 9", ERR_INVALID},
+		{"sleep 600 & sleep 600", "did not end within 1 s", ERR_TIMEOUT},
+	};
+	struct script_host *fixture = host_of(state);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct host_release release;
+		fixture->local.argv[2] = cases[i].script;
+		fixture->local.host.activate_timeout_ms =
+			cases[i].code == ERR_TIMEOUT ? 1000 : LONG_MS;
+		assert_false(put(fixture, host_release(&release, 'a')));
+		assert_int_equal(fixture->task.err.code, cases[i].code);
+		assert_non_null(strstr(fixture->task.err.message, cases[i].what));
+		assert_int_equal(fixture->task.run.touched, DRIVER_TOUCHED_FAILED);
+		assert_true(host_ask(&fixture->local).activating);
+		assert_false(host_has(&fixture->local, ".aviary/lock"));
+	}
+}
+
+static void a_lower_epoch_is_refused(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	put_well(fixture, 'a');
+	host_release(&release, 'b')->release.epoch = 6;
+	assert_false(put(fixture, &release));
+	assert_refused(fixture, ERR_REFUSED, "newer leader (epoch 7, ours is 6)");
+	host_assert_active(&fixture->local, 'a');
+	assert_false(host_has(&fixture->local, "releases/bbbbbbbbbbbbbbbb"));
+}
+
+static void a_damaged_release_is_replaced_even_if_it_is_current(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	fixture->local.host.keep = 9;
+	put_well(fixture, 'a');
+	write_file(fixture, "releases/aaaaaaaaaaaaaaaa/version", "damaged");
+	put_well(fixture, 'a');
+	host_assert_active(&fixture->local, 'a');
+	put_well(fixture, 'b');
+	write_file(fixture, "releases/aaaaaaaaaaaaaaaa/version", "damaged");
+	put_well(fixture, 'a');
+	host_assert_active(&fixture->local, 'a');
+}
+
+static void what_a_killed_one_left_is_swept(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct error err;
+	put_well(fixture, 'a');
+	auto_free char *staged = host_path(&fixture->local, "releases/.new-1.1");
+	assert_true(fs_make_folders(staged, 0700, &err));
+	link_file(fixture, ".aviary/lock", "1.1-2.2@never");
+	link_file(fixture, "current.new", "releases/none");
+	put_well(fixture, 'b');
+	host_assert_active(&fixture->local, 'b');
+	assert_false(host_has(&fixture->local, "releases/.new-1.1"));
+}
+
+static void state_and_link_that_are_not_ours_are_refused(void **state)
+{
+	static const struct {
+		const char *text, *what;
+	} cases[] = {
+		{"", "its state file"},
+		{"epoch: x\n", "its state file"},
+		{"\001\002\377 epoch\n", "its state file"},
+		{"release: sha256:aa\nepoch: 99999999999999999999\n", "its state file"},
+	};
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	put_well(fixture, 'a');
+	auto_buf struct buf before = BUF_INIT(1000);
+	host_read(&fixture->local, ".aviary/state", &before);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		write_file(fixture, ".aviary/state", cases[i].text);
+		assert_false(put(fixture, host_release(&release, 'b')));
+		assert_refused(fixture, ERR_INVALID, cases[i].what);
+	}
+	write_file(fixture, ".aviary/state", before.text);
+	auto_free char *link = host_path(&fixture->local, "current");
+	assert_int_equal(unlink(link), 0);
+	write_file(fixture, "current", "a file");
+	assert_false(put(fixture, host_release(&release, 'b')));
+	assert_refused(fixture, ERR_INVALID, "'current' is not a symlink");
+	assert_false(host_has(&fixture->local, "releases/bbbbbbbbbbbbbbbb"));
+}
+
+static void a_stream_that_is_cut_leaves_everything_as_it_was(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	put_well(fixture, 'a');
+	put_task(fixture, host_release(&release, 'b'));
+	auto_buf struct buf command = BUF_INIT(1 << 20);
+	auto_buf struct buf input = BUF_INIT(1 << 20);
+	script_input(&fixture->task, &command, &input);
+	for (size_t len = 0; len < input.len; len += 1 + len / 8) {
+		auto_buf struct buf part = BUF_INIT(1 << 20);
+		auto_buf struct buf output = BUF_INIT(1 << 20);
+		buf_add(&part, input.text, len);
+		run_shell(fixture, &command, &part, &output);
+		/* the end of an archive may be missing: its files are compared */
+		if (host_has(&fixture->local, "releases/bbbbbbbbbbbbbbbb"))
+			break;
+		host_assert_active(&fixture->local, 'a');
+	}
+	put_well(fixture, 'b');
+	host_assert_active(&fixture->local, 'b');
+	auto_buf struct buf output = BUF_INIT(1 << 20);
+	host_assert_text(&fixture->local, "current/version", "b");
+}
+
+#define SHELL_TESTS(shell)                                                                         \
+	const struct CMUnitTest tests_of_##shell[] = {                                             \
+		TEST(shell, a_release_is_delivered_and_activated),                                 \
+		TEST(shell, a_host_says_what_it_runs),                                             \
+		TEST(shell, a_release_without_files_must_be_there),                                \
+		TEST(shell, texts_reach_activate_and_files_as_they_are),                           \
+		TEST(shell, old_releases_go_but_not_those_to_keep),                                \
+		TEST(shell, a_command_runs_in_current),                                            \
+		TEST(shell, a_failed_activate_is_told_with_its_end),                               \
+		TEST(shell, a_lower_epoch_is_refused),                                             \
+		TEST(shell, a_damaged_release_is_replaced_even_if_it_is_current),                  \
+		TEST(shell, what_a_killed_one_left_is_swept),                                      \
+		TEST(shell, state_and_link_that_are_not_ours_are_refused),                         \
+		TEST(shell, a_stream_that_is_cut_leaves_everything_as_it_was),                     \
+	}
+#define TEST(shell, name)                                                                          \
+	{                                                                                          \
+#name "_under_" #shell, name, setup_##shell, script_teardown, NULL                 \
+	}
+
+int main(void)
+{
+	SHELL_TESTS(dash);
+	SHELL_TESTS(bash);
+	SHELL_TESTS(busybox);
+	int failed = cmocka_run_group_tests(tests_of_dash, NULL, NULL);
+	failed += cmocka_run_group_tests(tests_of_bash, NULL, NULL);
+	return failed + cmocka_run_group_tests(tests_of_busybox, NULL, NULL);
+}

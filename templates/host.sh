@@ -4,12 +4,21 @@
 # what is sent. Arguments:
 #   NONCE ask ROOT NAME
 #   NONCE run ROOT SECONDS ARGUMENT...
-#   NONCE put ROOT NAME SECONDS CLIENT RELEASE COMMIT ROLLOUT STAGE ACTION EPOCH KEEP
+#   NONCE put ROOT FACTS KEEP
+#   NONCE step ROOT FACTS STEP-WORDS
+# FACTS are NAME SECONDS CLIENT RELEASE COMMIT ROLLOUT STAGE ACTION EPOCH, STEP-WORDS are SECONDS
+# STEP BACKUP ARGUMENT...
 # stdout: lines "NONCE WORD TEXT". stderr: what the command says, and what went wrong before it.
-# stdin, for put:
-#   wanted files as sha256sum prints them, and a line "."
-#   after our line "ready": "put", or "known": it must be there; files to copy from current, "."; "MODE FILE" lines, "."; names of
-#   releases to keep, "."; activate as words of a shell, each line behind "=", "."; "go"; then the other files as a tar stream to its end
+# stdin: nothing for ask and run; for step "go" after our line "ready"; for put lists of lines, each
+# ended by a line ".":
+#   wanted files as sha256sum prints them
+# and after our line "ready" the order "put", or "known" if the release must be there already, and
+#   files to copy from current
+#   "MODE FILE" of all files and folders
+#   names of releases to keep
+#   activate, as words of a shell, each line behind "="
+#   STEP-WORDS of a restore before it, likewise, or nothing
+# then "go", and the other files as a tar stream to its end.
 #
 # Nobody sees less than a whole release under its name, and `current` names a whole one at any
 # moment. The lock is a symlink whose text names the processes that hold it, this one and activate:
@@ -64,7 +73,8 @@ probe_root() {
 	at=${at:-/}
 	[ -d "$at" ] || fail root "'$at' is not a folder"
 	[ -x "$at" ] || fail root "'$at' cannot be entered"
-	[ "$what" != put ] || [ -w "$at" ] || fail root "'$at' cannot be written"
+	case $what in ask | run) return ;; esac
+	[ -w "$at" ] || fail root "'$at' cannot be written"
 }
 
 # ---- processes and the lock ----------------------------------------------------------------------
@@ -335,11 +345,11 @@ run() {
 	rm -f "$pipe"
 	(
 		trap - HUP PIPE INT TERM
-		if [ "$what" = put ]; then
+		if [ "$what" != run ]; then
 			IFS=' ' read -r self _ </proc/self/stat
 			started "$self" && name_child "$self.$start"
 		fi
-		cd "$root/current" || exit 126
+		cd "$root/current" 2>/dev/null || cd "$root" || exit 126 # a step before all releases
 		umask 022
 		# shellcheck disable=SC2086 # nothing, or one word
 		exec $session timeout -k 5 "$seconds" "$@"
@@ -386,10 +396,47 @@ do_run() {
 	say "done" "$status"
 }
 
-do_put() {
+# NAME SECONDS CLIENT RELEASE COMMIT ROLLOUT STAGE ACTION EPOCH
+take_facts() {
 	name=$1 seconds=$2 release=$4 commit=$5 rollout=$6 epoch=$9
 	export AVIARY_CLIENT="$3" AVIARY_RELEASE="$4" AVIARY_COMMIT="$5" AVIARY_ROLLOUT="$6"
 	export AVIARY_STAGE="$7" AVIARY_ACTION="$8"
+}
+
+# Shell words that came as lines behind "=".
+word_list() {
+	list | while IFS= read -r line; do
+		printf '%s\n' "${line#=}"
+	done
+}
+
+# SECONDS STEP BACKUP ARGUMENT...
+run_step() {
+	usual=$seconds
+	seconds=$1
+	export AVIARY_STEP="$2" AVIARY_BACKUP="$3"
+	shift 3
+	run "$@"
+	unset AVIARY_STEP AVIARY_BACKUP
+	seconds=$usual
+}
+
+do_step() {
+	take_facts "$@"
+	shift 9
+	say ready
+	IFS= read -r line && [ "$line" = go ] || exit 0
+	check_epoch
+	make_parts
+	take_lock "$seconds"
+	trap give_lock EXIT
+	check_epoch
+	run_step "$@"
+	say "done" "$status"
+}
+
+do_put() {
+	take_facts "$@"
 	shift 9
 	keep=$1
 	sums=$(list)
@@ -404,19 +451,24 @@ do_put() {
 	copy=$(list)
 	modes=$(list)
 	keeps=$(list)
-	words=$(list | while IFS= read -r line; do printf '%s\n' "${line#=}"; done)
+	words=$(word_list)
+	restore=$(word_list)
 	IFS= read -r line && [ "$line" = go ] || exit 0
 	prepare
 	eval "set -- $words"
 	activate "$@"
 }
 
-prepare() {
-	check_epoch
-	[ -L "$root/current" ] || [ ! -e "$root/current" ] || fail link "'$root/current' is not a symlink"
+make_parts() {
 	(umask 022 && mkdir -p "$root" "$releases" && umask 077 && mkdir -p "$own") ||
 		fail stage "the folders of '$root' cannot be made"
 	chmod 0700 "$own" && chmod 0755 "$releases"
+}
+
+prepare() {
+	check_epoch
+	[ -L "$root/current" ] || [ ! -e "$root/current" ] || fail link "'$root/current' is not a symlink"
+	make_parts
 	new=$releases/.new-$me
 	if ! is_whole "$releases/$name"; then
 		[ "$order" = put ] || fail missing "the release '$name' is not on the host"
@@ -440,7 +492,11 @@ activate() {
 	rm -rf "$releases/.new-$me" "$releases/.new-$me-2"
 	to_disk "$root"
 	status=0
-	[ $# = 0 ] || run "$@"
+	[ -z "$restore" ] || eval "run_step $restore"
+	[ "$status" = 0 ] || status="$status restore"
+	if [ "$status" = 0 ] && [ $# != 0 ]; then
+		run "$@"
+	fi
 	if [ "$status" = 0 ]; then
 		write_state active || status=unwritten
 	fi
@@ -461,6 +517,11 @@ run)
 	probe timeout mkfifo cat date rm
 	probe_root
 	do_run "$@"
+	;;
+step)
+	probe head readlink ln mkdir rm mv chmod cat date sleep timeout mkfifo
+	probe_root
+	do_step "$@"
 	;;
 put)
 	probe tar sha256sum head readlink ln mkdir rm mv cp chmod touch ls cat date sync sleep \

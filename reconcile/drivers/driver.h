@@ -93,6 +93,7 @@ struct driver_run {
 enum driver_work {
 	DRIVER_ASK,      /* read the host's state */
 	DRIVER_ACTIVATE, /* ask; deliver and activate; prune */
+	DRIVER_STEP,     /* as run_step() */
 	DRIVER_COMMAND   /* run a command in current */
 };
 
@@ -101,7 +102,8 @@ struct driver_task {
 	enum driver_work work;
 	const struct driver_host *host;
 	const char *digest;                   /* DRIVER_ASK: is it on the host? May be NULL */
-	const struct driver_release *release; /* DRIVER_ACTIVATE */
+	const struct driver_release *release; /* DRIVER_ACTIVATE, DRIVER_STEP */
+	const struct driver_step *step;       /* DRIVER_STEP */
 	const char *const *keep;              /* DRIVER_ACTIVATE: digests that prune() leaves */
 	size_t keep_count;
 	const char *const *argv; /* DRIVER_COMMAND, ends with NULL */

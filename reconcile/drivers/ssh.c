@@ -28,9 +28,20 @@ static bool ssh_has_release(
 	return true;
 }
 
+static bool ssh_run_step(const struct driver_host *host, const struct driver_release *release,
+	const struct driver_step *step, struct driver_run *run, struct error *err)
+{
+	struct driver_task task = {
+		.work = DRIVER_STEP, .host = host, .release = release, .step = step, .run = *run};
+	bool good = hosts_do(host->hosts, &task, err);
+	run->touched = task.run.touched;
+	return good;
+}
+
 const struct driver driver_ssh = {
 	.name = "ssh",
 	.begin = ssh_begin,
 	.ask = ssh_ask,
 	.has_release = ssh_has_release,
+	.run_step = ssh_run_step,
 };

@@ -1,4 +1,5 @@
 #include "reconcile/drivers/ssh_talk.h"
+#include "base/clock.h"
 #include "base/ssh.h"
 #include "reconcile/drivers/ssh_talk_plan.h"
 
@@ -6,11 +7,9 @@
 #define STATE_MAX      4096
 #define NOISE_MAX      ((size_t)1 << 20) /* of a login shell's greetings */
 #define ERRORS_TOLD    300
-#define STANDARD_MS    (10 * 60 * 1000)
-#define LOCK_SLACK_MS  15000  /* as in host.sh: what a holder may take beyond its own time */
-#define SLACK_MS       120000 /* delivery, disks, a busy host */
 
-extern const char embedded_host_sh[];
+#define LOCK_SLACK_MS 15000  /* as in host.sh: what a holder may take beyond its own time */
+#define SLACK_MS      120000 /* delivery, disks, a busy host */
 
 struct talk {
 	struct driver_task *task;
@@ -31,6 +30,12 @@ struct talk {
 static bool is_put(const struct talk *talk)
 {
 	return talk->task->work == DRIVER_ACTIVATE;
+}
+
+/* Does it begin after our word, once the host is ready? */
+static bool is_begun(const struct talk *talk)
+{
+	return is_put(talk) || talk->task->work == DRIVER_STEP;
 }
 
 bool talk_new(
@@ -64,87 +69,9 @@ void talk_free(struct talk *talk)
 	free(talk);
 }
 
-/* ---- the command ---------------------------------------------------------------------------- */
-
-/* The script without what only people need. */
-static void add_script(struct buf *out)
-{
-	auto_buf struct buf script = BUF_INIT(65536);
-	for (const char *line = embedded_host_sh; *line;) {
-		size_t len = strcspn(line, "\n");
-		size_t indent = strspn(line, "\t");
-		if (indent < len && line[indent] != '#')
-			buf_addf(&script, "%.*s\n", (int)(len - indent), line + indent);
-		line += len + (line[len] == '\n');
-	}
-	ssh_quote(script.text, out);
-}
-
-static void add_word(struct buf *out, const char *word)
-{
-	buf_add_char(out, ' ');
-	ssh_quote(word, out);
-}
-
-static int64_t timeout_ms(const struct talk *talk)
-{
-	const struct driver_task *task = talk->task;
-	int64_t wanted =
-		task->work == DRIVER_COMMAND ? task->timeout_ms : task->host->activate_timeout_ms;
-	return wanted ? wanted : STANDARD_MS;
-}
-
-/* Whole seconds are what every `timeout` takes. */
-static void add_seconds(const struct talk *talk, struct buf *out)
-{
-	buf_addf(out, " %lld", (long long)((timeout_ms(talk) + 999) / 1000));
-}
-
-/* What is no digest is on no host. */
-static void add_release(struct buf *out, const char *digest)
-{
-	char name[DRIVER_SHORT + 1];
-	struct error ignored;
-	bool fine = digest && driver_release_folder(digest, name, &ignored);
-	add_word(out, fine ? name : "");
-}
-
-static void add_put(const struct talk *talk, struct buf *out)
-{
-	const struct driver_host *host = talk->task->host;
-	const struct driver_release *release = talk->task->release;
-	const char *const words[] = {host->client, release->digest, release->commit,
-		release->rollout, release->stage, release->action};
-	add_release(out, release->digest);
-	add_seconds(talk, out);
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		add_word(out, words[i]);
-	buf_addf(out, " %lld %lld", (long long)release->epoch, (long long)host->keep);
-}
-
 void talk_command(const struct talk *talk, struct buf *out)
 {
-	static const char *const verbs[] = {
-		[DRIVER_ASK] = "ask", [DRIVER_ACTIVATE] = "put", [DRIVER_COMMAND] = "run"};
-	const struct driver_task *task = talk->task;
-
-	buf_add_str(out, "exec sh -c ");
-	add_script(out);
-	buf_addf(out, " aviary %s %s", talk->nonce, verbs[task->work]);
-	add_word(out, task->host->root);
-	switch (task->work) {
-	case DRIVER_ASK:
-		add_release(out, task->digest);
-		break;
-	case DRIVER_ACTIVATE:
-		add_put(talk, out);
-		break;
-	case DRIVER_COMMAND:
-		add_seconds(talk, out);
-		for (const char *const *word = task->argv; *word; word++)
-			add_word(out, *word);
-		break;
-	}
+	talk_plan_command(talk->task, talk->nonce, out);
 }
 
 /* ---- sending -------------------------------------------------------------------------------- */
@@ -170,7 +97,7 @@ void talk_sent(struct talk *talk, size_t len)
 
 bool talk_is_told(const struct talk *talk)
 {
-	return talk->part >= talk->last_part && (!is_put(talk) || talk->going);
+	return talk->part >= talk->last_part && (!is_begun(talk) || talk->going);
 }
 
 bool talk_is_working(const struct talk *talk)
@@ -178,13 +105,21 @@ bool talk_is_working(const struct talk *talk)
 	return talk->task->work == DRIVER_COMMAND || (talk->going && talk_is_told(talk));
 }
 
+static int64_t restore_ms(const struct talk *talk)
+{
+	const struct driver_step *restore = talk->task->release->restore;
+	return restore ? restore->timeout_ms : 0;
+}
+
 int64_t talk_total_ms(const struct talk *talk)
 {
 	switch (talk->task->work) {
 	case DRIVER_ACTIVATE:
-		return 2 * timeout_ms(talk) + LOCK_SLACK_MS + SLACK_MS;
+	case DRIVER_STEP:
+		return restore_ms(talk) + 2 * talk_timeout_ms(talk->task) + LOCK_SLACK_MS +
+		       SLACK_MS;
 	case DRIVER_COMMAND:
-		return timeout_ms(talk) + LOCK_SLACK_MS;
+		return talk_timeout_ms(talk->task) + LOCK_SLACK_MS;
 	case DRIVER_ASK:
 		break;
 	}
@@ -200,7 +135,10 @@ void talk_go_on(struct talk *talk)
 {
 	talk->state = TALK_GOES_ON;
 	talk->going = true;
-	talk_plan_put(&talk->plan, talk->task, talk->same, talk->whole);
+	if (is_put(talk))
+		talk_plan_put(&talk->plan, talk->task, talk->same, talk->whole);
+	else
+		talk_plan_go(&talk->plan);
 	talk->last_part = talk->plan.count;
 }
 
@@ -226,7 +164,7 @@ static void newer_leader(struct talk *talk, const char *epoch)
 	(void)error_set(&talk->task->err, ERR_REFUSED,
 		"the host of '%s' follows a newer leader (epoch %.20s, ours is %lld)",
 		talk->task->host->client, epoch,
-		(long long)(is_put(talk) ? talk->task->release->epoch : 0));
+		(long long)(is_begun(talk) ? talk->task->release->epoch : 0));
 	end(talk, false, DRIVER_TOUCHED_NOTHING);
 }
 
@@ -280,27 +218,37 @@ static void command_done(struct talk *talk, const char *status)
 		refuse(talk, ERR_SYSTEM, "the command could not be started", NULL);
 }
 
+/* "STATUS", or "STATUS restore" of the step before activate */
 static void activate_done(struct talk *talk, const char *status)
 {
 	struct error *err = &talk->task->err;
-	long number = strtol(status, NULL, 10);
+	const struct driver_step *step = talk->task->step;
 	enum driver_touched touched = DRIVER_TOUCHED_FAILED;
+	long number = strtol(status, NULL, 10);
+	bool late = !strncmp(status, "late", 4);
+	int64_t limit_ms = talk_timeout_ms(talk->task);
+	if (strstr(status, " restore"))
+		step = talk->task->release->restore;
+	const char *name = step ? step->name : "activate";
+	if (step)
+		limit_ms = step->timeout_ms;
 	if (!strcmp(status, "0")) {
 		end(talk, true, DRIVER_TOUCHED_UNKNOWN);
 		return;
 	}
-	if (!strcmp(status, "late")) {
-		(void)error_set(err, ERR_TIMEOUT, "activate did not end within %lld s",
-			(long long)((timeout_ms(talk) + 999) / 1000));
+	if (late) {
+		char text[CLOCK_TEXT_SIZE];
+		(void)error_set(err, ERR_TIMEOUT, "%s did not end within %s", name,
+			duration_format(limit_ms, text));
 	} else if (!strcmp(status, "unwritten")) {
 		touched = DRIVER_TOUCHED_UNKNOWN;
 		(void)error_set(err, ERR_SYSTEM, "state of the host cannot be written");
 	} else if (number > 128 && number < 256) {
-		(void)error_set(err, ERR_INVALID, "activate was ended by signal %ld", number - 128);
+		(void)error_set(err, ERR_INVALID, "%s was ended by signal %ld", name, number - 128);
 	} else if (number > 0) {
-		(void)error_set(err, ERR_INVALID, "activate ended with status %ld", number);
+		(void)error_set(err, ERR_INVALID, "%s ended with status %ld", name, number);
 	} else {
-		(void)error_set(err, ERR_SYSTEM, "activate could not be started");
+		(void)error_set(err, ERR_SYSTEM, "%s could not be started", name);
 	}
 	end(talk, false, touched);
 }
@@ -367,7 +315,6 @@ static void ready(struct talk *talk)
 /* A line that is no list's, "WORD" or "WORD TEXT". @return false: none that we know */
 static bool take_word(struct talk *talk, const char *word, char *text)
 {
-	bool put = is_put(talk);
 	if (!strcmp(word, "fail"))
 		failed(talk, text);
 	else if (!strcmp(word, "done") && talk->task->work == DRIVER_COMMAND)
@@ -377,7 +324,7 @@ static bool take_word(struct talk *talk, const char *word, char *text)
 	else if (!strcmp(word, "unsure") && talk->going) {
 		refuse(talk, ERR_SYSTEM, "its 'current' cannot be switched", NULL);
 		end(talk, false, DRIVER_TOUCHED_UNKNOWN);
-	} else if (!strcmp(word, "ready") && put && !talk->going)
+	} else if (!strcmp(word, "ready") && is_begun(talk) && !talk->going)
 		ready(talk);
 	else if (!strcmp(word, "end") && talk->task->work == DRIVER_ASK) {
 		if (finish_state(talk))
@@ -477,7 +424,7 @@ void talk_explain(struct talk *talk, const struct buf *errors)
 void talk_break(struct talk *talk, const struct error *why, const struct buf *errors)
 {
 	struct driver_task *task = talk->task;
-	bool touched = is_put(talk) && talk_is_working(talk);
+	bool touched = is_begun(talk) && talk_is_working(talk);
 	if (talk->state == TALK_ENDED)
 		return;
 	if (why->code != ERR_NONE) {

@@ -4,7 +4,10 @@
 #include <openssl/evp.h>
 
 /* Lists and headers; contents are not copied. */
-#define TEXT_MAX ((size_t)256 << 20)
+#define TEXT_MAX    ((size_t)256 << 20)
+#define STANDARD_MS (10 * 60 * 1000)
+
+extern const char embedded_host_sh[];
 
 static void add_part(struct talk_plan *plan, const void *bytes, size_t at, size_t len)
 {
@@ -72,15 +75,34 @@ static void add_modes(struct buf *text, const struct driver_release *release)
 		buf_addf(text, "0755 ./%s\n", folders.items[i]);
 }
 
-/* Not in the command: a packet of libssh2 has room for 34 KB, and `activate: compose` is long. */
-static void add_words(struct buf *text, const char *const *argv)
+static void quote_all(const char *const *argv, struct buf *out)
 {
-	auto_buf struct buf words = BUF_INIT(TEXT_MAX);
 	for (; argv && *argv; argv++) {
-		buf_add_str(&words, words.len ? " " : "");
-		ssh_quote(*argv, &words);
+		buf_add_str(out, out->len ? " " : "");
+		ssh_quote(*argv, out);
 	}
-	for (const char *line = words.text; *line;) {
+}
+
+void talk_plan_step(const struct driver_step *step, struct buf *out)
+{
+	buf_addf(out, "%lld ", (long long)((step->timeout_ms + 999) / 1000));
+	ssh_quote(step->name, out);
+	buf_add_char(out, ' ');
+	ssh_quote(step->backup ? step->backup : "", out);
+	quote_all(step->argv, out);
+}
+
+void talk_plan_go(struct talk_plan *plan)
+{
+	size_t from = plan->text.len;
+	buf_add_str(&plan->text, "go\n");
+	add_text(plan, from);
+}
+
+/* Not in the command: a packet of libssh2 has room for 34 KB, and `activate: compose` is long. */
+static void add_words(struct buf *text, const struct buf *words)
+{
+	for (const char *line = words->text; *line;) {
 		size_t len = strcspn(line, "\n");
 		buf_addf(text, "=%.*s\n", (int)len, line);
 		line += len + (line[len] == '\n');
@@ -91,6 +113,7 @@ static void add_orders(
 	struct buf *text, const struct driver_task *task, const bool *same, bool whole)
 {
 	const struct driver_release *release = task->release;
+	auto_buf struct buf words = BUF_INIT(TEXT_MAX);
 	buf_add_str(text, release->files ? "put\n" : "known\n");
 	for (size_t i = 0; !whole && i < release->count; i++) {
 		if (same[i])
@@ -107,7 +130,13 @@ static void add_orders(
 			buf_addf(text, "%s\n", name);
 	}
 	buf_add_str(text, ".\n");
-	add_words(text, task->host->activate);
+	quote_all(task->host->activate, &words);
+	add_words(text, &words);
+	buf_add_str(text, ".\n");
+	buf_truncate(&words, 0);
+	if (release->restore)
+		talk_plan_step(release->restore, &words);
+	add_words(text, &words);
 	buf_add_str(text, ".\ngo\n");
 }
 
@@ -139,4 +168,93 @@ void talk_plan_put(
 	from = plan->text.len;
 	tar_add_end(&plan->text);
 	add_text(plan, from);
+}
+
+/* ---- the command ---------------------------------------------------------------------------- */
+
+/* The script without what only people need. */
+static void add_script(struct buf *out)
+{
+	auto_buf struct buf script = BUF_INIT(65536);
+	for (const char *line = embedded_host_sh; *line;) {
+		size_t len = strcspn(line, "\n");
+		size_t indent = strspn(line, "\t");
+		if (indent < len && line[indent] != '#')
+			buf_addf(&script, "%.*s\n", (int)(len - indent), line + indent);
+		line += len + (line[len] == '\n');
+	}
+	ssh_quote(script.text, out);
+}
+
+static void add_word(struct buf *out, const char *word)
+{
+	buf_add_char(out, ' ');
+	ssh_quote(word, out);
+}
+
+int64_t talk_timeout_ms(const struct driver_task *task)
+{
+	int64_t wanted = task->work == DRIVER_COMMAND ? task->timeout_ms
+			 : task->work == DRIVER_STEP  ? task->step->timeout_ms
+						      : task->host->activate_timeout_ms;
+	return wanted ? wanted : STANDARD_MS;
+}
+
+/* Whole seconds are what every `timeout` takes. */
+static void add_seconds(const struct driver_task *task, struct buf *out)
+{
+	buf_addf(out, " %lld", (long long)((talk_timeout_ms(task) + 999) / 1000));
+}
+
+/* What is no digest is on no host. */
+static void add_release(struct buf *out, const char *digest)
+{
+	char name[DRIVER_SHORT + 1];
+	struct error ignored;
+	bool fine = digest && driver_release_folder(digest, name, &ignored);
+	add_word(out, fine ? name : "");
+}
+
+static void add_facts(const struct driver_task *task, struct buf *out)
+{
+	const struct driver_host *host = task->host;
+	const struct driver_release *release = task->release;
+	const char *const words[] = {host->client, release->digest, release->commit,
+		release->rollout, release->stage, release->action};
+	add_release(out, release->digest);
+	add_seconds(task, out);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		add_word(out, words[i]);
+	buf_addf(out, " %lld ", (long long)release->epoch);
+}
+
+void talk_plan_command(const struct driver_task *task, const char *nonce, struct buf *out)
+{
+	static const char *const verbs[] = {[DRIVER_ASK] = "ask",
+		[DRIVER_ACTIVATE] = "put",
+		[DRIVER_STEP] = "step",
+		[DRIVER_COMMAND] = "run"};
+
+	buf_add_str(out, "exec sh -c ");
+	add_script(out);
+	buf_addf(out, " aviary %s %s", nonce, verbs[task->work]);
+	add_word(out, task->host->root);
+	switch (task->work) {
+	case DRIVER_ASK:
+		add_release(out, task->digest);
+		break;
+	case DRIVER_ACTIVATE:
+		add_facts(task, out);
+		buf_addf(out, "%lld", (long long)task->host->keep);
+		break;
+	case DRIVER_STEP:
+		add_facts(task, out);
+		talk_plan_step(task->step, out);
+		break;
+	case DRIVER_COMMAND:
+		add_seconds(task, out);
+		for (const char *const *word = task->argv; *word; word++)
+			add_word(out, *word);
+		break;
+	}
 }

@@ -15,11 +15,19 @@ struct talk_plan {
 	size_t count, capacity;
 };
 
+/** Append the command for the login shell. Nothing in it is secret. */
+void talk_plan_command(const struct driver_task *task, const char *nonce, struct buf *out);
+/** How long what the task runs may take. */
+int64_t talk_timeout_ms(const struct driver_task *task);
 /** Append the digests that the host compares with what it has. ERR_SYSTEM. */
 MUST_USE bool talk_plan_sums(
 	struct talk_plan *plan, const struct driver_release *release, struct error *err);
 /** Append orders and archive. @param same  by file: the host has it in current */
 void talk_plan_put(
 	struct talk_plan *plan, const struct driver_task *task, const bool *same, bool whole);
+/** Append what lets a step begin. */
+void talk_plan_go(struct talk_plan *plan);
+/** Append a step as host.sh takes it: seconds, name, backup, arguments. */
+void talk_plan_step(const struct driver_step *step, struct buf *out);
 /** Empty it. */
 void talk_plan_clear(struct talk_plan *plan);

@@ -127,7 +127,7 @@ def test_an_activation_that_fails_or_is_late_is_rolled_back(fleet):
     late = fleet.upgrade("1.0.2")
     fleet.settle()
     assert fleet.results(late) == {"alpha": ["rolled-back"]}
-    assert "activate did not end within 1 s" in reasons(fleet, late, "alpha")
+    assert "activate did not end within 1s" in reasons(fleet, late, "alpha")
 
 
 def test_nothing_secret_stands_in_an_argument_list(fleet):

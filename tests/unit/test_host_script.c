@@ -91,7 +91,7 @@ static void script_input(struct driver_task *task, struct buf *command, struct b
 			buf_add(input, bytes, len);
 			talk_sent(talk, len);
 		}
-		if (round || task->work != DRIVER_ACTIVATE)
+		if (round || task->work == DRIVER_ASK || task->work == DRIVER_COMMAND)
 			break;
 		assert_int_equal(talk_hear(talk, NONCE " ready\n", 23), TALK_READY);
 		talk_go_on(talk);
@@ -312,6 +312,59 @@ static void a_command_runs_in_current(void **state)
 	assert_int_equal(fixture->task.status, 4);
 }
 
+static void a_step_runs_in_the_root_and_then_in_current(void **state)
+{
+	static const char *const argv[] = {"/bin/sh", "-c",
+		"echo $AVIARY_STEP $AVIARY_BACKUP $AVIARY_ACTION $PWD > \"$0\"; exit 5",
+		"../../said", NULL};
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	struct driver_step step = {
+		.name = "backup", .argv = argv, .timeout_ms = LONG_MS, .backup = "b 1"};
+	put_task(fixture, host_release(&release, 'a'));
+	fixture->task.work = DRIVER_STEP;
+	fixture->task.step = &step;
+	const char *first[] = {"/bin/sh", "-c", "pwd > said", NULL};
+	step.argv = first;
+	assert_true(converse(fixture));
+	auto_free char *root = mem_printf("%s\n", fixture->local.root);
+	host_assert_text(&fixture->local, "said", root);
+	put_well(fixture, 'a');
+	put_task(fixture, &release);
+	fixture->task.work = DRIVER_STEP;
+	fixture->task.step = &step;
+	step.argv = argv;
+	assert_false(converse(fixture));
+	assert_int_equal(fixture->task.run.touched, DRIVER_TOUCHED_FAILED);
+	assert_string_equal(fixture->task.err.message, "backup ended with status 5");
+	auto_free char *said = mem_printf("backup b 1 upgrade %s/current\n", fixture->local.root);
+	host_assert_text(&fixture->local, "said", said);
+	host_assert_active(&fixture->local, 'a');
+	fixture->release.epoch = 6;
+	assert_false(converse(fixture));
+	assert_refused(fixture, ERR_REFUSED, "newer leader");
+}
+
+static void data_are_restored_before_activate(void **state)
+{
+	static const char *const argv[] = {
+		"/bin/sh", "-c", "echo \"$AVIARY_STEP $AVIARY_BACKUP\" >> ../../notes", NULL};
+	static const char *const fails[] = {"/bin/sh", "-c", "exit 9", NULL};
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	struct driver_step step = {
+		.name = "restore", .argv = argv, .timeout_ms = LONG_MS, .backup = "b1"};
+	host_release(&release, 'a')->release.restore = &step;
+	fixture->local.argv[2] = "echo \"activate$AVIARY_STEP\" >> ../../notes";
+	assert_true(put(fixture, &release));
+	host_assert_text(&fixture->local, "notes", "restore b1\nactivate\n");
+	step.argv = fails;
+	assert_false(put(fixture, &release));
+	assert_string_equal(fixture->task.err.message, "restore ended with status 9");
+	assert_int_equal(fixture->task.run.touched, DRIVER_TOUCHED_FAILED);
+	host_assert_text(&fixture->local, "notes", "restore b1\nactivate\n");
+}
+
 /* ---- what goes wrong ---- */
 
 static void a_failed_activate_is_told_with_its_end(void **state)
@@ -322,7 +375,7 @@ static void a_failed_activate_is_told_with_its_end(void **state)
 	} cases[] = {
 		{"exit 3", "ended with status 3", ERR_INVALID},
 		{"kill -9 $$", "by signal 9", ERR_INVALID},
-		{"sleep 600 & sleep 600", "did not end within 1 s", ERR_TIMEOUT},
+		{"sleep 600 & sleep 600", "did not end within 1s", ERR_TIMEOUT},
 	};
 	struct script_host *fixture = host_of(state);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -441,6 +494,8 @@ static void a_stream_that_is_cut_leaves_everything_as_it_was(void **state)
 		TEST(shell, texts_reach_activate_and_files_as_they_are),                           \
 		TEST(shell, old_releases_go_but_not_those_to_keep),                                \
 		TEST(shell, a_command_runs_in_current),                                            \
+		TEST(shell, a_step_runs_in_the_root_and_then_in_current),                          \
+		TEST(shell, data_are_restored_before_activate),                                    \
 		TEST(shell, a_failed_activate_is_told_with_its_end),                               \
 		TEST(shell, a_lower_epoch_is_refused),                                             \
 		TEST(shell, a_damaged_release_is_replaced_even_if_it_is_current),                  \

@@ -96,7 +96,7 @@ static void only_files_that_the_host_lacks_are_sent(void **state)
 	talk_go_on(test.talk);
 	send_all(&test, &orders);
 	assert_true(has(&orders, "put\n./version\n./deep/run\n.\n0644 ./version\n0600 "));
-	assert_true(has(&orders, "0755 ./deep\n0755 ./deep/er\n.\n.\n.\ngo\n./deep/er/file"));
+	assert_true(has(&orders, "0755 ./deep\n0755 ./deep/er\n.\n.\n.\n.\ngo\n./deep/er/file"));
 	assert_true(has(&orders, "secret"));
 	assert_false(has(&orders, "#!/bin/sh"));
 	assert_int_equal(talk_saved(test.talk), 11);

@@ -43,6 +43,9 @@ static const struct field rollout_fields[] = {
 	FIELD(rollout, stopping, FIELD_BOOL),
 	FIELD(rollout, ended, FIELD_BOOL),
 	FIELD(rollout, resumed, FIELD_BOOL),
+	FIELD(rollout, restore, FIELD_INT),
+	FIELD(rollout, onboard, FIELD_TEXT),
+	FIELD(rollout, upgrade, FIELD_TEXT),
 };
 
 static const struct field stage_fields[] = {
@@ -67,11 +70,17 @@ static const struct field client_fields[] = {
 	FIELD(rollout_client, unreachable, FIELD_BOOL),
 	FIELD(rollout_client, going_back, FIELD_BOOL),
 	FIELD(rollout_client, paused, FIELD_BOOL),
+	FIELD(rollout_client, stepping, FIELD_BOOL),
+	FIELD(rollout_client, begun, FIELD_BOOL),
+	FIELD(rollout_client, runs_good, FIELD_BOOL),
+	FIELD(rollout_client, has_backup, FIELD_BOOL),
 	FIELD(rollout_client, failed, FIELD_BOOL),
 	FIELD(rollout_client, round_running, FIELD_BOOL),
+	FIELD(rollout_client, restore, FIELD_INT),
 	FIELD(rollout_client, order, FIELD_UINT32),
 	FIELD(rollout_client, good_rounds, FIELD_INT),
 	FIELD(rollout_client, bad_rounds, FIELD_INT),
+	FIELD(rollout_client, step, FIELD_SIZE),
 	FIELD(rollout_client, attempts, FIELD_INT64),
 	FIELD(rollout_client, asked, FIELD_INT64),
 	FIELD(rollout_client, verify_until_ms, FIELD_INT64),
@@ -81,9 +90,9 @@ static const struct field client_fields[] = {
 };
 
 #if __SIZEOF_POINTER__ == 8
-_Static_assert(sizeof(struct rollout_client) == 792, "a field is missing in client_fields");
+_Static_assert(sizeof(struct rollout_client) == 808, "a field is missing in client_fields");
 _Static_assert(sizeof(struct rollout_stage) == 336, "a field is missing in stage_fields");
-_Static_assert(sizeof(struct rollout) - sizeof(struct rollout_record) == 112,
+_Static_assert(sizeof(struct rollout) - sizeof(struct rollout_record) == 752,
 	"a field is missing in rollout_fields");
 #endif
 

@@ -124,6 +124,10 @@ static char *recorded(const struct rollout *rollout, const struct rollout_action
 		return mem_dup_str("record rollout started");
 	case FACT_CLIENT_STARTED:
 		return mem_printf("record %s started", name);
+	case FACT_CLIENT_BACKUP:
+		return mem_printf("record %s backed up", name);
+	case FACT_CLIENT_ASKS:
+		return mem_printf("record %s waiting", name);
 	case FACT_CLIENT_BACK:
 		return mem_printf("record %s going back", name);
 	case FACT_CLIENT_RETRY:
@@ -155,13 +159,19 @@ static char *recorded(const struct rollout *rollout, const struct rollout_action
 
 char *event_decision(const struct rollout *rollout, const struct rollout_action *action)
 {
+	char name[STEP_NAME] = "";
 	switch (action->kind) {
 	case ACTION_RECORD:
 		return recorded(rollout, action);
+	case ACTION_STEP:
+		(void)rollout_step_name(rollout, &rollout->clients[action->client], name);
+		return mem_printf("%s %s", name, rollout->clients[action->client].record->client);
 	case ACTION_DEPLOY:
 		return mem_printf("deploy %s", rollout->clients[action->client].record->client);
 	case ACTION_BACK:
-		return mem_printf("back %s", rollout->clients[action->client].record->client);
+		return mem_printf("back %s%s", rollout->clients[action->client].record->client,
+			rollout->clients[action->client].restore == RESTORE_YES ? " with its data"
+										: "");
 	case ACTION_ASK:
 		return mem_printf("ask %s", rollout->clients[action->client].record->client);
 	case ACTION_ROUND:

@@ -33,7 +33,7 @@ static uint64_t mix(uint64_t print, const void *bytes, size_t len)
  * only keeps an event too many. */
 static uint64_t print_of(const struct rollout *rollout)
 {
-	uint64_t print = mix(0xcbf29ce484222325u, rollout, sizeof(*rollout));
+	uint64_t print = mix(0xcbf29ce484222325u, rollout, offsetof(struct rollout, onboard));
 	print = mix(print, rollout->stages, rollout->stage_count * sizeof(*rollout->stages));
 	for (size_t i = 0; i < rollout->stage_count; i++)
 		print = mix(print, &rollout->stages[i].record->state,
@@ -43,6 +43,7 @@ static uint64_t print_of(const struct rollout *rollout)
 		const char *flags = (const char *)&client->unproved;
 		const char *end = (const char *)&client->round_running;
 		uint64_t states = ((uint64_t)client->phase << 32) | client->record->state;
+		states ^= (uint64_t)client->step << 16 ^ (uint64_t)client->restore << 24;
 		print = (print ^ states) * 0x100000001b3u;
 		print = mix(print, flags, (size_t)(end - flags));
 	}
@@ -99,6 +100,10 @@ static void emit_event(struct event_log *log, struct emitter *emitter,
 		emit_str(emitter, "stage", rollout->stages[event->stage].record->name);
 	if (event->transient)
 		emit_bool(emitter, "transient", true);
+	if (event->untouched)
+		emit_bool(emitter, "untouched", true);
+	if (event->restores)
+		emit_bool(emitter, "restores", true);
 	if (event->count)
 		emit_int(emitter, "n", (int64_t)event->count);
 	emit_opt(emitter, "who", event->who);

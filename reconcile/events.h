@@ -23,6 +23,7 @@
 	X(EVENT_RECORDED, "recorded", false)                                                       \
 	X(EVENT_TICK, "tick", false)                                                               \
 	X(EVENT_DEPLOYED, "deployed", true)                                                        \
+	X(EVENT_STEP, "step", true)                                                                \
 	X(EVENT_UNREACHABLE, "unreachable", true)                                                  \
 	X(EVENT_UNSURE, "unsure", true)                                                            \
 	X(EVENT_ROUND, "round", true)                                                              \
@@ -48,11 +49,13 @@
 	X(PHASE_PENDING, "pending", false)                                                         \
 	X(PHASE_INTENT, "intent", false)                                                           \
 	X(PHASE_RESUME, "resume", false)                                                           \
+	X(PHASE_STEP, "step", false)                                                               \
 	X(PHASE_DEPLOY, "deploy", false)                                                           \
 	X(PHASE_RETRY, "retry", false)                                                             \
 	X(PHASE_AWAY, "away", false)                                                               \
 	X(PHASE_VERIFY, "verify", false)                                                           \
 	X(PHASE_HEALTHY, "healthy", false)                                                         \
+	X(PHASE_ASK, "ask", false)                                                                 \
 	X(PHASE_BACK, "back", false)                                                               \
 	X(PHASE_BACK_VERIFY, "back-verify", false)                                                 \
 	X(PHASE_DONE, "done", false)
@@ -62,7 +65,8 @@
 	X(WAIT_LIMIT, "limit", false)                                                              \
 	X(WAIT_APPROVAL, "approval", false)                                                        \
 	X(WAIT_WINDOW, "window", false)                                                            \
-	X(WAIT_HOSTS, "hosts", false)
+	X(WAIT_HOSTS, "hosts", false)                                                              \
+	X(WAIT_RESTORE, "restore", false)
 
 /** Words of the lists above. */
 const char *event_word(enum rollout_event_kind kind);

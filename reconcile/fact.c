@@ -173,7 +173,10 @@ static struct fact *fact_approved(const struct fact_context *context)
 	struct fact *fact = mem_zero(1, sizeof(*fact));
 	fact->subject = mem_printf("approve(%s): %s", record->id, approval->what);
 	fact_add_trailer(fact, "Rollout", record->id);
-	if (strcmp(approval->what, APPROVES_LIMIT) != 0)
+	bool restore = !strncmp(approval->what, APPROVES_RESTORE, strlen(APPROVES_RESTORE));
+	if (restore)
+		fact_add_trailer(fact, "Stage", record->stages[context->rollout->current].name);
+	else if (strcmp(approval->what, APPROVES_LIMIT) != 0)
 		fact_add_trailer(fact, "Stage", approval->what);
 	fact_add_trailer(fact, "Source-Commit", record->commit);
 	fact_add_trailer(fact, "Plan", record->plan);
@@ -209,6 +212,10 @@ struct fact *fact_from_action(
 		return fact_rollout_started(context);
 	case FACT_CLIENT_STARTED:
 		return fact_client_started(context, action->client);
+	case FACT_CLIENT_BACKUP:
+		return fact_client_backup(context, action->client);
+	case FACT_CLIENT_ASKS:
+		return fact_client_asks(context, action->client);
 	case FACT_CLIENT_BACK:
 		return fact_client_back(context, action->client);
 	case FACT_CLIENT_RETRY:
@@ -273,7 +280,7 @@ struct fact *fact_hold_ended(
 	fact->client->hold = (struct client_hold){0};
 	fact->client->updated_s = wall_s;
 	/* One that failed even to go back is not healthy because nothing forbids it any more. */
-	if (record->state != CLIENT_FAILED && !record->unsure && record->known_good.release[0] &&
+	if (!record->unsure && record->known_good.release[0] &&
 		!strcmp(record->known_good.release, record->current.release))
 		fact->client->state = CLIENT_HEALTHY;
 	fact_add_client_file(fact);

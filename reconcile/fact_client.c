@@ -127,6 +127,7 @@ struct fact *fact_client_started(const struct fact_context *context, size_t inde
 	if (!record->root)
 		take_place(record, &about);
 	mem_replace_str(&record->going_back, NULL);
+	record->restore = RESTORE_NO;
 	record->ended = MEMBER_PENDING;
 	record->state = about.member->action == PLAN_ONBOARD ? CLIENT_ONBOARDING : CLIENT_DEPLOYING;
 	fact_add_trailer(fact, "Release", about.member->to);
@@ -147,6 +148,62 @@ struct fact *fact_client_started(const struct fact_context *context, size_t inde
 	return fact;
 }
 
+/* Whose data a backup of now holds; "" where nobody knows what runs. */
+static const char *release_of_data(const struct client_fact *about)
+{
+	if (about->client->activated)
+		return about->member->to;
+	bool known = about->before && !about->before->unsure && !about->before->drift.found;
+	return known ? about->before->current.release : "";
+}
+
+/* One that the way back needs is not forgotten for one of data that it cannot use. */
+static void take_backup(struct client_record *record, const struct client_fact *about)
+{
+	const char *release = release_of_data(about);
+	const char *good = record->known_good.release;
+	bool needed = record->backup.name[0] && good[0] && !strcmp(record->backup.release, good);
+	if (needed && strcmp(release, good) != 0)
+		return;
+	rollout_backup_name(about->context->rollout, about->client, record->backup.name);
+	(void)snprintf(
+		record->backup.release, sizeof(record->backup.release), "%s", release); /* fits */
+}
+
+struct fact *fact_client_backup(const struct fact_context *context, size_t index)
+{
+	struct client_fact about = client_fact_of(context, index);
+	char name[BACKUP_TEXT];
+	rollout_backup_name(context->rollout, about.client, name);
+	struct fact *fact = fact_client(&about,
+		mem_printf("%s(%s): %s: backup %s", verb_of(about.member->action),
+			about.member->client, summary_of(&about), name),
+		NULL);
+	take_backup(fact->client, &about);
+	fact_add_trailer(fact, "Release", release_of_data(&about));
+	fact_add_trailer(fact, "Backup", name);
+	fact_add_client_file(fact);
+	return fact;
+}
+
+struct fact *fact_client_asks(const struct fact_context *context, size_t index)
+{
+	struct client_fact about = client_fact_of(context, index);
+	struct fact *fact = fact_client(&about,
+		mem_printf("rollback(%s): waits for a person: restore the data of backup %s?",
+			about.member->client, about.before ? about.before->backup.name : ""),
+		"waiting");
+	fact->client->state = CLIENT_WAITING;
+	fact->client->restore = RESTORE_ASKED;
+	mem_replace_str(&fact->client->going_back, about.client->failure);
+	fact_add_trailer(fact, "Release", fact->client->known_good.release);
+	fact_add_trailer(fact, "Rollback-Tag", fact->client->rollback_tag);
+	fact_add_trailer(fact, "Backup", fact->client->backup.name);
+	fact_add_trailer(fact, "Reason", about.client->failure);
+	fact_add_client_file(fact);
+	return fact;
+}
+
 struct fact *fact_client_back(const struct fact_context *context, size_t index)
 {
 	struct client_fact about = client_fact_of(context, index);
@@ -155,9 +212,12 @@ struct fact *fact_client_back(const struct fact_context *context, size_t index)
 	struct fact *fact = fact_client(&about,
 		mem_printf("rollback(%s): %s: going back", about.member->client, summary), NULL);
 	fact->client->state = CLIENT_DEPLOYING;
+	fact->client->restore = about.client->restore;
 	mem_replace_str(&fact->client->going_back, about.client->failure);
 	fact_add_trailer(fact, "Release", fact->client->known_good.release);
 	fact_add_trailer(fact, "Rollback-Tag", fact->client->rollback_tag);
+	if (about.client->restore == RESTORE_YES)
+		fact_add_trailer(fact, "Backup", fact->client->backup.name);
 	fact_add_trailer(fact, "Reason", about.client->failure);
 	fact_add_client_file(fact);
 	return fact;
@@ -265,11 +325,14 @@ static void end_rolled_back(struct client_record *record)
 
 static void end_failed(struct client_record *record, const struct client_fact *about)
 {
-	if (about->context->rollout->roll_back && about->client->has_good)
+	const struct rollout *rollout = about->context->rollout;
+	bool untouched = rollout_client_is_untouched(rollout, about->client);
+	bool stays = about->client->restore == RESTORE_ASKED; /* nobody said yes */
+	if (!untouched && rollout->roll_back && about->client->has_good && !stays)
 		end_rolled_back(record); /* as far as we know: the way back was tried and failed */
-	else
+	else if (!untouched)
 		take_release(record, about);
-	record->unsure = true;
+	record->unsure |= !untouched;
 	record->state = CLIENT_FAILED;
 }
 
@@ -307,6 +370,15 @@ static const char *result_of(enum member_state state)
 	return state == MEMBER_HEALTHY ? "succeeded" : member_state_name(state);
 }
 
+/* That which was made in this rollout, or brought back by it. */
+static void add_backup(struct fact *fact, const struct client_fact *about)
+{
+	char name[BACKUP_TEXT];
+	rollout_backup_name(about->context->rollout, about->client, name);
+	if (about->client->restore == RESTORE_YES || !strcmp(fact->client->backup.name, name))
+		fact_add_trailer(fact, "Backup", fact->client->backup.name);
+}
+
 struct fact *fact_client_ended(const struct fact_context *context, size_t index)
 {
 	struct client_fact about = client_fact_of(context, index);
@@ -323,11 +395,13 @@ struct fact *fact_client_ended(const struct fact_context *context, size_t index)
 	struct fact *fact = fact_client(&about, subject, result);
 	mem_replace_str(&fact->client->stage, about.stage->name);
 	mem_replace_str(&fact->client->going_back, NULL);
+	fact->client->restore = RESTORE_NO;
 	fact->client->ended = (int)state;
 	end_record(fact->client, &about);
 	fact_add_trailer(fact, "Release", fact->client->current.release);
 	fact_add_trailer(fact, "Plan", context->rollout->record.plan);
 	fact_add_trailer(fact, "Rollback-Tag", fact->client->rollback_tag);
+	add_backup(fact, &about);
 	fact_add_duration(fact, about.member->started_s, about.member->finished_s);
 	fact_add_trailer(fact, "Author", context->author);
 	fact_add_trailer(fact, "Signed-By", context->signed_by);

@@ -65,26 +65,68 @@ static void tell_recorded(struct work *work, const struct loop *loop)
 	mem_replace_str(&work->recorded_root, record->root);
 }
 
+static enum work_kind kind_of(const struct rollout_action *action)
+{
+	switch (action->kind) {
+	case ACTION_ASK:
+		return WORK_ASK;
+	case ACTION_ROUND:
+		return WORK_ROUND;
+	case ACTION_STEP:
+		return WORK_STEP;
+	default:
+		return WORK_ACTIVATE;
+	}
+}
+
+/* Which step, and the name of the backup that it is about. */
+static void aim_step(
+	struct work *work, const struct loop *loop, const struct rollout_action *action)
+{
+	const struct rollout_client *client = &loop->rollout->clients[action->client];
+	const struct client_record *record = status_client(loop->status, client->record->client);
+	rollout_backup_name(loop->rollout, client, work->backup);
+	if (action->kind == ACTION_STEP)
+		(void)rollout_step_name(loop->rollout, client, work->step); /* it has one */
+	work->restore = action->kind == ACTION_BACK && client->restore == RESTORE_YES;
+	if (!work->restore)
+		return;
+	/* Never data of another release than the one that they are for. */
+	bool fits = record && record->known_good.release[0] &&
+		    !strcmp(record->backup.release, record->known_good.release);
+	(void)snprintf(work->backup, sizeof(work->backup), "%s", fits ? record->backup.name : "");
+}
+
+static void tell_work(const struct work *work)
+{
+	if (work->kind == WORK_ACTIVATE)
+		log_info("activating release", LOG_STR("client", work->client),
+			LOG_STR("release", work->target.release),
+			LOG_STR("action", plan_action_name(work->action)),
+			LOG_STR("rollout", work->rollout));
+	if (work->kind == WORK_STEP)
+		log_info("running step", LOG_STR("client", work->client),
+			LOG_STR("step", work->step), LOG_STR("rollout", work->rollout));
+	if (work->restore)
+		log_info("restoring data", LOG_STR("client", work->client),
+			LOG_STR("backup", work->backup), LOG_STR("rollout", work->rollout));
+}
+
 static void start_work(struct loop *loop, const struct rollout_action *action)
 {
 	enum rollout_phase phase = loop->rollout->clients[action->client].phase;
-	enum work_kind kind = action->kind == ACTION_ASK     ? WORK_ASK
-			      : action->kind == ACTION_ROUND ? WORK_ROUND
-							     : WORK_ACTIVATE;
+	enum work_kind kind = kind_of(action);
 	struct work *work = work_for(loop, kind, action->client);
 	work->order = action->order;
 	if (action->kind == ACTION_BACK || phase == PHASE_BACK_VERIFY)
 		aim_back(work, loop, action->client);
+	aim_step(work, loop, action);
 	keep_releases(work, loop, action->client);
 	if (action->kind == ACTION_DEPLOY)
 		tell_recorded(work, loop);
 	if (kind != WORK_ROUND)
 		loop->steps_running++;
-	if (kind == WORK_ACTIVATE)
-		log_info("activating release", LOG_STR("client", work->client),
-			LOG_STR("release", work->target.release),
-			LOG_STR("action", plan_action_name(work->action)),
-			LOG_STR("rollout", work->rollout));
+	tell_work(work);
 	workers_add(loop->workers, work);
 }
 
@@ -238,6 +280,18 @@ static enum rollout_runs what_runs(const struct loop *loop, const struct work *w
 	return RUNS_UNKNOWN;
 }
 
+static void tell_failure(const struct work *work, const struct message *message)
+{
+	if (message->ok)
+		return;
+	if (work->kind == WORK_STEP)
+		log_warn("step failed", LOG_STR("client", work->client),
+			LOG_STR("step", work->step), LOG_ERROR_FIELD(&message->err));
+	else
+		log_warn("activation failed", LOG_STR("client", work->client),
+			LOG_ERROR_FIELD(&message->err));
+}
+
 void loop_on_worked(struct loop *loop, struct message *message)
 {
 	const struct work *work = message->data;
@@ -263,14 +317,15 @@ void loop_on_worked(struct loop *loop, struct message *message)
 	if (work->kind == WORK_ASK) {
 		event.kind = EVENT_RUNS;
 		event.runs = message->ok ? what_runs(loop, work) : RUNS_UNKNOWN;
+		event.restores = message->ok && work->state.restore[0];
 	} else {
-		event.kind = work->unreachable ? EVENT_UNREACHABLE
-			     : work->unsure    ? EVENT_UNSURE
-					       : EVENT_DEPLOYED;
+		event.kind = work->unreachable         ? EVENT_UNREACHABLE
+			     : work->unsure            ? EVENT_UNSURE
+			     : work->kind == WORK_STEP ? EVENT_STEP
+						       : EVENT_DEPLOYED;
 		event.transient = work->transient;
-		if (!message->ok)
-			log_warn("activation failed", LOG_STR("client", work->client),
-				LOG_ERROR_FIELD(&message->err));
+		event.untouched = work->untouched;
+		tell_failure(work, message);
 	}
 	loop_feed(loop, event);
 }

@@ -1,6 +1,7 @@
 /* reconcile/plan.h - what a commit asks for, client by client, each with its reasons */
 #pragma once
 #include "reconcile/batch.h"
+#include "reconcile/pipeline.h"
 #include "reconcile/release.h"
 #include "reconcile/status.h"
 #include "reconcile/window.h"
@@ -66,6 +67,8 @@ struct plan {
 	size_t keep_rollback_tags;
 	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
 	int64_t retries; /* of the driver */
+	enum restore_when restore;
+	char onboard[PIPELINE_TEXT], upgrade[PIPELINE_TEXT]; /* see reconcile/pipeline.h */
 };
 
 struct plan_request {

@@ -120,6 +120,9 @@ void plan_set_policy(struct plan_work *work)
 	plan->verify_timeout_ms = new->verify_timeout_ms;
 	plan->verify_healthy = new->verify_healthy;
 	plan->retries = new->driver.retries;
+	plan->restore = new->restore;
+	(void)snprintf(plan->onboard, sizeof(plan->onboard), "%s", new->onboard); /* fits */
+	(void)snprintf(plan->upgrade, sizeof(plan->upgrade), "%s", new->upgrade); /* fits */
 	work->pinned = new->pinned_images;
 	work->max_changed = (int)new->max_changed;
 	work->canary_coverage = new->canary_coverage;

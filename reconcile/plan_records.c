@@ -265,7 +265,7 @@ static enum plan_action decide(struct looked *looked, bool *moved_out, bool *unp
 	if (!wanted || *moved_out)
 		return !*moved_out && was_good(looked) ? PLAN_ROLLBACK : PLAN_UPGRADE;
 	/* Activating it, or going back to it, failed: nobody knows what state the host is in. */
-	looked->again = record->state == CLIENT_FAILED || record->unsure;
+	looked->again = record->unsure;
 	if (looked->again)
 		return was_good(looked) ? PLAN_ROLLBACK : PLAN_UPGRADE;
 	if (is_wanted(looked, record->known_good.release, record->known_good.release_key))

@@ -209,6 +209,7 @@ static bool convert(struct converter *self)
 	good = convert_driver(self) && good;
 	good = convert_verify(self) && good;
 	good = policy_read_checks(raw, self->arena, policy, self->problems) && good;
+	good = policy_read_steps(self) && good;
 	if (raw->version && raw->version != 1)
 		good = policy_problem(self->problems, node_get(self->root, "version"),
 			"write 'version: 1'", "'version' is %lld: only 1 is known",

@@ -7,6 +7,7 @@
 #include "base/keys.h"
 #include "git/tree.h"
 #include "reconcile/batch.h"
+#include "reconcile/pipeline.h"
 #include "reconcile/window.h"
 
 #define POLICY_FILE "fleet.yaml"
@@ -62,6 +63,17 @@ struct policy_driver {
 	const struct node *node;
 };
 
+enum policy_when { STEP_ALWAYS, STEP_CHANGED, STEP_NEVER, STEP_ASK };
+
+/** A command on the client's host that its pipeline comes to. */
+struct policy_step {
+	const char *name;
+	struct key_texts argv; /* no templates */
+	int64_t timeout_ms;
+	enum policy_when when;
+	const struct node *node;
+};
+
 enum policy_on_failure { ON_FAILURE_ROLLBACK, ON_FAILURE_HOLD };
 enum policy_coverage { COVERAGE_OFF, COVERAGE_WARN, COVERAGE_REFUSE };
 enum policy_drift { DRIFT_REPORT, DRIFT_REPAIR, DRIFT_OFF };
@@ -80,6 +92,10 @@ struct policy {
 	struct policy_driver driver;
 	struct policy_check *checks;
 	size_t check_count;
+	struct policy_step *steps;
+	size_t step_count;
+	const char *onboard, *upgrade; /* pipelines, see reconcile/pipeline.h */
+	enum restore_when restore;
 	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
 	bool pinned_images, encrypted_secrets;
 	enum policy_coverage canary_coverage;
@@ -101,6 +117,8 @@ extern const struct key policy_keys[];
  */
 MUST_USE bool policy_parse(const char *bytes, size_t len, struct arena *arena,
 	struct policy **policy_out, struct problems *problems);
+/** A step by its name, or NULL. */
+const struct policy_step *policy_step_find(const struct policy *policy, const char *name);
 /** Read fleet.yaml of a tree; a missing one is a problem too. @return false if errors were added */
 MUST_USE bool policy_load(struct tree *tree, struct arena *arena, struct policy **policy_out,
 	struct problems *problems);

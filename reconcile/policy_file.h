@@ -5,6 +5,17 @@
 #pragma once
 #include "reconcile/policy.h"
 
+/* For the tables of keys. */
+#define SECOND           ((int64_t)1000)
+#define MINUTE           (60 * SECOND)
+#define HOUR             (60 * MINUTE)
+#define DAY              (24 * HOUR)
+#define AT(type, member) .offset = offsetof(struct type, member)
+#define LATER(key_name)                                                                            \
+	{                                                                                          \
+		.name = (key_name), .type = KEY_REFUSED                                            \
+	}
+
 enum policy_approval { APPROVAL_AUTO, APPROVAL_MANUAL };
 
 struct stage_file {
@@ -38,6 +49,19 @@ struct check_file {
 	const struct node *json, *headers;
 };
 
+enum policy_scope { SCOPE_CLIENT, SCOPE_FLEET };
+
+struct step_file {
+	const struct node *remote;
+	int64_t timeout_ms;
+	int when;  /* when_words */
+	int scope; /* scope_words */
+};
+
+struct lifecycle_file {
+	const struct node *onboard, *upgrade;
+};
+
 struct policy_raw {
 	int64_t version;
 	char *inventory, *secrets_shared, *secrets_client, *secrets_service;
@@ -46,6 +70,8 @@ struct policy_raw {
 	struct key_list files; /* struct release_file */
 	struct driver_file driver;
 	const struct node *checks;
+	const struct node *steps;
+	struct lifecycle_file lifecycle;
 	int64_t verify_interval_ms, verify_healthy, verify_timeout_ms;
 	bool pinned_images, encrypted_secrets;
 	int canary_coverage;
@@ -55,6 +81,8 @@ struct policy_raw {
 };
 
 extern const struct key policy_check_keys[];
+extern const struct key policy_step_keys[];
+extern const struct key policy_lifecycle_keys[];
 
 /** A problem at the place of a node. @return false */
 PRINTF(4, 5)
@@ -74,6 +102,8 @@ bool policy_read_stages(struct converter *self);
 /** Read `checks:` into policy->checks. @return false if errors were added */
 bool policy_read_checks(const struct policy_raw *raw, struct arena *arena, struct policy *policy,
 	struct problems *problems);
+/** Read `steps:` and `lifecycle:`. @return false if errors were added */
+bool policy_read_steps(struct converter *self);
 /** Copy a list of texts (argv); anything else is a problem. @p name for messages. */
 bool policy_read_argv(const struct node *node, const char *name, struct arena *arena,
 	struct key_texts *argv_out, struct problems *problems);

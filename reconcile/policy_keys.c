@@ -1,15 +1,5 @@
 #include "reconcile/policy_file.h"
 
-#define SECOND           ((int64_t)1000)
-#define MINUTE           (60 * SECOND)
-#define HOUR             (60 * MINUTE)
-#define DAY              (24 * HOUR)
-#define AT(type, member) .offset = offsetof(struct type, member)
-#define LATER(key_name)                                                                            \
-	{                                                                                          \
-		.name = (key_name), .type = KEY_REFUSED                                            \
-	}
-
 static const char *const on_failure_words[] = {"rollback", "hold", NULL};
 static const char *const approval_words[] = {"auto", "manual", NULL};
 static const char *const drift_words[] = {"report", "repair", "off", NULL};
@@ -383,6 +373,18 @@ const struct key policy_keys[] = {
 		AT(policy_raw, checks),
 		.keys = policy_check_keys,
 		.doc = "Map of named probes that say whether an app is healthy."},
+	{.name = "steps",
+		.type = KEY_NODE,
+		AT(policy_raw, steps),
+		.keys = policy_step_keys,
+		.doc = "Map of named steps. The names backup and restore have a meaning: what "
+		       "backup makes belongs to the release that runs, and restore brings it "
+		       "back when a client goes back to that release."},
+	{.name = "lifecycle",
+		.type = KEY_MAP,
+		AT(policy_raw, lifecycle),
+		.keys = policy_lifecycle_keys,
+		.doc = "In which order steps, deploy and verify come."},
 	{.name = "verify",
 		.type = KEY_MAP,
 		.keys = verify_keys,
@@ -414,8 +416,6 @@ const struct key policy_keys[] = {
 		.min = 1000,
 		.max = 30 * DAY,
 		.doc = "How often the hosts are asked, while no rollout runs."},
-	LATER("steps"),
-	LATER("lifecycle"),
 	LATER("retention"),
 	KEYS_END,
 };

@@ -172,15 +172,41 @@ struct driver_host renderer_host(const struct client *client, struct hosts *host
 	};
 }
 
+static const char **copy_argv(struct arena *arena, const struct key_texts *texts)
+{
+	const char **argv = arena_array(arena, texts->count + 1, sizeof(*argv));
+	for (size_t i = 0; i < texts->count; i++)
+		argv[i] = arena_str(arena, texts->items[i]);
+	return argv;
+}
+
+static void fill_steps(struct target *target, const struct policy *policy)
+{
+	target->steps = arena_array(target->arena, policy->step_count, sizeof(*target->steps));
+	target->step_count = policy->step_count;
+	for (size_t i = 0; i < policy->step_count; i++)
+		target->steps[i] = (struct driver_step){
+			.name = arena_str(target->arena, policy->steps[i].name),
+			.argv = copy_argv(target->arena, &policy->steps[i].argv),
+			.timeout_ms = policy->steps[i].timeout_ms,
+			.backup = ""};
+}
+
+struct driver_step *target_step(const struct target *target, const char *name)
+{
+	for (size_t i = 0; i < target->step_count; i++)
+		if (!strcmp(target->steps[i].name, name))
+			return &target->steps[i];
+	return NULL;
+}
+
 /* With texts of its own: the commit may be forgotten before the target is done with. */
 static void fill_host(struct target *target, const struct policy_driver *policy,
 	const struct client *client, struct hosts *hosts)
 {
 	struct arena *arena = target->arena;
 	struct driver_host host = renderer_host(client, hosts);
-	const char **argv = arena_array(arena, policy->activate.count + 1, sizeof(*argv));
-	for (size_t i = 0; i < policy->activate.count; i++)
-		argv[i] = arena_str(arena, policy->activate.items[i]);
+	const char **argv = copy_argv(arena, &policy->activate);
 	host.client = arena_str(arena, host.client);
 	host.root = arena_str(arena, host.root);
 	host.address = arena_str(arena, host.address);
@@ -208,6 +234,7 @@ static bool fill_target(struct rendered_commit *loaded, const char *client_name,
 		return error_set(
 			err, ERR_INVALID, "driver '%s' does not exist", fleet->policy->driver.kind);
 	fill_host(target, &fleet->policy->driver, client, hosts);
+	fill_steps(target, fleet->policy);
 	return target_checks(
 		fleet, client, target->arena, &target->checks, &target->check_count, err);
 }

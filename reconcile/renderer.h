@@ -37,12 +37,17 @@ struct target {
 	struct release *release; /* with content; NULL unless asked for */
 	struct check_spec *checks;
 	size_t check_count;
+	struct driver_step *steps; /* all that the commit defines; without a backup's name */
+	size_t step_count;
 };
 /** How the host of a client is reached; texts are the client's. */
 struct driver_host renderer_host(const struct client *client, struct hosts *hosts);
 void target_free(struct target *target);
 DEFINE_CLEANUP(struct target, target_free)
 #define auto_target CLEANUP(target_free_at)
+
+/** A step by its name, or NULL. */
+struct driver_step *target_step(const struct target *target, const char *name);
 
 /**
  * @param commit        of the infra repo

@@ -26,7 +26,7 @@ static void clear_run(struct run *run)
 
 char *replay_fact_word(const char *subject, const char *client, const char *result)
 {
-	static const char approve[] = "approve(", attempt[] = "attempt ";
+	static const char approve[] = "approve(", attempt[] = "attempt ", backup[] = ": backup ";
 	const char *colon = strstr(subject, "): ");
 	const char *what = colon ? colon + strlen("): ") : "";
 	const char *last = strrchr(what, ':');
@@ -36,6 +36,8 @@ char *replay_fact_word(const char *subject, const char *client, const char *resu
 		return mem_printf("%s %s", client, result);
 	if (client && *client && !strncmp(what, attempt, sizeof(attempt) - 1))
 		return mem_printf("%s attempt failed", client);
+	if (client && *client && last && !strncmp(last, backup, sizeof(backup) - 1))
+		return mem_printf("%s backed up", client);
 	if (client && *client)
 		return mem_printf("%s %s", client, last ? last + 2 : what);
 	if (result && *result)
@@ -112,6 +114,8 @@ static bool read_event(const struct node *line, const struct run *run, struct ro
 	const char *word = text_at(line, "e"), *runs = text_at(line, "runs");
 	*event = (struct rollout_event){.ok = flag_at(line, "ok"),
 		.transient = flag_at(line, "transient"),
+		.untouched = flag_at(line, "untouched"),
+		.restores = flag_at(line, "restores"),
 		.who = text_at(line, "who"),
 		.tag = text_at(line, "tag"),
 		.now_ms = NOW_MS + number_at(line, "t", 0),

@@ -7,6 +7,11 @@ static struct rollout_stage *current_stage(struct rollout *rollout)
 	return rollout->current < rollout->stage_count ? &rollout->stages[rollout->current] : NULL;
 }
 
+bool rollout_may_start(const struct rollout *rollout)
+{
+	return !rollout->unrecorded && !rollout->superseded && !rollout->aborted;
+}
+
 static bool starts_nothing(const struct rollout *rollout)
 {
 	return rollout->superseded || rollout->aborted || rollout->stopping;
@@ -53,7 +58,25 @@ static void rollout_finish(struct step *step, enum rollout_state state)
 	step_record(step, FACT_ROLLOUT_ENDED, 0, 0);
 }
 
-/* @return true while an activation runs or its outcome is unknown */
+/* For what a newer commit, or a person, does not wait. */
+static bool is_wait(const struct rollout_client *client)
+{
+	switch (client->phase) {
+	case PHASE_INTENT:
+	case PHASE_VERIFY:
+	case PHASE_HEALTHY:
+	case PHASE_AWAY:
+		return true;
+	case PHASE_STEP:
+		return !client->round_running;
+	case PHASE_RETRY:
+		return !client->going_back && !client->touched;
+	default:
+		return false;
+	}
+}
+
+/* @return true while a step or an activation runs, or its outcome is unknown */
 static bool cut_clients_short(struct step *step)
 {
 	struct rollout *rollout = step->rollout;
@@ -61,11 +84,9 @@ static bool cut_clients_short(struct step *step)
 	bool busy = false;
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		enum rollout_phase phase = rollout->clients[i].phase;
-		bool waits = phase == PHASE_INTENT || phase == PHASE_VERIFY ||
-			     phase == PHASE_HEALTHY || phase == PHASE_AWAY ||
-			     (phase == PHASE_RETRY && !rollout->clients[i].going_back &&
-				     !rollout->clients[i].touched);
-		if (waits)
+		if (client_is_asking(&rollout->clients[i]))
+			client_end_unanswered(step, i);
+		else if (is_wait(&rollout->clients[i]))
 			client_end(step, i, state);
 		else if (phase != PHASE_PENDING && phase != PHASE_DONE)
 			busy = true;
@@ -155,7 +176,7 @@ static void start(struct step *step)
 
 /* Hosts that did not say yet what they run may turn out to have failed: past max_failures nothing
  * more starts. */
-static bool any_is_asked(const struct rollout *rollout)
+bool rollout_any_is_asked(const struct rollout *rollout)
 {
 	for (size_t i = 0; i < rollout->client_count; i++)
 		if (rollout->clients[i].phase == PHASE_RESUME)
@@ -166,7 +187,7 @@ static bool any_is_asked(const struct rollout *rollout)
 static void release_intents(struct step *step)
 {
 	struct rollout *rollout = step->rollout;
-	if (rollout->unrecorded || starts_nothing(rollout) || any_is_asked(rollout))
+	if (rollout->unrecorded || starts_nothing(rollout) || rollout_any_is_asked(rollout))
 		return;
 	const struct rollout_stage *stage = NULL;
 	bool broken = false;
@@ -182,7 +203,7 @@ static void release_intents(struct step *step)
 		if (broken)
 			client_end(step, i, MEMBER_SKIPPED);
 		else
-			client_deploy(step, i);
+			client_begin(step, i);
 	}
 }
 
@@ -200,6 +221,7 @@ static bool is_stale(const struct rollout *rollout, const struct rollout_event *
 {
 	switch (event->kind) {
 	case EVENT_DEPLOYED:
+	case EVENT_STEP:
 	case EVENT_UNREACHABLE:
 	case EVENT_UNSURE:
 	case EVENT_ROUND:
@@ -228,6 +250,9 @@ static void dispatch(struct step *step)
 		break;
 	case EVENT_DEPLOYED:
 		client_on_deployed(step, event->client);
+		break;
+	case EVENT_STEP:
+		client_on_step(step, event->client);
 		break;
 	case EVENT_UNREACHABLE:
 		client_on_unreachable(step, event->client);

@@ -6,33 +6,47 @@
  * One client (phase; the word that records show):
  *
  *   PENDING ---- wave starts ----> INTENT (pending)      the intent is being recorded
- *   INTENT ----- recorded -------> DEPLOY (deploying)    driver works
+ *   INTENT ----- recorded -------> STEP or DEPLOY (deploying)  first entry of its pipeline
  *   INTENT ----- resumed/asked --> VERIFY                the host runs it already
- *   DEPLOY ----- ok -------------> VERIFY (verifying)    rounds until `healthy` in a row
- *   DEPLOY, BACK - failed, transient, retries left --> RETRY (deploying); after its back-off again
+ *   STEP ------- ok -------------> STEP, DEPLOY, VERIFY or HEALTHY: the next entry; what a backup
+ *                                  made, and all else, is accepted by the remote before it begins
+ *   STEP ------- failed before deploy --> DONE (failed)  nothing was touched: no way back
+ *   DEPLOY ----- ok -------------> STEP, or VERIFY (verifying): rounds until `healthy` in a row
+ *   STEP, DEPLOY, BACK - failed, transient, retries left --> RETRY; after its back-off again
  *   DEPLOY, BACK - outcome unknown --> RESUME            the driver is asked until the deadline
  *   RESUME ----- asked: not there, retries left --> RETRY; none left: AWAY if it is untouched, else
  *                BACK, or DONE (failed) if it was going back
- *   VERIFY ----- enough good ----> HEALTHY (healthy)     waits for its stage; rounds go on in bake
- *   DEPLOY, VERIFY, HEALTHY (bake) - bad --> BACK (deploying)  driver returns to the known good
+ *   STEP ------- outcome unknown --> RETRY: steps may be repeated
+ *   VERIFY ----- enough good ----> STEP, or HEALTHY (healthy): rounds go on in bake
+ *   DEPLOY, VERIFY, HEALTHY (bake), STEP after deploy - bad --> BACK, or ASK
+ *   BACK (deploying)               driver returns to the known good, with its data if so chosen
  *   BACK ------- ok -------------> BACK_VERIFY (verifying)
+ *   ASK (waiting)                  a person says whether the data come back too
+ *   ASK -------- approved, and that is accepted --> BACK
+ *   ASK -------- aborted, superseded --> DONE (failed)   it stays as it is
  *   BACK_VERIFY  enough good ----> DONE (rolled-back)
  *   BACK, BACK_VERIFY - bad -----> DONE (failed)
- *   without known good, or on_failure: hold: DEPLOY, VERIFY - bad --> DONE (failed)
+ *   without known good, or on_failure: hold: DEPLOY, VERIFY, STEP - bad --> DONE (failed)
  *   HEALTHY ---- stage succeeded > DONE (healthy)
- *   DEPLOY ----- unreachable before anything was touched --> AWAY (waiting)
+ *   STEP, DEPLOY - unreachable before anything was touched --> AWAY (waiting)
  *   AWAY ------- the rollout waits for hosts, and this one answers --> INTENT, recorded again
  *   AWAY ------- its stage ends -> DONE (skipped)        a new rollout brings it up to date
- *   any wait --- superseded -----> DONE (superseded); DEPLOY and BACK end first
- *   any wait --- aborted --------> DONE (skipped); DEPLOY and BACK end first
- *   RESUME ----- driver answers -> DEPLOY | VERIFY | BACK | BACK_VERIFY
+ *   any wait --- superseded -----> DONE (superseded); STEP, DEPLOY and BACK end first
+ *   any wait --- aborted --------> DONE (skipped); STEP, DEPLOY and BACK end first
+ *   RESUME ----- driver answers -> INTENT | DEPLOY | STEP | VERIFY | BACK | BACK_VERIFY | ASK
  *   PENDING ---- paused ---------> stays; its stage waits for it, unless others of it are healthy
- *   RESUME ----- no answer until the deadline --> BACK, or DONE (failed) if it was going back
+ *   RESUME ----- no answer until the deadline --> BACK, ASK, or DONE (failed) if it was going back
+ *
+ * Data: only the way back from a release whose activation began brings them back, and only from a
+ * backup that belongs to the known good release. Before deploy a step is repeated from the
+ * pipeline's beginning after a restart; after activation began no backup of before it is made
+ * again.
  *
  * One stage:
  *   PENDING ---- something forbids the start --> WAITING   see enum rollout_wait
  *   PENDING, WAITING - may start --> RUNNING (waves, wave_pause between them)
  *   RUNNING ---- before the next wave: window closed, hosts away --> WAITING
+ *   RUNNING, BAKING - nothing is in flight, a client is in ASK --> WAITING
  *   RUNNING ---- all healthy ----> BAKING --> SUCCEEDED
  *   SKIPPED without changed clients; FAILED past max_failures, or if no client of it became
  *   healthy; SUPERSEDED; ABORTED.
@@ -48,17 +62,20 @@
  */
 #pragma once
 #include "reconcile/batch.h"
+#include "reconcile/pipeline.h"
 #include "reconcile/status.h"
 
 enum rollout_phase {
 	PHASE_PENDING,
 	PHASE_INTENT,
 	PHASE_RESUME,
+	PHASE_STEP,
 	PHASE_DEPLOY,
 	PHASE_RETRY,
 	PHASE_AWAY,
 	PHASE_VERIFY,
 	PHASE_HEALTHY,
+	PHASE_ASK,
 	PHASE_BACK,
 	PHASE_BACK_VERIFY,
 	PHASE_DONE
@@ -70,12 +87,13 @@ enum rollout_wait {
 	WAIT_LIMIT,    /* over policy.max_changed: EVENT_APPROVE */
 	WAIT_APPROVAL, /* approval: manual of the current stage: EVENT_APPROVE */
 	WAIT_WINDOW,   /* windows of the current stage: EVENT_WINDOW */
-	WAIT_HOSTS     /* hosts that could not be reached: EVENT_RUNS */
+	WAIT_HOSTS,    /* hosts that could not be reached: EVENT_RUNS */
+	WAIT_RESTORE   /* clients in PHASE_ASK: EVENT_APPROVE */
 };
 /** Does a person have to answer it, by approve or abort? */
 static inline bool rollout_wait_is_for_person(enum rollout_wait wait)
 {
-	return wait == WAIT_LIMIT || wait == WAIT_APPROVAL;
+	return wait == WAIT_LIMIT || wait == WAIT_APPROVAL || wait == WAIT_RESTORE;
 }
 
 struct rollout_client {
@@ -91,12 +109,19 @@ struct rollout_client {
 	bool unreachable;   /* the host could not be reached, nothing was touched */
 	bool going_back;    /* resumed: the branch says that its way back has begun */
 	bool paused;        /* by a person: it is not started; counts as changed and not healthy */
+	bool stepping;      /* its newest action is a step */
+	bool begun;         /* the activation of `to` began, as far as we know */
+	bool runs_good;     /* it ran its known good release when the rollout began */
+	bool has_backup;    /* there is one that belongs to the known good release */
 	bool failed;        /* failed or rolled back: counts against max_failures */
-	bool round_running; /* a round of checks was asked for and not answered */
-	uint32_t order;     /* number of the newest action for it: only its answer counts */
+	bool round_running; /* a round of checks, or a step, was asked for and not answered */
+	enum restore_choice restore;
+	uint32_t order; /* number of the newest action for it: only its answer counts */
 	int good_rounds, bad_rounds; /* in a row */
-	int64_t attempts;            /* of the activation (or the way back) that failed */
-	int64_t asked;               /* questions while it was away, since it was activated last */
+	size_t step;                 /* entry of its pipeline that runs, or comes next */
+	int64_t attempts;            /* of the step, activation or way back that failed */
+	int64_t asked;               /* questions while it was away, since it was activated last; in
+					PHASE_ASK: a person was told */
 	int64_t verify_until_ms;     /* monotonic */
 	int64_t next_round_ms;       /* monotonic; 0 none */
 	char failure[512];           /* why it failed, for people */
@@ -136,6 +161,8 @@ struct rollout {
 	bool stopping;         /* the service stops: nothing starts; resumed after the restart */
 	bool ended;            /* the final record went out */
 	bool resumed;          /* its start is recorded already */
+	enum restore_when restore;
+	char onboard[PIPELINE_TEXT], upgrade[PIPELINE_TEXT]; /* see reconcile/pipeline.h */
 };
 
 enum rollout_event_kind {
@@ -143,8 +170,9 @@ enum rollout_event_kind {
 	EVENT_RECORDED,    /* `count` facts were accepted by the remote, with their tags */
 	EVENT_TICK,        /* time passed */
 	EVENT_DEPLOYED,    /* result of ACTION_DEPLOY or ACTION_BACK: ok, or failed (text) */
-	EVENT_UNREACHABLE, /* ACTION_DEPLOY could not reach the host; nothing was touched */
-	EVENT_UNSURE,      /* outcome of ACTION_DEPLOY or ACTION_BACK unknown: connection lost */
+	EVENT_STEP,        /* result of ACTION_STEP: ok, or failed (text) */
+	EVENT_UNREACHABLE, /* the host could not be reached; the action did not begin there */
+	EVENT_UNSURE,      /* outcome of the action unknown: connection lost */
 	EVENT_ROUND,       /* result of ACTION_ROUND: ok or bad (text) */
 	EVENT_RUNS,        /* answer to ACTION_ASK, see `runs` */
 	EVENT_SUPERSEDED,  /* a newer commit; `text` is its id */
@@ -175,7 +203,10 @@ struct rollout_event {
 	uint32_t order; /* of the action that this answers; 0: of the newest one */
 	size_t stage;   /* EVENT_WINDOW */
 	bool ok;
-	bool transient; /* a failed EVENT_DEPLOYED: nothing was touched, it may pass by itself */
+	bool transient; /* a failed EVENT_DEPLOYED or EVENT_STEP: it did not begin, and what kept it
+			   from that may pass by itself */
+	bool untouched; /* a failed EVENT_DEPLOYED: it did not begin */
+	bool restores;  /* EVENT_RUNS: the way back that the host knows of brought data back */
 	enum rollout_runs runs;
 	size_t count;     /* EVENT_RECORDED */
 	int64_t now_ms;   /* monotonic, of every event */
@@ -187,8 +218,9 @@ struct rollout_event {
 
 enum rollout_action_kind {
 	ACTION_RECORD, /* write `fact` and answer with EVENT_RECORDED once accepted */
+	ACTION_STEP,   /* run the step that rollout_step_name() says */
 	ACTION_DEPLOY, /* deliver and activate `to` */
-	ACTION_BACK,   /* activate the known good again */
+	ACTION_BACK,   /* activate the known good again, after its restore if that is chosen */
 	ACTION_ROUND,  /* one round of checks */
 	ACTION_ASK     /* what does the host run? */
 };
@@ -196,6 +228,8 @@ enum rollout_action_kind {
 enum rollout_fact {
 	FACT_ROLLOUT_STARTED,
 	FACT_CLIENT_STARTED, /* intent; with the rollback tag */
+	FACT_CLIENT_BACKUP,  /* its backup was made; no Result */
+	FACT_CLIENT_ASKS,    /* it waits for a person: restore its data? Result waiting */
 	FACT_CLIENT_BACK,    /* its rollback has begun; no Result */
 	FACT_CLIENT_RETRY,   /* an attempt failed and is repeated; no Result */
 	FACT_CLIENT_WAITING, /* its host could not be reached; Result waiting */
@@ -231,6 +265,19 @@ void rollout_step(struct rollout *rollout, const struct rollout_event *event,
 
 /** Monotonic time of the next EVENT_TICK that is needed, INT64_MAX = none. */
 int64_t rollout_next_tick_ms(const struct rollout *rollout);
+
+/** Pipeline of a client. */
+const char *rollout_pipeline(const struct rollout *rollout, const struct rollout_client *client);
+/** Name of the entry of its pipeline that runs or comes next. @return false past the end */
+bool rollout_step_name(const struct rollout *rollout, const struct rollout_client *client,
+	char name_out[STEP_NAME]);
+/** Name of the backup that this rollout makes of a client: always the same, also after a restart.
+ */
+void rollout_backup_name(const struct rollout *rollout, const struct rollout_client *client,
+	char name_out[BACKUP_TEXT]);
+/** Did it come to its end before anything was touched, by a step before deploy? */
+bool rollout_client_is_untouched(
+	const struct rollout *rollout, const struct rollout_client *client);
 
 /** Clients that the next wave of a stage may start. */
 size_t rollout_wave_room(const struct rollout *rollout, const struct rollout_stage *stage);

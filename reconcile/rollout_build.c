@@ -107,6 +107,9 @@ static void apply_policy(
 	rollout->verify_healthy = plan->verify_healthy;
 	rollout->verify_timeout_ms = plan->verify_timeout_ms;
 	rollout->retries = plan->retries;
+	rollout->restore = plan->restore;
+	memcpy(rollout->onboard, plan->onboard, sizeof(rollout->onboard));
+	memcpy(rollout->upgrade, plan->upgrade, sizeof(rollout->upgrade));
 	for (size_t i = 0; i < rollout->stage_count; i++) {
 		struct rollout_stage *stage = &rollout->stages[i];
 		const struct plan_stage *policy = stage_of(plan, stage->record->name);
@@ -126,6 +129,9 @@ static void apply_policy(
 		const struct plan_entry *entry = plan_find(plan, client->record->client);
 		client->has_good = good[0] && strcmp(good, client->record->to) != 0;
 		client->unproved = entry && entry->unproved;
+		client->runs_good =
+			good[0] && !record->unsure && !strcmp(client->record->from, good);
+		client->has_backup = good[0] && !strcmp(record->backup.release, good);
 		client->paused = record && record->pause.paused;
 	}
 }
@@ -159,6 +165,15 @@ static void resume_client(struct rollout_client *client, const struct rollout_re
 	}
 	if (!client->record->started_s)
 		client->record->started_s = record->updated_s;
+	if (record->ended == MEMBER_PENDING && record->restore == RESTORE_ASKED) {
+		client->phase = PHASE_ASK;
+		client->restore = RESTORE_ASKED;
+		client->failed = true;
+		client->record->state = MEMBER_WAITING;
+		(void)snprintf(client->failure, sizeof(client->failure), "%s",
+			record->going_back ? record->going_back : "");
+		return;
+	}
 	if (record->ended == MEMBER_PENDING && record->state == CLIENT_WAITING) {
 		client->phase = PHASE_AWAY;
 		client->unreachable = true;
@@ -169,7 +184,9 @@ static void resume_client(struct rollout_client *client, const struct rollout_re
 	}
 	if (record->ended == MEMBER_PENDING) {
 		client->phase = PHASE_RESUME;
+		client->begun = true; /* until the host says otherwise */
 		client->going_back = record->going_back != NULL;
+		client->restore = record->restore;
 		(void)snprintf(client->failure, sizeof(client->failure), "%s",
 			record->going_back ? record->going_back : "");
 		return;

@@ -11,7 +11,7 @@ static void act(struct step *step, struct rollout_action action)
 	actions->items[actions->count++] = action;
 }
 
-static void act_client(struct step *step, enum rollout_action_kind kind, size_t client)
+void act_client(struct step *step, enum rollout_action_kind kind, size_t client)
 {
 	act(step, (struct rollout_action){.kind = kind,
 			  .client = client,
@@ -47,7 +47,7 @@ void client_end(struct step *step, size_t index, enum member_state state)
 		step_record_client(step, FACT_CLIENT_HELD, index);
 }
 
-static void client_verify(struct step *step, size_t index, enum rollout_phase phase)
+void client_verify(struct step *step, size_t index, enum rollout_phase phase)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
 	client->phase = phase;
@@ -62,45 +62,19 @@ static void client_verify(struct step *step, size_t index, enum rollout_phase ph
 void client_deploy(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
-	if (client->unproved) {
-		client->activated = true;
-		client_verify(step, index, PHASE_VERIFY);
-		return;
-	}
+	client->step = pipeline_find(rollout_pipeline(step->rollout, client), STEP_DEPLOY);
+	client->stepping = false;
 	client->phase = PHASE_DEPLOY;
 	client->record->state = MEMBER_DEPLOYING;
 	act_client(step, ACTION_DEPLOY, index);
 }
 
-/* Once: the branch must know of the failure before it is told of others that it stopped. */
-static void client_tell_back(struct step *step, size_t index)
-{
-	struct rollout_client *client = &step->rollout->clients[index];
-	if (!client->going_back)
-		step_record_client(step, FACT_CLIENT_BACK, index);
-	client->going_back = true;
-}
-
-static void client_go_back(struct step *step, size_t index)
-{
-	struct rollout_client *client = &step->rollout->clients[index];
-	client->failed = true;
-	client->touched = false;
-	client->attempts = 0;
-	client->phase = PHASE_BACK;
-	client->record->state = MEMBER_DEPLOYING;
-	client->round_running = false;
-	client->next_round_ms = 0;
-	/* The accepted intent covers this rollback: it starts at once, whatever the remote says. */
-	act_client(step, ACTION_BACK, index);
-	client_tell_back(step, index);
-}
-
-static void client_fail(struct step *step, size_t index, const char *why)
+void client_fail(struct step *step, size_t index, const char *why)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
 	bool was_back = client->phase == PHASE_BACK || client->phase == PHASE_BACK_VERIFY ||
 			(client->phase == PHASE_RESUME && client->going_back);
+	bool untouched = rollout_client_is_untouched(step->rollout, client);
 	if (was_back) {
 		char first[sizeof(client->failure)];
 		memcpy(first, client->failure, sizeof(first));
@@ -110,8 +84,8 @@ static void client_fail(struct step *step, size_t index, const char *why)
 		(void)snprintf(client->failure, sizeof(client->failure), "%s", why ? why : "");
 	}
 	client->failed = true;
-	if (!was_back && step->rollout->roll_back && client->has_good)
-		client_go_back(step, index);
+	if (!was_back && !untouched && step->rollout->roll_back && client->has_good)
+		client_way_back(step, index);
 	else
 		client_end(step, index, MEMBER_FAILED);
 }
@@ -124,9 +98,8 @@ static void client_enough_good_rounds(struct step *step, size_t index)
 		client_end(step, index, MEMBER_ROLLED_BACK);
 		return;
 	}
-	client->phase = PHASE_HEALTHY;
-	client->record->state = MEMBER_HEALTHY;
-	client->bad_rounds = 0;
+	client->step++;
+	client_go_on(step, index);
 }
 
 bool client_is_verifying(const struct rollout_client *client)
@@ -175,32 +148,37 @@ void client_on_round(struct step *step, size_t index)
 	}
 }
 
-static bool may_start(const struct rollout *rollout)
-{
-	return !rollout->unrecorded && !rollout->superseded && !rollout->aborted;
-}
-
-static bool is_past_failures(const struct rollout *rollout, const struct rollout_client *client)
+bool client_is_past_failures(const struct rollout *rollout, const struct rollout_client *client)
 {
 	const struct rollout_stage *stage = &rollout->stages[client->stage];
 	struct tally tally = stage_tally(rollout, stage);
 	return stage_is_broken(stage, &tally);
 }
 
+/* Its host is untouched; else what begun there is brought to an end. */
+static bool client_begins(const struct rollout_client *client)
+{
+	return !client->going_back && !client->touched && !client->activated;
+}
+
 /* The same again, once its time has come; the way back waits for no remote. */
 static void client_try_again(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
-	bool begins = !client->going_back && !client->touched; /* else it is brought to an end */
-	if (begins && !may_start(step->rollout))
+	bool begins = client_begins(client);
+	if ((begins || client->stepping) && !rollout_may_start(step->rollout))
 		return;
 	if (!client->going_back && step->rollout->unrecorded)
 		return;
-	if (begins && is_past_failures(step->rollout, client)) {
+	if (begins && client_is_past_failures(step->rollout, client)) {
 		client_end(step, index, MEMBER_SKIPPED); /* its host is untouched */
 		return;
 	}
 	client->next_round_ms = 0;
+	if (client->stepping) {
+		client_step_again(step, index);
+		return;
+	}
 	client->phase = client->going_back ? PHASE_BACK : PHASE_DEPLOY;
 	act_client(step, client->going_back ? ACTION_BACK : ACTION_DEPLOY, index);
 }
@@ -214,6 +192,15 @@ void client_tick(struct step *step, size_t index)
 		return;
 	if (client_is_verifying(client) && client->no_checks) {
 		client_enough_good_rounds(step, index);
+		if (client->phase != PHASE_STEP)
+			return;
+	}
+	if (client->phase == PHASE_STEP) {
+		client_walk(step, index);
+		return;
+	}
+	if (client->phase == PHASE_ASK) {
+		client_tick_ask(step, index);
 		return;
 	}
 	if (client_is_verifying(client) && step->event->now_ms >= client->verify_until_ms) {
@@ -234,13 +221,12 @@ void client_tick(struct step *step, size_t index)
 	act_client(step, asking ? ACTION_ASK : ACTION_ROUND, index);
 }
 
-/* @return true if the attempt is repeated: only what may pass by itself, and not for ever */
-static bool client_retries(struct step *step, size_t index, const char *why)
+bool client_retries(struct step *step, size_t index, const char *why)
 {
 	struct rollout *rollout = step->rollout;
 	struct rollout_client *client = &rollout->clients[index];
-	bool begins = !client->going_back && !client->touched; /* else it is brought to an end */
-	bool gives_up = begins && (rollout->superseded || rollout->aborted);
+	bool gives_up = (client_begins(client) || client->stepping) &&
+			(rollout->superseded || rollout->aborted);
 	if (client->attempts >= rollout->retries || gives_up)
 		return false;
 	int64_t wait_ms = RETRY_FIRST_MS << (client->attempts < 6 ? client->attempts : 6);
@@ -248,7 +234,8 @@ static bool client_retries(struct step *step, size_t index, const char *why)
 	client->next_round_ms =
 		step->event->now_ms + (wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS);
 	client->phase = PHASE_RETRY;
-	client->record->state = MEMBER_DEPLOYING;
+	if (!client->activated || client->going_back)
+		client->record->state = MEMBER_DEPLOYING;
 	(void)snprintf(client->attempt, sizeof(client->attempt), "%s", why ? why : "");
 	step_record_client(step, FACT_CLIENT_RETRY, index);
 	return true;
@@ -260,6 +247,7 @@ static void client_is_away(struct step *step, size_t index, const char *why)
 	struct rollout_client *client = &step->rollout->clients[index];
 	(void)snprintf(client->failure, sizeof(client->failure), "%s", why ? why : "");
 	client->unreachable = true;
+	client->stepping = false;
 	client->phase = PHASE_AWAY;
 	client->record->state = MEMBER_WAITING;
 	client->next_round_ms = 0;
@@ -267,13 +255,14 @@ static void client_is_away(struct step *step, size_t index, const char *why)
 }
 
 /* The connection was lost before the activation was over: repeated as what may pass by itself. */
-static void client_try_lost(struct step *step, size_t index, bool untouched)
+void client_try_lost(struct step *step, size_t index, bool untouched)
 {
 	static const char why[] = "the connection was lost while it was activated";
 	struct rollout *rollout = step->rollout;
 	struct rollout_client *client = &rollout->clients[index];
 	client->lost = false;
 	client->touched |= !untouched && !client->going_back;
+	client->begun = client->touched || client->going_back;
 	if (untouched && !client->touched && (rollout->superseded || rollout->aborted))
 		client->phase = PHASE_INTENT; /* is ended with the other waits */
 	else if (client_retries(step, index, why))
@@ -284,44 +273,27 @@ static void client_try_lost(struct step *step, size_t index, bool untouched)
 		client_fail(step, index, why);
 }
 
-/* The reason was recorded with the beginning of the way back, unless we died just before. */
-static void resume_back(struct step *step, size_t index, bool there)
-{
-	struct rollout_client *client = &step->rollout->clients[index];
-	if (!client->failure[0])
-		(void)snprintf(client->failure, sizeof(client->failure),
-			"was going back when the service restarted");
-	if (!there && client->lost && client->going_back) {
-		client_try_lost(step, index, false);
-		return;
-	}
-	if (!there) {
-		client_go_back(step, index);
-		return;
-	}
-	client->failed = true;
-	client_tell_back(step, index);
-	client_verify(step, index, PHASE_BACK_VERIFY);
-}
-
 static void resume(struct step *step, size_t index, enum rollout_runs runs)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
 	if (client->going_back || runs == RUNS_BACK || runs == RUNS_BACK_UNSURE) {
-		resume_back(step, index, runs == RUNS_BACK);
+		client_resume_back(step, index, runs == RUNS_BACK);
 	} else if (runs == RUNS_TARGET) {
-		client->activated = true;
-		client_verify(step, index, PHASE_VERIFY);
+		client->activated = client->begun = true;
+		client->step =
+			pipeline_find(rollout_pipeline(step->rollout, client), STEP_DEPLOY) + 1;
+		client_go_on(step, index);
 	} else if (client->lost) {
 		client_try_lost(step, index, runs == RUNS_UNTOUCHED);
 	} else if (runs == RUNS_UNTOUCHED) {
+		client->begun = client->unproved;
 		client->phase = PHASE_INTENT;
 	} else if (step->rollout->unrecorded || step->rollout->stopping) {
 		/* nothing starts: ask again, if need be after the restart */
 		client->next_round_ms = step->event->now_ms + step->rollout->verify_interval_ms;
 	} else {
 		client->unproved = false;
-		client->touched = true;
+		client->touched = client->begun = true;
 		client_deploy(step, index);
 	}
 }
@@ -385,6 +357,8 @@ void client_on_deployed(struct step *step, size_t index)
 	struct rollout_client *client = &step->rollout->clients[index];
 	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
 		return;
+	if (client->phase == PHASE_DEPLOY && (step->event->ok || !step->event->untouched))
+		client->begun = true;
 	if (!step->event->ok) {
 		if (!step->event->transient || !client_retries(step, index, step->event->text))
 			client_fail(step, index, step->event->text);
@@ -393,17 +367,29 @@ void client_on_deployed(struct step *step, size_t index)
 	client->touched = false;
 	client->asked = 0;
 	client->activated = client->phase == PHASE_DEPLOY;
-	client_verify(step, index, client->activated ? PHASE_VERIFY : PHASE_BACK_VERIFY);
+	if (!client->activated) {
+		client_verify(step, index, PHASE_BACK_VERIFY);
+		return;
+	}
+	client->step++;
+	client_go_on(step, index);
+}
+
+static bool is_working(const struct rollout_client *client)
+{
+	return client->phase == PHASE_DEPLOY || client->phase == PHASE_BACK ||
+	       (client->phase == PHASE_STEP && client->round_running);
 }
 
 void client_on_unreachable(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
-	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
+	if (!is_working(client))
 		return;
+	client->round_running = false;
 	if (client_retries(step, index, step->event->text))
 		return;
-	if (client->phase == PHASE_BACK || client->touched)
+	if (client->phase == PHASE_BACK || client->touched || client->activated)
 		client_fail(step, index, step->event->text);
 	else
 		client_is_away(step, index, step->event->text);
@@ -412,11 +398,16 @@ void client_on_unreachable(struct step *step, size_t index)
 void client_on_unsure(struct step *step, size_t index)
 {
 	struct rollout_client *client = &step->rollout->clients[index];
-	if (client->phase != PHASE_DEPLOY && client->phase != PHASE_BACK)
+	if (!is_working(client))
 		return;
+	client->round_running = false;
+	if (client->phase == PHASE_STEP) { /* it may be repeated, and tells nothing of releases */
+		client_step_lost(step, index);
+		return;
+	}
 	client->phase = PHASE_RESUME;
 	client->lost = true;
-	client->round_running = false;
+	client->begun = true; /* until the host says otherwise */
 	client->next_round_ms = step->event->now_ms;
 	client->verify_until_ms = step->event->now_ms + step->rollout->verify_timeout_ms;
 }

@@ -17,6 +17,8 @@ struct tally stage_tally(const struct rollout *rollout, const struct rollout_sta
 			tally.healthy++;
 		else if (client->phase == PHASE_AWAY)
 			tally.away++;
+		else if (client_is_asking(client))
+			tally.asking++;
 		else if (client->phase != PHASE_DONE)
 			tally.in_flight++;
 	}
@@ -168,6 +170,10 @@ bool stage_advance(struct step *step, struct rollout_stage *stage)
 		stage->record->state = STAGE_RUNNING;
 	if (tally.in_flight)
 		return false;
+	if (tally.asking) {
+		wait_begin(step, WAIT_RESTORE);
+		return false;
+	}
 	bool hopeless = !tally.pending && !tally.paused && !tally.healthy;
 	if (stage_is_broken(stage, &tally) || (hopeless && (tally.failed || !tally.away))) {
 		wait_forget(step->rollout);

@@ -16,13 +16,18 @@ enum rollout_wait wait_before_start(
 	return stage->closed ? WAIT_WINDOW : WAIT_NOTHING;
 }
 
-static void name_hosts(const struct rollout *rollout, struct buf *text)
+static bool is_away(const struct rollout_client *client)
+{
+	return client->phase == PHASE_AWAY;
+}
+
+static void name_clients(const struct rollout *rollout,
+	bool (*is_meant)(const struct rollout_client *client), struct buf *text)
 {
 	const struct rollout_stage *stage = &rollout->stages[rollout->current];
 	size_t named = 0, left = 0;
-	buf_add_str(text, "unreachable hosts: ");
 	for (size_t i = stage->first; i < stage->first + stage->count; i++) {
-		if (rollout->clients[i].phase != PHASE_AWAY)
+		if (!is_meant(&rollout->clients[i]))
 			continue;
 		if (named < 8)
 			buf_addf(text, "%s%s", named++ ? ", " : "",
@@ -32,6 +37,12 @@ static void name_hosts(const struct rollout *rollout, struct buf *text)
 	}
 	if (left)
 		buf_addf(text, " and %zu more", left);
+}
+
+/* Whom a person was told of. */
+static bool is_told(const struct rollout_client *client)
+{
+	return client_is_asking(client) && client->asked;
 }
 
 static void describe(const struct rollout *rollout, enum rollout_wait wait, struct buf *text)
@@ -50,7 +61,12 @@ static void describe(const struct rollout *rollout, enum rollout_wait wait, stru
 		buf_addf(text, "the next window of %s", stage->record->name);
 		break;
 	case WAIT_HOSTS:
-		name_hosts(rollout, text);
+		buf_add_str(text, "unreachable hosts: ");
+		name_clients(rollout, is_away, text);
+		break;
+	case WAIT_RESTORE:
+		buf_add_str(text, "approval of " APPROVES_RESTORE);
+		name_clients(rollout, client_is_asking, text);
 		break;
 	}
 }
@@ -64,6 +80,14 @@ static void ask_hosts(struct step *step)
 			client->next_round_ms =
 				step->event->now_ms + wait_ask_again_ms(rollout, client);
 	}
+}
+
+/* A yes is one to what was asked, not to what is asked later. */
+static void note_told(struct rollout *rollout)
+{
+	for (size_t i = 0; i < rollout->client_count; i++)
+		if (client_is_asking(&rollout->clients[i]))
+			rollout->clients[i].asked = 1;
 }
 
 /* Only time that the question stood open counts, also before a restart. */
@@ -81,7 +105,10 @@ void wait_begin(struct step *step, enum rollout_wait wait)
 	struct rollout *rollout = step->rollout;
 	struct rollout_record *record = &rollout->record;
 	auto_buf struct buf text = BUF_INIT(1024);
-	if (wait == rollout->waits && wait != WAIT_HOSTS)
+	if (wait == rollout->waits && wait != WAIT_HOSTS && wait != WAIT_RESTORE)
+		return;
+	/* Of many who ask one after the other a person is told in one go. */
+	if (wait == WAIT_RESTORE && rollout->waits == wait && rollout->unrecorded)
 		return;
 	describe(rollout, wait, &text);
 	bool told = record->state == ROLLOUT_WAITING && record->waits_for &&
@@ -97,6 +124,8 @@ void wait_begin(struct step *step, enum rollout_wait wait)
 	rollout->wait_until_ms = 0;
 	if (wait == WAIT_HOSTS)
 		ask_hosts(step);
+	else if (wait == WAIT_RESTORE)
+		note_told(rollout);
 	else if (wait == WAIT_APPROVAL && rollout->stages[rollout->current].record->expires_ms)
 		expire_later(step);
 }
@@ -118,7 +147,8 @@ void wait_end(struct step *step)
 	/* A yes is a fact of its own, with the same file. */
 	bool told = step->event->kind == EVENT_APPROVE;
 	wait_forget(rollout);
-	rollout->stages[rollout->current].record->state = STAGE_RUNNING;
+	struct rollout_stage *stage = &rollout->stages[rollout->current];
+	stage->record->state = stage->bake_until_ms ? STAGE_BAKING : STAGE_RUNNING;
 	if (!told)
 		step_record(step, FACT_STAGE, 0, rollout->current);
 }
@@ -128,15 +158,28 @@ static const char *text_or(const char *text, const char *other)
 	return text && text[0] ? text : other;
 }
 
+/* What a yes is a yes to. */
+static void describe_answer(const struct rollout *rollout, struct buf *text)
+{
+	if (rollout->waits == WAIT_LIMIT) {
+		buf_add_str(text, APPROVES_LIMIT);
+	} else if (rollout->waits == WAIT_RESTORE) {
+		buf_add_str(text, APPROVES_RESTORE);
+		name_clients(rollout, is_told, text);
+	} else {
+		buf_add_str(text, rollout->stages[rollout->current].record->name);
+	}
+}
+
 void wait_on_approve(struct step *step)
 {
 	struct rollout *rollout = step->rollout;
+	bool restore = rollout->waits == WAIT_RESTORE;
+	auto_buf struct buf what = BUF_INIT(1024);
 	if (!rollout_wait_is_for_person(rollout->waits) || rollout->superseded || rollout->aborted)
 		return;
-	const struct approval_record approval = {
-		.what = (char *)(rollout->waits == WAIT_LIMIT
-					 ? APPROVES_LIMIT
-					 : rollout->stages[rollout->current].record->name),
+	describe_answer(rollout, &what);
+	const struct approval_record approval = {.what = what.text,
 		.by = (char *)text_or(step->event->who, "somebody"),
 		.reason = (char *)step->event->text,
 		.tag = (char *)step->event->tag,
@@ -144,6 +187,8 @@ void wait_on_approve(struct step *step)
 	rollout_record_approve(&rollout->record, &approval);
 	wait_end(step); /* also while it is paused: one yes is enough */
 	step_record(step, FACT_APPROVED, 0, rollout->current);
+	if (restore)
+		clients_restore(step);
 }
 
 void wait_on_abort(struct step *step)

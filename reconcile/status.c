@@ -14,6 +14,13 @@ static const char *const stage_states[STAGE_STATES] = {"pending", "running", "ba
 static const char *const member_states[MEMBER_STATES] = {"pending", "deploying", "verifying",
 	"waiting", "healthy", "rolled-back", "failed", "skipped", "superseded"};
 
+static const char *const restore_choices[RESTORE_CHOICES] = {"no", "asked", "yes"};
+
+const char *restore_choice_name(enum restore_choice choice)
+{
+	return restore_choices[choice];
+}
+
 const char *client_state_name(enum client_state state)
 {
 	return client_states[state];

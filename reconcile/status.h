@@ -12,6 +12,7 @@
 #define KEY_ID_TEXT         16  /* "k1" */
 #define ROLLOUT_TEXT        40  /* "20261124-101542-9f2c41d" */
 #define ROLLOUT_TIME        15  /* of it, what tells the time and orders ids */
+#define BACKUP_TEXT         80  /* "alpha-20261124-101542-9f2c41d" */
 #define STATUS_GOOD_MAX     20  /* releases remembered as known good (design.md section 6) */
 #define STATUS_ROLLOUTS_MAX 500 /* rollout records that stay in the tree */
 
@@ -68,6 +69,22 @@ struct drift {
 void drift_clear(struct drift *drift);
 void drift_copy(struct drift *to, const struct drift *from);
 
+/** Do the data of a client that goes back come back too? */
+enum restore_choice {
+	RESTORE_NO,
+	RESTORE_ASKED, /* a person has to say it */
+	RESTORE_YES,
+	RESTORE_CHOICES
+};
+/** The word of the records for it. */
+const char *restore_choice_name(enum restore_choice choice);
+
+/** A backup: its name on the host, and the release whose data it holds. */
+struct client_backup {
+	char name[BACKUP_TEXT];
+	char release[DIGEST_TEXT];
+};
+
 struct client_app {
 	char *name;
 	char *version;
@@ -90,6 +107,8 @@ struct client_record {
 	size_t good_count;
 	char *rollback_tag; /* or NULL */
 	char *going_back;   /* why the running rollout's release failed; NULL: it did not */
+	enum restore_choice restore; /* of that way back */
+	struct client_backup backup; /* the newest that is of use for a way back */
 	int ended; /* enum member_state: its last word in `current.rollout`; MEMBER_PENDING: none */
 	bool unsure; /* its last activation, or its way back, failed: nobody knows what runs */
 	struct client_hold hold;
@@ -188,11 +207,14 @@ struct stage_record {
 };
 
 #define ROLLOUT_NOTES_MAX 50
-#define APPROVES_LIMIT    "max_changed" /* `what` of an approval that is not a stage's */
+/* `what` of approvals that are not a stage's: over the limit; the restore of clients, whose names
+ * follow. */
+#define APPROVES_LIMIT   "max_changed"
+#define APPROVES_RESTORE "restore of "
 
 /** A person said yes. */
 struct approval_record {
-	char *what; /* name of a stage, or APPROVES_LIMIT */
+	char *what; /* name of a stage, or as above */
 	char *by, *reason;
 	char *tag; /* id of the approve/ tag that said so, or NULL */
 	int64_t at_s;

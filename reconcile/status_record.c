@@ -68,6 +68,14 @@ static void emit_client(struct emitter *emitter, const struct client_record *rec
 	}
 	emit_opt(emitter, "rollback_tag", record->rollback_tag);
 	emit_opt(emitter, "going_back", record->going_back);
+	if (record->restore != RESTORE_NO)
+		emit_str(emitter, "restore", restore_choice_name(record->restore));
+	if (record->backup.name[0]) {
+		emit_map(emitter, "backup");
+		emit_str(emitter, "name", record->backup.name);
+		emit_opt(emitter, "release", record->backup.release);
+		emit_close(emitter);
+	}
 	if (record->ended != MEMBER_PENDING)
 		emit_str(emitter, "ended", member_state_name((enum member_state)record->ended));
 	if (record->unsure)
@@ -241,6 +249,11 @@ bool record_time(const struct node *map, const char *key, int64_t *wall_s, struc
 	       node_error(err, node_get(map, key), "'%s' is no time: '%s'", key, text);
 }
 
+static const char *restore_word(int i)
+{
+	return restore_choice_name((enum restore_choice)i);
+}
+
 static bool read_ref(const struct node *map, struct release_ref *ref, struct error *err)
 {
 	return READ_FIXED(map, "release", ref->release, err) &&
@@ -281,6 +294,18 @@ static bool read_good(const struct node *list, struct client_record *record, str
 		record->good_count += ref->release[0] != '\0';
 	}
 	return true;
+}
+
+static bool read_backup(const struct node *map, struct client_record *record, struct error *err)
+{
+	const struct node *backup = node_get(map, "backup");
+	int choice = RESTORE_NO;
+	if (node_get(map, "restore") &&
+		!read_word(map, "restore", restore_word, RESTORE_CHOICES, &choice, err))
+		return false;
+	record->restore = (enum restore_choice)choice;
+	return !backup || (READ_FIXED(backup, "name", record->backup.name, err) &&
+				  READ_FIXED(backup, "release", record->backup.release, err));
 }
 
 static void read_apps(const struct node *map, struct client_record *record)
@@ -332,7 +357,7 @@ static bool client_read(const struct node *node, struct client_record *record, s
 	return read_ref(node, &record->current, err) &&
 	       (!known_good || read_ref(known_good, &record->known_good, err)) &&
 	       (!previous || read_ref(previous, &record->previous, err)) &&
-	       read_good(node_get(node, "good"), record, err) &&
+	       read_good(node_get(node, "good"), record, err) && read_backup(node, record, err) &&
 	       read_hold(node_get(node, "held"), &record->hold, err) &&
 	       read_paused(node_get(node, "paused"), record, err) &&
 	       drift_read(node_get(node, "drift"), &record->drift, err) &&

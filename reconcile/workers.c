@@ -217,6 +217,9 @@ static void do_work(struct workers *workers, struct work *work)
 	case WORK_ACTIVATE:
 		workers_activate(workers, work);
 		break;
+	case WORK_STEP:
+		workers_step(workers, work);
+		break;
 	case WORK_ASK:
 		workers_ask(workers, work);
 		break;

@@ -10,6 +10,7 @@
 
 enum work_kind {
 	WORK_ACTIVATE, /* deliver and activate `target` */
+	WORK_STEP,     /* run `step` */
 	WORK_ASK,      /* what does the host run? */
 	WORK_DRIFT,    /* does the host run `target`, which is recorded? */
 	WORK_TIDY,     /* a rollout ended: let go of its commits and of old output */
@@ -34,11 +35,15 @@ struct work {
 	/* WORK_ACTIVATE: what the record says that the host runs before; "" it does not know */
 	char recorded[DIGEST_TEXT];
 	char *recorded_root; /* where; another root is another host */
+	char step[STEP_NAME];
+	bool restore;             /* WORK_ACTIVATE: with the data of `backup` */
+	char backup[BACKUP_TEXT]; /* to make, or to restore */
 	/* answer */
 	bool ok;
 	bool unreachable;          /* nothing was touched */
 	bool unsure;               /* nobody knows what the host runs: it has to be asked */
 	bool transient;            /* nothing was touched, and it may pass by itself */
+	bool untouched;            /* nothing was touched */
 	bool refused;              /* the host follows a newer leader, or knows more than we do */
 	struct driver_state state; /* WORK_ASK, WORK_DRIFT */
 	bool compared;             /* `drift` tells what the host runs beside the record, if any */

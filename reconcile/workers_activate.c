@@ -89,6 +89,44 @@ static bool history_is_whole(const struct target *target, struct work *work,
 			       "hosts with 'aviary apply --accept-history'");
 }
 
+static struct driver_release release_of(const struct work *work, const struct target *target)
+{
+	const struct release *release = target->release;
+	return (struct driver_release){
+		.digest = work->target.release,
+		.files = release ? driver_files(target->arena, release) : NULL,
+		.count = release ? release->file_count : 0,
+		.commit = work->target.commit,
+		.rollout = work->rollout,
+		.stage = work->stage,
+		.action = plan_action_name(work->action),
+		.epoch = work->epoch,
+	};
+}
+
+/* The step as the rollout's commit has it, also on the way back: its backup step made the backup.
+ * @param holder_out  owns what the step points to */
+static bool find_step(struct workers *workers, const struct work *work, const char *name,
+	struct target **holder_out, struct driver_step **step_out, struct error *err)
+{
+	const char *commit = work->fallback_commit[0] ? work->fallback_commit : work->target.commit;
+	auto_target struct target *target = NULL;
+	if (!renderer_target(workers->options.renderer, commit, work->client, NULL, &target, err))
+		return false;
+	struct driver_step *step = target_step(target, name);
+	if (!step)
+		return error_set(
+			err, ERR_NOT_FOUND, "commit %.7s defines no step '%s'", commit, name);
+	if (work->restore && !work->backup[0])
+		return error_set(err, ERR_NOT_FOUND,
+			"no backup of '%s' is recorded that belongs to its known good release",
+			work->client);
+	step->backup = work->backup;
+	*step_out = step;
+	*holder_out = STEAL(target);
+	return true;
+}
+
 /* ---- one activation ----------------------------------------------------------------------------
  */
 
@@ -96,14 +134,27 @@ struct activation {
 	struct workers *workers;
 	struct work *work;
 	struct target *target;
+	struct target *holder; /* owns the restore step, or NULL */
+	struct driver_step *restore;
 	struct driver_release release;
 	struct output output;
 	struct driver_task task;
 };
 
+static struct activation *activation_new(
+	struct workers *workers, struct work *work, struct target *target)
+{
+	struct activation *activation = mem_zero(1, sizeof(*activation));
+	activation->workers = workers;
+	activation->work = work;
+	activation->target = target;
+	return activation;
+}
+
 static void activation_free(struct activation *activation)
 {
 	target_free(activation->target);
+	target_free(activation->holder);
 	free(activation);
 }
 
@@ -112,16 +163,8 @@ static void prepare(struct activation *activation)
 	const struct work *work = activation->work;
 	const struct target *target = activation->target;
 	struct driver_run run = DRIVER_RUN_INIT;
-	activation->release = (struct driver_release){
-		.digest = work->target.release,
-		.files = target->release ? driver_files(target->arena, target->release) : NULL,
-		.count = target->release ? target->release->file_count : 0,
-		.commit = work->target.commit,
-		.rollout = work->rollout,
-		.stage = work->stage,
-		.action = plan_action_name(work->action),
-		.epoch = work->epoch,
-	};
+	activation->release = release_of(work, target);
+	activation->release.restore = activation->restore;
 	output_begin(
 		&activation->output, activation->workers->log_dir, work->rollout, work->client);
 	run.cancel_fd = activation->workers->cancel_fd;
@@ -147,6 +190,7 @@ static void conclude(struct activation *activation)
 	work->ok = task->ok;
 	if (failed)
 		work->err = task->err;
+	work->untouched = failed && untouched;
 	work->unreachable = failed && untouched && code == ERR_UNREACHABLE;
 	work->unsure = failed && task->run.touched == DRIVER_TOUCHED_UNKNOWN && code != ERR_STOPPED;
 	work->transient = failed && untouched && error_is_transient(code);
@@ -183,22 +227,51 @@ static void activate_and_wait(struct activation *activation)
 
 void workers_activate(struct workers *workers, struct work *work)
 {
-	struct target *target = NULL;
-	if (!find_target(workers, work, &target, &work->err)) {
+	auto_target struct target *target = NULL, *holder = NULL;
+	struct driver_step *restore = NULL;
+	if (!find_target(workers, work, &target, &work->err) ||
+		(work->restore &&
+			!find_step(workers, work, STEP_RESTORE, &holder, &restore, &work->err))) {
+		work->untouched = true;
 		workers_answer(workers, work);
 		return;
 	}
-	struct activation *activation = mem_zero(1, sizeof(*activation));
-	activation->workers = workers;
-	activation->work = work;
-	activation->target = target;
+	struct activation *activation = activation_new(workers, work, STEAL(target));
+	activation->holder = STEAL(holder);
+	activation->restore = restore;
 	prepare(activation);
 	activation->task.may_start = may_start;
 	activation->task.done = done;
-	if (target->driver->begin)
-		target->driver->begin(&activation->task);
+	if (activation->target->driver->begin)
+		activation->target->driver->begin(&activation->task);
 	else
 		activate_and_wait(activation);
+}
+
+/* ---- one step ----------------------------------------------------------------------------------
+ */
+
+/* Nobody waits for it but this thread. */
+void workers_step(struct workers *workers, struct work *work)
+{
+	struct target *target = NULL;
+	struct driver_step *step = NULL;
+	struct error later; /* whoever does not answer now does not answer run_step() either */
+	if (!find_step(workers, work, work->step, &target, &step, &work->err)) {
+		work->untouched = true;
+		workers_answer(workers, work);
+		return;
+	}
+	struct activation *activation = activation_new(workers, work, target);
+	struct driver_task *task = &activation->task;
+	prepare(activation);
+	if (target->driver->ask(task->host, &task->state, &later) && !may_start(task, &task->err)) {
+		conclude(activation);
+		return;
+	}
+	task->ok =
+		target->driver->run_step(task->host, task->release, step, &task->run, &task->err);
+	conclude(activation);
 }
 
 /* ---- one question ------------------------------------------------------------------------------
@@ -224,11 +297,8 @@ void workers_ask(struct workers *workers, struct work *work)
 		workers_answer(workers, work);
 		return;
 	}
-	struct activation *activation = mem_zero(1, sizeof(*activation));
+	struct activation *activation = activation_new(workers, work, target);
 	struct driver_task *task = &activation->task;
-	activation->workers = workers;
-	activation->work = work;
-	activation->target = target;
 	*task = (struct driver_task){
 		.work = DRIVER_ASK, .host = &target->host, .done = answered, .data = activation};
 	if (target->driver->begin) {

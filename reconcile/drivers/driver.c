@@ -120,6 +120,8 @@ void driver_state_format(const struct driver_state *state, struct buf *out)
 		state->rollout);
 	buf_addf(out, "epoch: %lld\nphase: %s\nupdated: %s\n", (long long)state->epoch,
 		state->activating ? "activating" : "active", state->updated);
+	if (state->restore[0])
+		buf_addf(out, "restore: %s\n", state->restore);
 }
 
 static bool copy_value(const struct node *root, const char *key, char *value, size_t size)
@@ -165,6 +167,9 @@ bool driver_state_parse(const char *text, struct driver_state *state_out, struct
 		if (!copy_value(root, keys[i].key, keys[i].value, keys[i].size))
 			return error_set(err, ERR_INVALID, "no '%s' in it", keys[i].key);
 	}
+	if (node_get(root, "restore") &&
+		!copy_value(root, "restore", state.restore, sizeof(state.restore)))
+		return error_set(err, ERR_INVALID, "'restore' is not the name of a backup");
 	if (!is_digest(state.release))
 		return error_set(err, ERR_INVALID, "'release' is not a digest");
 	if (!parse_epoch(epoch, &state.epoch))

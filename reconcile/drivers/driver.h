@@ -13,6 +13,7 @@
 
 #define DRIVER_DIGEST  72 /* "sha256:" and 64 hex digits, with the NUL */
 #define DRIVER_ROLLOUT 40
+#define DRIVER_BACKUP  80 /* name of a backup */
 /* Digits of a digest that name a release's folder: long enough that two never meet, short enough
  * to read. */
 #define DRIVER_SHORT 16
@@ -64,6 +65,7 @@ struct driver_state {
 	int64_t epoch;
 	bool activating; /* activate of `release` was begun and not recorded as good */
 	char updated[32];
+	char restore[DRIVER_BACKUP]; /* whose data came with `release`, or are coming; "" none */
 	/* What the symlink really names, "" if there is none: the whole digest where `release` has
 	 * the same folder, else "sha256:" and its 16 digits. Compare by driver_same_release(). */
 	char current[DRIVER_DIGEST];

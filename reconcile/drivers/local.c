@@ -139,6 +139,9 @@ static bool write_state(struct place *place, const struct driver_release *releas
 	(void)snprintf(state.commit, sizeof(state.commit), "%s", release->commit);    /* 40 hex */
 	(void)snprintf(state.rollout, sizeof(state.rollout), "%s", release->rollout); /* an id */
 	(void)clock_format(clock_wall_s(), state.updated); /* returns its argument */
+	if (release->restore)
+		(void)snprintf(state.restore, sizeof(state.restore), "%s",
+			release->restore->backup); /* fits */
 	driver_state_format(&state, &text);
 	const struct fs_content content = {text.text, text.len, 0600};
 	if (!fs_write_at(place->own, STATE_NAME, &content, err))

@@ -143,6 +143,8 @@ static void add_event_of_client(const struct replay_step *step, struct buf *out)
 	const struct rollout_event *event = step->event;
 	if (event->kind == EVENT_DEPLOYED)
 		add_outcome(step, "activated", "the activation failed", out);
+	else if (event->kind == EVENT_STEP)
+		add_outcome(step, "its step ended well", "its step failed", out);
 	else if (event->kind == EVENT_UNREACHABLE)
 		add_outcome(step, "", "its host cannot be reached", out);
 	else if (event->kind == EVENT_UNSURE)
@@ -172,6 +174,7 @@ static void add_event(const struct replay_step *step, struct buf *out)
 		buf_add_str(out, "time has passed");
 		break;
 	case EVENT_DEPLOYED:
+	case EVENT_STEP:
 	case EVENT_UNREACHABLE:
 	case EVENT_UNSURE:
 	case EVENT_ROUND:
@@ -208,7 +211,7 @@ static void add_decision(const char *decision, struct buf *out)
 	static const struct {
 		const char *prefix, *words;
 	} phrases[] = {{"record ", "records: "}, {"deploy ", "activates "},
-		{"back ", "brings back "}, {"ask ", "asks the host of "}};
+		{"back ", "brings back "}, {"run ", "runs "}, {"ask ", "asks the host of "}};
 	for (size_t i = 0; i < ARRAY_LEN(phrases); i++) {
 		size_t len = strlen(phrases[i].prefix);
 		if (strncmp(decision, phrases[i].prefix, len) != 0)

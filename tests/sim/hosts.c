@@ -41,6 +41,28 @@ static enum outcome outcome_before(
 	return OUTCOME_OK;
 }
 
+/* What is in the backup that the way back brings. */
+static uint8_t data_of_backup(const struct sim_client *client, const char *backup)
+{
+	for (size_t i = 0; i < BACKUPS_MAX; i++)
+		if (!strcmp(client->backups[i].name, backup))
+			return client->backups[i].data;
+	return VERSION_NONE;
+}
+
+/* The same name again is the same backup, made anew. */
+static void keep_backup(struct sim_client *client, const char *backup)
+{
+	struct sim_backup *place = NULL;
+	for (size_t i = 0; i < BACKUPS_MAX && !place; i++)
+		if (!strcmp(client->backups[i].name, backup))
+			place = &client->backups[i];
+	if (!place)
+		place = &client->backups[client->backup_next++ % BACKUPS_MAX];
+	(void)snprintf(place->name, sizeof(place->name), "%s", backup); /* fits */
+	place->data = client->host.data;
+}
+
 static void touch_host(struct world *world, struct sim_client *client, struct job *job)
 {
 	const struct work *work = job->work;
@@ -49,6 +71,11 @@ static void touch_host(struct world *world, struct sim_client *client, struct jo
 	client->host.by_way_back = job->back;
 	client->host.activating = true;
 	client->host.epoch = work->epoch;
+	client->host.restored = work->restore;
+	client->host.data =
+		work->restore ? data_of_backup(client, work->backup) : client->host.version;
+	if (!job->back)
+		memcpy(client->host.begun, work->rollout, sizeof(client->host.begun));
 	memcpy(client->host.rollout, work->rollout, sizeof(client->host.rollout));
 	enum quality quality = quality_of(client);
 	bool fails = quality == QUALITY_BROKEN ||
@@ -59,12 +86,18 @@ static void touch_host(struct world *world, struct sim_client *client, struct jo
 		job->outcome = OUTCOME_FAILED;
 }
 
+/* Does it hold the lock of its host? */
+static bool is_locked(const struct job *job)
+{
+	return job->work->kind == WORK_ACTIVATE || job->work->kind == WORK_STEP;
+}
+
 /* Whoever comes with the lock of the host's state ends what a predecessor left running. */
 static void end_predecessors(struct world *world, const struct job *job)
 {
 	for (size_t i = 0; i < world->job_count; i++) {
 		struct job *other = &world->jobs[i];
-		if (other->client != job->client || other->work->kind != WORK_ACTIVATE)
+		if (other->client != job->client || !is_locked(other))
 			continue;
 		other->done_ms = world->now_ms;
 		if (other->outcome == OUTCOME_OK)
@@ -89,6 +122,21 @@ static void activate(struct world *world, struct job *job)
 	touch_host(world, client, job);
 }
 
+/* Steps fail now and then; they change nothing of what runs. */
+static void run_step(struct world *world, struct job *job)
+{
+	job->before = world->clients[job->client].host;
+	job->done_ms = world->now_ms + step_time(world);
+	job->outcome = outcome_before(world, &world->clients[job->client], job->work);
+	if (job->outcome == OUTCOME_UNREACHABLE || job->outcome == OUTCOME_TRANSIENT ||
+		job->outcome == OUTCOME_REFUSED)
+		return;
+	end_predecessors(world, job);
+	if (job->outcome == OUTCOME_OK && world->chapter != CHAPTER_RESCUE &&
+		chance(world, STREAM_OUTCOMES, 60))
+		job->outcome = OUTCOME_FAILED;
+}
+
 static void tell_worked(struct world *world, struct job *job)
 {
 	struct message *answer = message_new(MESSAGE_WORKED);
@@ -99,7 +147,9 @@ static void tell_worked(struct world *world, struct job *job)
 	answer->ok = work->ok;
 	if (!work->ok)
 		(void)error_set(&answer->err, ERR_INVALID, "%s",
-			work->kind == WORK_ASK ? "no answer" : "activate failed");
+			work->kind == WORK_ASK    ? "no answer"
+			: work->kind == WORK_STEP ? "a step failed"
+						  : "activate failed");
 	answer->data = work;
 	answer->free_data = (void (*)(void *))work_free;
 	stand_ins_post(job->service, answer);
@@ -108,10 +158,12 @@ static void tell_worked(struct world *world, struct job *job)
 
 static void end_activation(struct world *world, struct job *job)
 {
-	struct sim_host *host = &world->clients[job->client].host;
-	if (job->outcome == OUTCOME_OK) {
-		host->activating = false;
-		host->since_ms = world->now_ms;
+	struct sim_client *client = &world->clients[job->client];
+	if (job->outcome == OUTCOME_OK && job->work->kind == WORK_ACTIVATE) {
+		client->host.activating = false;
+		client->host.since_ms = world->now_ms;
+	} else if (job->outcome == OUTCOME_OK && !strcmp(job->work->step, STEP_BACKUP)) {
+		keep_backup(client, job->work->backup);
 	}
 	if (!job->service)
 		return;
@@ -120,6 +172,7 @@ static void end_activation(struct world *world, struct job *job)
 	job->work->unsure = job->outcome == OUTCOME_UNSURE;
 	job->work->transient = job->outcome == OUTCOME_TRANSIENT;
 	job->work->refused = job->outcome == OUTCOME_REFUSED;
+	job->work->untouched = job->work->unreachable || job->work->transient;
 	tell_worked(world, job);
 }
 
@@ -173,6 +226,8 @@ static void end_ask(struct world *world, struct job *job)
 	memcpy(state->rollout, host->rollout, sizeof(host->rollout));
 	state->epoch = host->epoch;
 	state->activating = host->activating;
+	if (host->restored)
+		(void)snprintf(state->restore, sizeof(state->restore), "a backup");
 	tell_worked(world, job);
 }
 
@@ -202,6 +257,9 @@ void hosts_work(struct world *world, struct service *service, struct work *work)
 	if (work->kind == WORK_ACTIVATE) {
 		promises_on_activate(world, service, work->index);
 		activate(world, &job);
+	} else if (work->kind == WORK_STEP) {
+		promises_on_step(world, service, work->index);
+		run_step(world, &job);
 	} else {
 		ask(world, &job);
 	}
@@ -215,7 +273,7 @@ static void end_job(struct world *world, size_t index)
 	world->job_count--;
 	memmove(&world->jobs[index], &world->jobs[index + 1],
 		(world->job_count - index) * sizeof(job));
-	if (job.work->kind == WORK_ACTIVATE)
+	if (is_locked(&job))
 		end_activation(world, &job);
 	else if (job.work->kind == WORK_ASK)
 		end_ask(world, &job);
@@ -249,7 +307,7 @@ void hosts_happen(struct world *world)
 bool hosts_are_busy(const struct world *world, size_t client, bool now)
 {
 	for (size_t i = 0; i < world->job_count; i++)
-		if (world->jobs[i].client == client && world->jobs[i].work->kind == WORK_ACTIVATE &&
+		if (world->jobs[i].client == client && is_locked(&world->jobs[i]) &&
 			(!now || world->jobs[i].service == world->service))
 			return true;
 	return false;
@@ -259,7 +317,7 @@ bool hosts_are_busy(const struct world *world, size_t client, bool now)
 static bool outlives(struct world *world, struct job *job)
 {
 	struct sim_client *client = &world->clients[job->client];
-	if (job->work->kind != WORK_ACTIVATE)
+	if (!is_locked(job))
 		return false;
 	job->service = NULL;
 	uint32_t fate = choose(world, STREAM_OUTCOMES, 4);

@@ -1,5 +1,6 @@
 /* Promises about one client: each move of it must have its reason. */
 #include "tests/sim/promises.h"
+#include "reconcile/events.h"
 #include <stdarg.h>
 
 void break_promise(struct world *world, const char *format, ...)
@@ -44,15 +45,22 @@ void promises_before(struct world *world, const struct rollout_event *event)
 		world->yes_to_limit = true;
 	if (event->kind == EVENT_APPROVE && rollout->waits == WAIT_APPROVAL && !over)
 		world->yes_to_stage[rollout->current] = true;
+	for (size_t i = 0; event->kind == EVENT_APPROVE && i < rollout->client_count; i++)
+		world_member(world, i)->watch.yes |= rollout->waits == WAIT_RESTORE && !over &&
+						     rollout->clients[i].phase == PHASE_ASK &&
+						     rollout->clients[i].asked;
 	if (world->repeats)
 		return; /* it says nothing new */
 	bool again = event->kind == EVENT_UNREACHABLE || event->kind == EVENT_UNSURE ||
-		     (event->kind == EVENT_DEPLOYED && event->transient);
+		     (event->kind == EVENT_DEPLOYED && event->transient) ||
+		     (event->kind == EVENT_STEP && event->transient);
 	if (again) {
 		world_member(world, event->client)->watch.starts = 0;
 		world_member(world, event->client)->watch.failed_ms = world->now_ms;
 		world_member(world, event->client)->watch.lost = event->kind == EVENT_UNSURE;
 	}
+	if (event_is_of_client(event->kind) && event->client != ROLLOUT_ALL)
+		watch_event(&world_member(world, event->client)->watch, event);
 	if (event->kind != EVENT_ROUND)
 		return;
 	struct watch *watch = &world_member(world, event->client)->watch;
@@ -112,6 +120,12 @@ static bool is_bad(const struct world *world, const struct move *move)
 	case PHASE_BACK:
 		return is_answer(move, EVENT_DEPLOYED, false) ||
 		       is_answer(move, EVENT_UNREACHABLE, false);
+	case PHASE_STEP:
+		return is_answer(move, EVENT_STEP, false) ||
+		       is_answer(move, EVENT_UNREACHABLE, false) ||
+		       is_answer(move, EVENT_UNSURE, false);
+	case PHASE_ASK: /* nobody said yes */
+		return world->superseded || world_rollout(world)->aborted;
 	case PHASE_VERIFY:
 	case PHASE_BACK_VERIFY:
 		return timed_out(world, move);
@@ -141,8 +155,10 @@ static void to_verify(struct world *world, const struct move *move)
 	bool asked =
 		is_answer(move, EVENT_RUNS, true) &&
 		(move->event->runs == RUNS_TARGET || (move->event->runs == RUNS_UNTOUCHED && runs));
+	bool stepped = is_answer(move, EVENT_STEP, true) && runs;
 	demand(world,
-		is_answer(move, EVENT_DEPLOYED, true) || (move->from == PHASE_INTENT && runs) ||
+		is_answer(move, EVENT_DEPLOYED, true) || stepped ||
+			(move->from == PHASE_INTENT && runs) ||
 			((move->from == PHASE_RESUME || move->from == PHASE_AWAY) && asked),
 		"promise 1, canary first: %s is verified without having been activated",
 		move->client->name);
@@ -150,7 +166,9 @@ static void to_verify(struct world *world, const struct move *move)
 
 static void to_back(struct world *world, const struct move *move)
 {
-	demand(world, is_bad(world, move),
+	bool allowed = move->from == PHASE_ASK && move->watch->yes;
+	check_restore(world, move->member, move->from, false);
+	demand(world, allowed || is_bad(world, move),
 		"promise 3, automatic rollback: %s goes back without need", move->client->name);
 	demand(world, has_known_good(world, move->client) && world->commit->roll_back,
 		"promise 3, automatic rollback: %s goes back, but may not", move->client->name);
@@ -159,23 +177,40 @@ static void to_back(struct world *world, const struct move *move)
 	move->watch->failed = true;
 }
 
+static void to_ask(struct world *world, const struct move *move)
+{
+	check_restore(world, move->member, move->from, true);
+	demand(world, is_bad(world, move), "restore: %s asks for its data without need",
+		move->client->name);
+	demand(world, has_known_good(world, move->client) && world->commit->roll_back,
+		"restore: %s asks for its data, but may not go back", move->client->name);
+	move->watch->failed = true;
+}
+
 static void to_failed(struct world *world, const struct move *move)
 {
 	bool was_back = move->from == PHASE_BACK || move->from == PHASE_BACK_VERIFY ||
-			(move->from == PHASE_RESUME && move->watch->failed);
+			(move->from == PHASE_RESUME && move->watch->failed) ||
+			move->from == PHASE_ASK;
+	bool untouched = move->from == PHASE_STEP && is_fresh(world, move->client);
+	bool unanswered = check_unanswered(world, move->member);
 	demand(world, is_bad(world, move), "promise 3, automatic rollback: %s failed without need",
 		move->client->name);
-	demand(world, was_back || !world->commit->roll_back || !has_known_good(world, move->client),
+	demand(world,
+		was_back || untouched || unanswered || !world->commit->roll_back ||
+			!has_known_good(world, move->client),
 		"promise 3, automatic rollback: %s failed and does not go back",
 		move->client->name);
 	move->watch->failed = true;
 }
 
 /* Is something under way on its host that has not ended in this very step? */
-static bool is_in_step(const struct move *move)
+static bool is_in_step(const struct world *world, const struct move *move)
 {
 	if (move->from == PHASE_RESUME)
 		return !is_answer(move, EVENT_RUNS, true);
+	if (move->from == PHASE_STEP)
+		return hosts_are_busy(world, client_index(move->client->name), true);
 	if (move->from != PHASE_DEPLOY && move->from != PHASE_BACK)
 		return false;
 	return !move->own ||
@@ -187,7 +222,9 @@ static void to_retry(struct world *world, const struct move *move)
 	demand(world,
 		is_lost(move) ||
 			(is_bad(world, move) &&
-				(move->event->transient || move->event->kind == EVENT_UNREACHABLE)),
+				(move->event->transient || move->event->kind == EVENT_UNREACHABLE ||
+					(move->event->kind == EVENT_UNSURE &&
+						move->from == PHASE_STEP))),
 		"retries: %s is tried again, though its failure cannot pass by itself",
 		move->client->name);
 	demand(world, ++move->watch->attempts <= world->commit->retries,
@@ -202,9 +239,10 @@ static void to_skipped(struct world *world, const struct move *move)
 	demand(world,
 		move->from == PHASE_AWAY || is_not_reached(world, move) ||
 			(past && (move->from == PHASE_INTENT || move->from == PHASE_RETRY ||
+					 move->from == PHASE_STEP ||
 					 is_answer(move, EVENT_RUNS, true))) ||
 			(move->from == PHASE_PENDING && rollout->ended) ||
-			(world->aborted && !is_in_step(move)),
+			(world->aborted && !is_in_step(world, move)),
 		"promise 6, crash-safe: %s is skipped without need", move->client->name);
 	move->watch->unreachable |= is_not_reached(world, move);
 	demand(world, !move->watch->failed,
@@ -219,16 +257,18 @@ static void to_superseded(struct world *world, const struct move *move)
 	demand(world, !move->watch->failed,
 		"promise 3, automatic rollback: %s failed and is called superseded",
 		move->client->name);
-	demand(world, !is_in_step(move),
+	demand(world, !is_in_step(world, move),
 		"promise 6, crash-safe: %s is left in the middle of a step", move->client->name);
 }
 
 static void to_healthy(struct world *world, const struct move *move)
 {
-	demand(world, is_verified(world, move),
+	demand(world, is_verified(world, move) || move->watch->verified,
 		"promise 1, canary first: %s counts as healthy after %d good rounds of %lld",
 		move->client->name, move->watch->good, (long long)world->commit->healthy);
-	demand(world, move->from == PHASE_VERIFY || move->client->no_checks,
+	demand(world,
+		move->from == PHASE_VERIFY || move->client->no_checks ||
+			(move->watch->verified && is_answer(move, EVENT_STEP, true)),
 		"promise 1, canary first: %s is healthy without verification", move->client->name);
 	move->watch->healthy_ms = world->now_ms;
 	move->watch->round_ms = world->now_ms;
@@ -273,7 +313,14 @@ static void check_move(struct world *world, const struct move *move)
 		to_healthy(world, move);
 		break;
 	case PHASE_BACK:
-		to_back(world, move);
+		if (move->from != PHASE_RETRY)
+			to_back(world, move);
+		break;
+	case PHASE_ASK:
+		to_ask(world, move);
+		break;
+	case PHASE_STEP:
+		move->watch->verified |= move->from == PHASE_VERIFY && is_verified(world, move);
 		break;
 	case PHASE_RETRY:
 		to_retry(world, move);
@@ -348,6 +395,7 @@ static void check_client(struct world *world, size_t member, const struct rollou
 		.own = event->client == member && !world->repeats};
 	move.watch = &move.client->watch;
 	move.from = move.watch->phase;
+	watch_step(world, member);
 	if (move.from != move.to)
 		check_move(world, &move);
 	check_waits(world, &move);
@@ -376,6 +424,10 @@ static void check_told(struct world *world, size_t member, enum rollout_phase be
 	if (client->phase == PHASE_BACK || client->phase == PHASE_BACK_VERIFY)
 		demand(world, known && known->going_back,
 			"promise 4, recorded first: nobody is told that %s goes back",
+			client->record->client);
+	if (client->phase == PHASE_ASK)
+		demand(world, step_records(actions, FACT_CLIENT_ASKS, member),
+			"restore: nobody is told that %s waits for a person",
 			client->record->client);
 	if (client->phase == PHASE_RETRY)
 		demand(world, step_records(actions, FACT_CLIENT_RETRY, member),

@@ -97,6 +97,12 @@ static void find_limits(struct world *world)
 							     : commit->stages[s].bake_ms;
 }
 
+/* Who runs the wanted release already has begun with it, whatever becomes of this rollout. */
+static bool runs_wanted(const struct world *world, size_t client)
+{
+	return world->clients[client].host.version == world->commit->wanted[client];
+}
+
 static void begin_new(struct world *world, bool adopted)
 {
 	const struct rollout *rollout = world_rollout(world);
@@ -118,7 +124,9 @@ static void begin_new(struct world *world, bool adopted)
 		client->watch = (struct watch){.good_version = VERSION_NONE};
 		if (record)
 			client->watch.good_version = release_version(record->known_good.release);
-		client->restored = record && record->state == CLIENT_FAILED;
+		client->watch.ran = runs_wanted(world, i);
+		client->watch.backed_up = record && strstr(record->backup.name, world->rollout);
+		client->restored = record && record->unsure;
 		/* a push that came late, of a service that died, has begun it */
 		client->watch.touched =
 			record && !strcmp(record->current.rollout, rollout->record.id);
@@ -185,6 +193,10 @@ void promises_begin_rollout(struct world *world, bool adopted)
 		watch->good = adopted ? rollout->clients[i].good_rounds : 0;
 		watch->bad = adopted ? rollout->clients[i].bad_rounds : 0;
 		watch->starts = 0;
+		watch->entry = adopted ? rollout->clients[i].step : 0;
+		watch->unproved = rollout->clients[i].unproved;
+		watch->stepped = watch->verified = false;
+		watch->unknown = watch->phase == PHASE_RESUME;
 		watch->lost = false;
 		watch->attempts = watch->failed_ms = 0;
 		watch->since_ms = world->now_ms;

@@ -35,6 +35,7 @@ static void accept_client(struct world *world, const struct fact *fact)
 	struct sim_client *client = &world->clients[client_index(fact->client->client)];
 	if (strcmp(fact_trailer(fact, "Rollout"), world->rollout) != 0)
 		return;
+	accept_backup(world, client, fact);
 	if (!strcmp(result, "started"))
 		client->watch.touched = true;
 	else if (result_is_final(result))

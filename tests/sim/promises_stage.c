@@ -180,7 +180,7 @@ void check_starts(struct world *world, const struct rollout_actions *actions)
 /* ---- activations ------------------------------------------------------------------------------
  */
 
-static void check_recorded_first(struct world *world, const struct sim_client *client)
+void check_recorded_first(struct world *world, const struct sim_client *client)
 {
 	const struct client_record *record = status_client(world->branch, client->name);
 	const char *id = world_rollout(world)->record.id;
@@ -212,7 +212,7 @@ static void check_radius(struct world *world, const struct sim_client *client)
 	demand(world, in_flight <= largest_wave(world, client->stage),
 		"promise 2, blast radius: %zu clients in flight", in_flight);
 	/* An activation that a crash interrupted is ended, whatever became of the others. */
-	bool fresh = strcmp(client->host.rollout, world->rollout) != 0;
+	bool fresh = is_fresh(world, client);
 	demand(world,
 		!fresh || stage_failed(world, client->stage) <=
 				  (size_t)world->commit->stages[client->stage].max_failures,
@@ -236,19 +236,13 @@ static void check_need(struct world *world, size_t member, struct sim_client *cl
 		"retries: %s is tried again at once", client->name);
 }
 
-static void check_activation(struct world *world, size_t member)
+void check_may_start(struct world *world, struct sim_client *client)
 {
 	const struct loop *loop = world->service->loop;
-	struct sim_client *client = world_member(world, member);
-	demand(world, !hosts_are_busy(world, client_index(client->name), true),
-		"promise 6, crash-safe: two steps at once on %s", client->name);
-	check_recorded_first(world, client);
-	if (loop->rollout->clients[member].phase == PHASE_BACK)
-		return;
 	demand(world, !loop->queued_of_rollout && !loop->sent_of_rollout,
 		"promise 4, recorded first: %s starts while facts are not accepted", client->name);
 	/* An activation that was interrupted is ended: what runs must be known. */
-	bool fresh = strcmp(client->host.rollout, world->rollout) != 0;
+	bool fresh = is_fresh(world, client);
 	demand(world, !fresh || !world->superseded, "superseded: %s is activated", client->name);
 	demand(world, !loop->stopping, "stopping: %s is activated", client->name);
 	demand(world, !fresh || !world->aborted, "aborted: %s is activated", client->name);
@@ -262,18 +256,44 @@ static void check_activation(struct world *world, size_t member)
 		client->name);
 	check_canaries(world, client->stage);
 	check_radius(world, client);
-	check_need(world, member, client);
 }
 
-void promises_on_activate(struct world *world, const struct service *service, size_t member)
+static void check_activation(struct world *world, size_t member)
+{
+	struct sim_client *client = world_member(world, member);
+	demand(world, !hosts_are_busy(world, client_index(client->name), true),
+		"promise 6, crash-safe: two steps at once on %s", client->name);
+	check_recorded_first(world, client);
+	if (world->service->loop->rollout->clients[member].phase == PHASE_BACK)
+		return;
+	check_may_start(world, client);
+	check_need(world, member, client);
+	if (is_fresh(world, client))
+		check_backup(world, member);
+}
+
+/* Whoever touches a host must be the one who leads. */
+static void check_leads(struct world *world, const struct service *service)
 {
 	demand(world, service->loop->epoch == service->epoch,
 		"leadership: %s acts before the remote has accepted that it leads",
 		service->instance);
 	demand(world, service->loop->leads && !service->loop->stands_by,
 		"leadership: %s acts, and stands by", service->instance);
+}
+
+void promises_on_activate(struct world *world, const struct service *service, size_t member)
+{
+	check_leads(world, service);
 	if (service == world->service)
 		check_activation(world, member);
+}
+
+void promises_on_step(struct world *world, const struct service *service, size_t member)
+{
+	check_leads(world, service);
+	if (service == world->service)
+		check_step(world, member);
 }
 
 /* ---- stages -----------------------------------------------------------------------------------
@@ -404,7 +424,9 @@ static void check_superseded(struct world *world)
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		enum rollout_phase phase = rollout->clients[i].phase;
 		busy |= phase == PHASE_DEPLOY || phase == PHASE_BACK || phase == PHASE_RESUME ||
-			phase == PHASE_BACK_VERIFY;
+			phase == PHASE_BACK_VERIFY ||
+			(phase == PHASE_STEP && rollout->clients[i].round_running) ||
+			(phase == PHASE_ASK && world_member(world, i)->watch.yes);
 	}
 	for (size_t i = 0; i < rollout->client_count; i++)
 		busy |= rollout->clients[i].phase == PHASE_RETRY &&

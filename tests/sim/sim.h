@@ -67,6 +67,8 @@ struct sim_commit {
 				      */
 	struct sim_stage stages[STAGES_MAX];
 	int64_t interval_ms, healthy, timeout_ms, retries, max_changed;
+	const char *onboard, *upgrade; /* pipelines */
+	enum restore_when restore;
 };
 
 struct sim_host {
@@ -74,9 +76,12 @@ struct sim_host {
 	bool activating;  /* activate began and did not end well */
 	bool by_way_back; /* activated as a way back */
 	bool away;        /* cannot be reached */
+	bool restored;    /* it came back with data of a backup */
+	uint8_t data;     /* version that used them last: a release changes its data for good */
 	char rollout[ROLLOUT_TEXT];
-	int64_t epoch;    /* highest that activated something here */
-	int64_t since_ms; /* runs what it runs */
+	char begun[ROLLOUT_TEXT]; /* rollout that last activated what it wants, or tried */
+	int64_t epoch;            /* highest that activated something here */
+	int64_t since_ms;         /* runs what it runs */
 };
 
 enum outcome {
@@ -88,8 +93,16 @@ enum outcome {
 	OUTCOME_REFUSED    /* the host follows a newer leader */
 };
 
-/** Something that is under way on a host for a service. An activation belongs to the host: a crash
- *  of the service does not end it. A round of checks or a question dies with the service. */
+#define BACKUPS_MAX 8
+
+struct sim_backup {
+	char name[BACKUP_TEXT];
+	uint8_t data;
+};
+
+/** Something that is under way on a host for a service. An activation or a step belongs to the
+ * host: a crash of the service does not end it. A round of checks or a question dies with the
+ * service. */
 struct job {
 	struct service *service; /* NULL: it died */
 	struct work *work;
@@ -118,6 +131,16 @@ struct watch {
 	int64_t round_ms;     /* its last round, once it is healthy */
 	int64_t since_ms;     /* begin of that: earlier rounds do not count */
 	int64_t healthy_ms;
+	size_t entry;      /* of its pipeline: so many have ended well in this life */
+	bool stepped;      /* a step was started by the newest event */
+	bool fresh;        /* and nothing had been activated before it in this rollout */
+	bool unproved;     /* it is only to be verified */
+	bool backed_up;    /* the branch says that this rollout made a backup */
+	bool ran;          /* it ran the wanted release when the rollout began */
+	bool unknown;      /* nobody knows whether the wanted release was activated */
+	bool untouched;    /* so its host said when it was asked last */
+	bool verified;     /* enough good rounds */
+	bool yes;          /* a person allowed the restore of its data */
 	unsigned starts;   /* of an activation of the wanted release in this life */
 	int64_t attempts;  /* that are repeated, of an activation or of the way back */
 	bool lost;         /* the connection to its host, in the last of them */
@@ -131,6 +154,8 @@ struct sim_client {
 	enum quality quality[COMMITS_MAX];
 	enum quality way_back;
 	struct sim_host host;
+	struct sim_backup backups[BACKUPS_MAX]; /* a ring */
+	size_t backup_next;
 	struct watch watch;
 	bool hold_known; /* a failure that the branch knows forbids `hold_version` */
 	bool hold_by_hand;
@@ -367,6 +392,7 @@ void promises_before(struct world *world, const struct rollout_event *event);
 void promises_after(struct world *world, const struct rollout_event *event,
 	const struct rollout_actions *actions);
 void promises_on_activate(struct world *world, const struct service *service, size_t member);
+void promises_on_step(struct world *world, const struct service *service, size_t member);
 /** The remote accepted a fact; a newer commit was judged. */
 void promises_on_accepted(struct world *world, const struct fact *fact);
 void promises_on_supersede(

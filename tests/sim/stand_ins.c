@@ -224,9 +224,9 @@ struct event_log *__wrap_event_log_new(
 /* The answer will come for a second time. */
 static void remember_answer(struct world *world, const struct rollout_event *event)
 {
-	bool answer = event->kind == EVENT_DEPLOYED || event->kind == EVENT_UNREACHABLE ||
-		      event->kind == EVENT_UNSURE || event->kind == EVENT_ROUND ||
-		      event->kind == EVENT_RUNS;
+	bool answer = event->kind == EVENT_DEPLOYED || event->kind == EVENT_STEP ||
+		      event->kind == EVENT_UNREACHABLE || event->kind == EVENT_UNSURE ||
+		      event->kind == EVENT_ROUND || event->kind == EVENT_RUNS;
 	if (!answer || !world->duplicates || world->repeats)
 		return;
 	world->duplicates--;

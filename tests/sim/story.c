@@ -36,6 +36,10 @@ static void tell_of_client(const struct world *world, const struct rollout_event
 		tell(world, "%s: activation %s%s", name, event->ok ? "ended well" : "failed",
 			event->transient ? ", which may pass by itself" : "");
 		break;
+	case EVENT_STEP:
+		tell(world, "%s: its step %s%s", name, event->ok ? "ended well" : "failed",
+			event->transient ? ", which may pass by itself" : "");
+		break;
 	case EVENT_UNSURE:
 		tell(world, "%s: the connection is lost, nobody knows how it ended", name);
 		break;
@@ -67,6 +71,7 @@ void tell_event(const struct world *world, const struct rollout_event *event)
 	case EVENT_TICK:
 		break; /* what it led to is told */
 	case EVENT_DEPLOYED:
+	case EVENT_STEP:
 	case EVENT_UNREACHABLE:
 	case EVENT_UNSURE:
 	case EVENT_ROUND:
@@ -107,10 +112,17 @@ void tell_action(const struct world *world, const struct rollout_action *action)
 	if (!world->tells || action->kind == ACTION_RECORD)
 		return; /* facts are told with their subjects */
 	const char *name = member_name(world, action->client);
+	const struct rollout *rollout = world->active->loop->rollout;
+	const struct rollout_client *client = &rollout->clients[action->client];
+	char step[STEP_NAME] = "";
+	(void)rollout_step_name(rollout, client, step); /* past the end there is none */
 	if (action->kind == ACTION_DEPLOY)
 		tell(world, "    -> %s: activate the wanted release", name);
 	else if (action->kind == ACTION_BACK)
-		tell(world, "    -> %s: go back to the known good release", name);
+		tell(world, "    -> %s: go back to the known good release%s", name,
+			client->restore == RESTORE_YES ? ", with its data" : "");
+	else if (action->kind == ACTION_STEP)
+		tell(world, "    -> %s: run %s", name, step);
 	else if (action->kind == ACTION_ROUND)
 		tell(world, "    -> %s: a round of checks", name);
 	else

@@ -79,6 +79,9 @@ static void plan_policy(
 	plan->verify_healthy = commit->healthy;
 	plan->verify_timeout_ms = commit->timeout_ms;
 	plan->retries = commit->retries;
+	plan->restore = commit->restore;
+	(void)snprintf(plan->onboard, sizeof(plan->onboard), "%s", commit->onboard); /* fits */
+	(void)snprintf(plan->upgrade, sizeof(plan->upgrade), "%s", commit->upgrade); /* fits */
 	plan->stages = mem_zero(world->stage_count, sizeof(*plan->stages));
 	plan->stage_count = world->stage_count;
 	for (size_t i = 0; i < world->stage_count; i++) {
@@ -219,6 +222,25 @@ static void choose_stage(struct world *world, struct sim_stage *stage)
 	stage->expires_ms = chance(world, STREAM_WORLD, 400) ? 60000 : 0;
 }
 
+/* Half of the fleets have steps. */
+static void choose_pipelines(struct world *world, struct sim_commit *commit)
+{
+	static const struct {
+		const char *onboard, *upgrade;
+		bool first; /* a backup comes first: it may be restored */
+	} pipelines[] = {{"", "", false}, {"", "", false}, {"", "", false},
+		{"deploy verify backup", "backup deploy verify", true},
+		{"deploy verify backup", "backup deploy verify", true},
+		{"setup deploy verify", "drain backup deploy fill verify greet", true},
+		{"deploy setup verify backup", "deploy verify backup", false}};
+	static const enum restore_when restores[] = {RESTORE_NEVER, RESTORE_ALWAYS, RESTORE_ASK};
+	uint32_t kind = choose(world, STREAM_WORLD, ARRAY_LEN(pipelines));
+	uint32_t restore = choose(world, STREAM_WORLD, ARRAY_LEN(restores));
+	commit->onboard = pipelines[kind].onboard;
+	commit->upgrade = pipelines[kind].upgrade;
+	commit->restore = pipelines[kind].first ? restores[restore] : RESTORE_NEVER;
+}
+
 static void choose_policy(struct world *world, struct sim_commit *commit)
 {
 	for (size_t i = 0; i < world->stage_count; i++)
@@ -229,6 +251,7 @@ static void choose_policy(struct world *world, struct sim_commit *commit)
 	commit->interval_ms = 100;
 	commit->healthy = 1 + choose(world, STREAM_WORLD, 3);
 	commit->timeout_ms = 1500;
+	choose_pipelines(world, commit);
 }
 
 static enum quality choose_quality(struct world *world)
@@ -319,7 +342,7 @@ static void add_record(struct world *world, struct sim_client *client)
 	record.good = &record.known_good;
 	record.good_count = 1;
 	status_put_client(world->branch, &record);
-	client->host.version = 0;
+	client->host.version = client->host.data = 0;
 	memcpy(client->host.rollout, record.current.rollout, sizeof(client->host.rollout));
 }
 

@@ -11,7 +11,18 @@ struct setting {
 	bool over_limit, away;
 	bool paused; /* the first client */
 	bool hold, no_good, unproved, no_checks, blocked, resumed, going_back;
+	const char *steps; /* the pipeline of all */
+	enum restore_when restore;
+	bool asked;      /* resumed while a person is asked */
+	bool other_data; /* what runs before is not the known good release */
 };
+
+#define BACKUP  "backup deploy verify"
+#define ALL     "drain backup deploy fill verify greet"
+#define ALWAYS  .steps = BACKUP, .restore = RESTORE_ALWAYS
+#define ASKS    .steps = BACKUP, .restore = RESTORE_ASK
+#define TO_FAIL " started c0.started backup0 c0.backup deploy0"
+#define ASKED   " c0.asks waiting[approval of restore of c0]"
 
 static const struct {
 	const char *name;
@@ -255,6 +266,120 @@ static const struct {
 		" ask0 ask0 ask0"},
 	{"resumed, the host never answers", {1, 0, .resumed = true}, "bad0 +1000 bad0 ok0 ok0",
 		" ask0 ask0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"a backup before anything is touched", {1, 0, .steps = BACKUP},
+		"rec ok0 +5000 rec ok0 ok0",
+		" started c0.started backup0 c0.backup deploy0 round0 c0.healthy succeeded"},
+	{"steps in their order", {1, 0, .steps = ALL}, "rec ok0 ok0 rec ok0 ok0 ok0 ok0",
+		" started c0.started drain0 backup0 c0.backup deploy0 fill0 round0 greet0"
+		" c0.healthy succeeded"},
+	{"a backup that fails: nothing is touched, nobody goes back", {1, 1, .steps = BACKUP},
+		"rec bad0", " started c0.started backup0 c0.failed c0.held failed"},
+	{"one that may pass is repeated", {1, 0, .steps = BACKUP, .retries = 1},
+		"rec flaky0 rec +999 +1 ok0 rec ok0 ok0",
+		" started c0.started backup0 c0.retry1 backup0 c0.backup deploy0 round0 c0.healthy"
+		" succeeded"},
+	{"but not for ever", {1, 0, .steps = BACKUP, .retries = 1}, "rec flaky0 rec +1000 flaky0",
+		" started c0.started backup0 c0.retry1 backup0 c0.failed c0.held failed"},
+	{"one whose outcome is unknown is made again", {1, 0, .steps = BACKUP, .retries = 1},
+		"rec lost0 rec +1000 ok0 rec",
+		" started c0.started backup0 c0.retry1 backup0 c0.backup deploy0"},
+	{"each step has its own attempts", {1, 0, .steps = ALL, .retries = 1},
+		"rec flaky0 rec +1000 ok0 flaky0 rec +1000 ok0 rec",
+		" started c0.started drain0 c0.retry1 drain0 backup0 c0.retry1 backup0 c0.backup"
+		" deploy0"},
+	{"a host that is away before its backup", {1, 0, .steps = BACKUP},
+		"rec gone0 rec +100 runs0:untouched rec ok0 rec",
+		" started c0.started backup0 c0.away waiting[unreachable hosts: c0] ask0"
+		" stage0.running c0.started backup0 c0.backup deploy0"},
+	{"others failed meanwhile: its release does not start", {0, 3, .batch = 2, .steps = BACKUP},
+		"rec ok0 bad1 rec",
+		" started c0.started c1.started backup0 backup1 c0.backup c1.failed c1.held"
+		" c0.skipped failed"},
+	{"superseded in a backup, which ends first", {1, 1, .steps = BACKUP}, "rec newer ok0 rec",
+		" started c0.started backup0 c0.backup c0.superseded superseded"},
+	{"superseded in a backup that fails", {1, 1, .steps = BACKUP}, "rec newer bad0",
+		" started c0.started backup0 c0.failed c0.held failed"},
+	{"superseded after the backup", {1, 1, .steps = BACKUP}, "rec ok0 newer rec",
+		" started c0.started backup0 c0.backup c0.superseded superseded"},
+	{"aborted in a backup, which ends first", {1, 1, .steps = BACKUP}, "rec no ok0 rec",
+		" started c0.started backup0 c0.backup c0.skipped aborted"},
+	{"stopping in a backup", {1, 1, .steps = BACKUP}, "rec stop ok0 rec +5000",
+		" started c0.started backup0 c0.backup"},
+	{"a step after deploy that fails", {1, 0, .steps = "deploy fill verify"},
+		"rec ok0 bad0 ok0 ok0",
+		" started c0.started deploy0 fill0 back0 c0.back round0 c0.rolled-back c0.held"
+		" failed"},
+	{"a step after verify that fails", {1, 0, .steps = "deploy verify backup", .no_good = true},
+		"rec ok0 ok0 bad0",
+		" started c0.started deploy0 round0 backup0 c0.failed c0.held failed"},
+	{"it runs already: steps before verify are not run", {1, 0, .steps = ALL, .unproved = true},
+		"rec ok0 ok0", " started c0.started round0 greet0 c0.healthy succeeded"},
+	{"without checks a step follows at once",
+		{1, 0, .steps = "deploy verify greet", .no_checks = true}, "rec ok0 ok0",
+		" started c0.started deploy0 greet0 c0.healthy succeeded"},
+	{"resumed untouched: the backup is made anew", {1, 0, .resumed = true, .steps = BACKUP},
+		"runs0:untouched ok0 rec ok0 ok0",
+		" ask0 backup0 c0.backup deploy0 round0 c0.healthy succeeded"},
+	{"resumed in an activation: no backup of what it did",
+		{1, 0, .resumed = true, .steps = ALL}, "runs0:target-unsure ok0 ok0 ok0 ok0",
+		" ask0 deploy0 fill0 round0 greet0 c0.healthy succeeded"},
+	{"resumed, activated: what comes behind", {1, 0, .resumed = true, .steps = ALL},
+		"runs0:target ok0 ok0 ok0", " ask0 fill0 round0 greet0 c0.healthy succeeded"},
+	{"restore: always", {1, 1, ALWAYS}, "rec ok0 rec bad0 ok0 ok0",
+		TO_FAIL " back0+data c0.back round0 c0.rolled-back c0.held failed"},
+	{"restore: never", {1, 1, .steps = BACKUP}, "rec ok0 rec bad0 ok0 ok0",
+		TO_FAIL " back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"a bake that fails has its data back too", {1, 1, ALWAYS, .bake_ms = 200},
+		"rec ok0 rec ok0 ok0 +100 bad0 ok0 ok0",
+		TO_FAIL " round0 stage0.baking round0 back0+data c0.back round0 c0.rolled-back"
+			" c0.held failed"},
+	{"no data for a release that never began", {1, 1, ALWAYS}, "rec ok0 rec none0 ok0 ok0",
+		TO_FAIL " back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"no data of another release", {1, 1, ALWAYS, .other_data = true},
+		"rec ok0 rec bad0 ok0 ok0",
+		TO_FAIL " back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"restore: ask", {1, 1, ASKS}, "rec ok0 rec bad0 +5000", TO_FAIL ASKED},
+	{"yes: first it is recorded who said so", {1, 1, ASKS},
+		"rec ok0 rec bad0 rec yes +5000 rec ok0 ok0",
+		TO_FAIL ASKED " approved[restore of c0 by eva] c0.back back0+data round0"
+			      " c0.rolled-back c0.held failed"},
+	{"no: it stays as it is", {1, 1, ASKS}, "rec ok0 rec bad0 rec no",
+		TO_FAIL ASKED " c0.failed c0.held failed"},
+	{"a fix waits for no answer", {1, 1, ASKS}, "rec ok0 rec bad0 rec newer",
+		TO_FAIL ASKED " c0.failed c0.held failed"},
+	{"nobody is asked any more", {1, 1, ASKS}, "rec ok0 rec newer bad0",
+		TO_FAIL " c0.failed c0.held failed"},
+	{"nobody is asked where there is nothing to restore", {1, 1, ASKS, .other_data = true},
+		"rec ok0 rec bad0 ok0 ok0",
+		TO_FAIL " back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"one asks in the bake of another",
+		{2, 0, ASKS, .batch = 2, .bake_ms = 500, .max_failures = 1},
+		"rec ok0 ok1 rec ok0 ok1 ok0 ok1 +100 bad0 ok1 rec yes rec ok0 ok0 +400 ok1",
+		" started c0.started c1.started backup0 backup1 c0.backup c1.backup deploy0 deploy1"
+		" round0 round1 stage0.baking round0 round1" ASKED
+		" approved[restore of c0 by eva] c0.back back0+data round0 c0.rolled-back"
+		" c0.held round1 c1.healthy failed"},
+	{"a yes is one to whom it was asked for",
+		{2, 0, ASKS, .batch = 2, .bake_ms = 500, .max_failures = 1},
+		"rec ok0 ok1 rec ok0 ok1 ok0 ok1 +100 bad0 bad1 yes rec ok0 ok0",
+		" started c0.started c1.started backup0 backup1 c0.backup c1.backup deploy0 deploy1"
+		" round0 round1 stage0.baking round0 round1" ASKED
+		" c1.asks approved[restore of c0 by eva] c0.back back0+data round0 c0.rolled-back"
+		" c0.held waiting[approval of restore of c1]"},
+	{"resumed while a person is asked", {1, 1, ASKS, .resumed = true, .asked = true},
+		"rec yes rec ok0 ok0",
+		" waiting[approval of restore of c0] approved[restore of c0 by eva] c0.back"
+		" back0+data round0 c0.rolled-back c0.held failed"},
+	{"resumed in a restore, which the host knows of", {1, 0, ALWAYS, .resumed = true},
+		"data0:back-unsure ok0 ok0",
+		" ask0 back0+data c0.back round0 c0.rolled-back c0.held failed"},
+	{"resumed in a way back without data", {1, 0, ALWAYS, .resumed = true},
+		"runs0:back-unsure ok0 ok0",
+		" ask0 back0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"resumed after a restore: not once more", {1, 0, ALWAYS, .resumed = true},
+		"data0:back ok0", " ask0 c0.back round0 c0.rolled-back c0.held failed"},
+	{"a restore that fails", {1, 1, ALWAYS}, "rec ok0 rec bad0 bad0",
+		TO_FAIL " back0+data c0.back c0.failed c0.held failed"},
 	{"resumed and superseded", {1, 0, .resumed = true}, "newer runs0:target",
 		" ask0 ending[3333333] round0 c0.superseded superseded"},
 };

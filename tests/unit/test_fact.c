@@ -252,10 +252,15 @@ static void the_end_of_a_hold_heals_only_who_was_brought_back(void **state)
 	(void)state;
 	static const struct {
 		enum client_state before, after;
-	} cases[] = {{CLIENT_ROLLED_BACK, CLIENT_HEALTHY}, {CLIENT_FAILED, CLIENT_FAILED}};
+		bool unsure;
+	} cases[] = {{CLIENT_ROLLED_BACK, CLIENT_HEALTHY, false},
+		{CLIENT_FAILED, CLIENT_FAILED, true},
+		/* a step before deploy failed: it never ran anything else */
+		{CLIENT_FAILED, CLIENT_HEALTHY, false}};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct client_record record = {.client = TEXT("alpha"), .state = cases[i].before};
 		record.hold.held = true;
+		record.unsure = cases[i].unsure;
 		PUT(record.current.release, OLD);
 		record.known_good = record.current;
 		auto_fact struct fact *fact = fact_hold_ended(&record, NULL, "another", WALL_S);

@@ -119,6 +119,7 @@ static void fail_record(struct client_record *record, const void *data)
 {
 	(void)data;
 	record->state = CLIENT_FAILED;
+	record->unsure = true;
 }
 
 static void a_client_whose_way_back_failed_is_activated_again(void **state)

@@ -215,10 +215,43 @@ static void each_mistake_is_named_with_its_line_and_remedy(void **state)
 			"time zone 'No/Where'", "Europe/Amsterdam"},
 		{"stages: [{name: a, windows: [{to: \"10:00\"}]}]",
 			"'stages[0].windows[0].from' is missing", "add it"},
-		{"steps: {}", "'steps' is not supported yet", "remove"},
-		{"lifecycle: {}", "'lifecycle' is not supported yet", "remove"},
 		{"drift: mend", "'drift'", ""},
 		{"drift_interval: 10ms", "'drift_interval'", ""},
+		{"steps: [a]", "'steps' must be a map of named steps", "backup"},
+		{"steps: {Backup: {remote: [a]}}", "'Backup' can not be the name of a step",
+			"a to z"},
+		{"steps: {deploy: {remote: [a]}}", "step 'deploy' is built in", "another"},
+		{"steps: {backup: {}}", "'steps.backup' has no 'remote'", "[/usr/bin"},
+		{"steps: {backup: {remote: run}}", "must be a list of arguments", ""},
+		{"steps: {backup: {remote: [a, '{{client_name}}']}}",
+			"argument 1 of 'steps.backup.remote' is a template", "AVIARY_CLIENT"},
+		{"steps: {backup: {remote: [a], timeout: 0s}}", "'steps.backup.timeout'", ""},
+		{"steps: {backup: {remote: [a], when: ask}}", "for the step 'restore' only", ""},
+		{"steps: {backup: {remote: [a], when: changed}}", "not supported yet", "always"},
+		{"steps: {backup: {remote: [a], scope: fleet}}",
+			"'steps.backup.scope: fleet' is not supported yet", ""},
+		{"steps: {backup: {remote: [a], guard: x}}",
+			"'steps.backup.guard' is not supported yet", ""},
+		{"steps: {backup: {remote: [a]}, provision: {remote: [a], tofu: tofu/}}",
+			"'steps.provision.tofu' is not supported yet", ""},
+		{"steps: {backup: {remote: [a]}, drain: {remote: [a]}}",
+			"step 'drain' stands in no pipeline", "lifecycle.upgrade"},
+		{"steps: {restore: {remote: [a]}}", "'steps.restore' has no backup to restore",
+			"'backup'"},
+		{"lifecycle: {offboard: []}", "'lifecycle.offboard' is not supported yet",
+			"remove"},
+		{"lifecycle: {upgrade: [deploy]}",
+			"'lifecycle.upgrade' needs 'deploy' and after it 'verify'", ""},
+		{"lifecycle: {upgrade: [verify, deploy]}", "needs 'deploy' and after it 'verify'",
+			""},
+		{"lifecycle: {upgrade: [backup, deploy, verify]}",
+			"'lifecycle.upgrade' names 'backup', which 'steps' does not define",
+			"define it"},
+		{"lifecycle: {upgrade: [deploy, verfy, verify]}", "names 'verfy'",
+			"did you mean 'verify'?"},
+		{"lifecycle: {upgrade: [deploy, deploy, verify]}", "names 'deploy' twice", ""},
+		{"lifecycle: {onboard: [deploy, verify, confirm]}", "not supported yet", ""},
+		{"lifecycle: {onboard: deploy}", "must be a list of at most 10 names", ""},
 		{"retention: {}", "'retention' is not supported yet", "remove"},
 		{"verfy: {}", "unknown key 'verfy'", "did you mean 'verify'?"},
 		{"inventory: ../x", "'inventory' leaves its folder", "without '..'"},
@@ -272,6 +305,50 @@ static void each_mistake_is_named_with_its_line_and_remedy(void **state)
 		assert_string_equal(problem->file, "fleet.yaml");
 		assert_int_equal(problem->line, 3);
 	}
+}
+
+static void steps_come_in_the_order_of_the_lifecycle(void **state)
+{
+	static const struct {
+		const char *text, *onboard, *upgrade;
+		enum restore_when restore;
+	} cases[] = {
+		{"steps: {}", "deploy verify", "deploy verify", RESTORE_NEVER},
+		{"lifecycle: {}", "deploy verify", "deploy verify", RESTORE_NEVER},
+		{"steps: {backup: {remote: [a]}}", "deploy verify backup", "backup deploy verify",
+			RESTORE_NEVER},
+		{"steps: {backup: {remote: [a]}, setup: {remote: [b]}, restore: {remote: [c]}}",
+			"setup deploy verify backup", "backup setup deploy verify", RESTORE_ASK},
+		{"steps: {backup: {remote: [a]}, restore: {remote: [c], when: always}}",
+			"deploy verify backup", "backup deploy verify", RESTORE_ALWAYS},
+		{"steps: {backup: {remote: [a]}, restore: {remote: [c], when: never}}",
+			"deploy verify backup", "backup deploy verify", RESTORE_NEVER},
+		{"steps: {drain: {remote: [a]}, fill: {remote: [a]}}\n"
+		 "lifecycle: {upgrade: [drain, deploy, fill, verify], onboard: [deploy, verify]}",
+			"deploy verify", "drain deploy fill verify", RESTORE_NEVER},
+	};
+	struct fixture *fixture = *state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		auto_free char *text = mem_printf("%s%s\n", LEAST, cases[i].text);
+		if (!parse(fixture, text))
+			fail_msg("%s: %s", cases[i].text, fixture->problems.items[0].what);
+		assert_string_equal(fixture->policy->onboard, cases[i].onboard);
+		assert_string_equal(fixture->policy->upgrade, cases[i].upgrade);
+		assert_int_equal(fixture->policy->restore, cases[i].restore);
+	}
+}
+
+static void a_step_has_its_command_and_its_time(void **state)
+{
+	struct fixture *fixture = *state;
+	assert_true(parse(fixture, LEAST "steps: {backup: {remote: [/opt/backup, pre], "
+					 "timeout: 20m}}\n"));
+	const struct policy_step *step = policy_step_find(fixture->policy, "backup");
+	assert_non_null(step);
+	assert_int_equal(step->argv.count, 2);
+	assert_string_equal(step->argv.items[1], "pre");
+	assert_int_equal(step->timeout_ms, 20 * 60 * 1000);
+	assert_null(policy_step_find(fixture->policy, "restore"));
 }
 
 static void drivers_are_refused_by_name(void **state)
@@ -356,6 +433,8 @@ int main(void)
 		TEST(what_a_stage_waits_for_is_read),
 		TEST(checks_of_each_kind_are_read),
 		TEST(each_mistake_is_named_with_its_line_and_remedy),
+		TEST(steps_come_in_the_order_of_the_lifecycle),
+		TEST(a_step_has_its_command_and_its_time),
 		TEST(drivers_are_refused_by_name),
 		TEST(all_mistakes_show_in_one_run),
 		TEST(what_is_no_policy_is_an_error),

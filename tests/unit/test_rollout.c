@@ -2,10 +2,11 @@
  *
  * A case is a script of events and the actions that they must lead to, in order. Words of events:
  * `rec` everything is accepted, `+N` N ms pass, `okN` `badN` a step or round of client N ended,
- * `goneN` its host was not reached, `runsN:WORD` its host's answer, `newer`, `stop`, `pauseN`
- * `resumeN` of client N, `pause*` `resume*` of all, `yes` `no` a person's answer, `flakyN` a
- * failure that may pass, `lostN` an outcome that nobody knows, `openN` `shutN` the windows of stage
- * N.
+ * `goneN` its host was not reached, `noneN` its activation failed before anything was touched,
+ * `runsN:WORD` its host's answer, `dataN:WORD` the same, and data came back with it, `newer`,
+ * `stop`, `pauseN` `resumeN` of client N, `pause*` `resume*` of all, `yes` `no` a person's answer,
+ * `flakyN` a failure that may pass, `lostN` an outcome that nobody knows, `openN` `shutN` the
+ * windows of stage N.
  */
 #include "tests/unit/rollout_cases.h"
 #include <setjmp.h>
@@ -45,6 +46,9 @@ static struct rollout *build(const struct setting *setting)
 	record.over_limit = setting->over_limit ? mem_dup_str("2 of 2") : NULL;
 	struct rollout *rollout = rollout_new(&record);
 	rollout->retries = setting->retries;
+	rollout->restore = setting->restore;
+	(void)snprintf(rollout->upgrade, sizeof(rollout->upgrade), "%s",
+		setting->steps ? setting->steps : "");
 	rollout->roll_back = !setting->hold;
 	rollout->verify_interval_ms = INTERVAL_MS;
 	rollout->verify_healthy = 1;
@@ -66,8 +70,15 @@ static struct rollout *build(const struct setting *setting)
 		client->has_good = !setting->no_good;
 		client->unproved = setting->unproved;
 		client->no_checks = setting->no_checks;
+		client->runs_good = !setting->other_data;
 		if (setting->resumed && client->stage == 0) {
-			client->phase = setting->away ? PHASE_AWAY : PHASE_RESUME;
+			client->phase = setting->away    ? PHASE_AWAY
+					: setting->asked ? PHASE_ASK
+							 : PHASE_RESUME;
+			client->begun = true;
+			client->has_backup = setting->restore != RESTORE_NEVER;
+			client->failed = setting->asked;
+			client->restore = setting->asked ? RESTORE_ASKED : RESTORE_NO;
 			client->going_back = setting->going_back;
 			client->record->started_s = 1;
 		}
@@ -88,6 +99,12 @@ static void trace_fact(struct machine *machine, const struct rollout_action *act
 		break;
 	case FACT_CLIENT_BACK:
 		buf_addf(out, " c%zu.back", action->client);
+		break;
+	case FACT_CLIENT_BACKUP:
+		buf_addf(out, " c%zu.backup", action->client);
+		break;
+	case FACT_CLIENT_ASKS:
+		buf_addf(out, " c%zu.asks", action->client);
 		break;
 	case FACT_CLIENT_RETRY:
 		buf_addf(out, " c%zu.retry%lld", action->client,
@@ -128,7 +145,10 @@ static void trace_fact(struct machine *machine, const struct rollout_action *act
 
 static void feed(struct machine *machine, struct rollout_event event)
 {
-	static const char *const words[] = {"", "deploy", "back", "round", "ask"};
+	static const char *const words[] = {[ACTION_DEPLOY] = "deploy",
+		[ACTION_BACK] = "back",
+		[ACTION_ROUND] = "round",
+		[ACTION_ASK] = "ask"};
 	struct rollout_actions actions = {0};
 	event.now_ms = machine->now_ms;
 	event.wall_s = 1700000000 + machine->now_ms / 1000;
@@ -139,8 +159,15 @@ static void feed(struct machine *machine, struct rollout_event event)
 			trace_fact(machine, action);
 			continue;
 		}
+		const struct rollout_client *client = &machine->rollout->clients[action->client];
+		char name[STEP_NAME] = "";
+		bool data = action->kind == ACTION_BACK && client->restore == RESTORE_YES;
 		machine->last[action->client] = action->kind;
-		buf_addf(&machine->trace, " %s%zu", words[action->kind], action->client);
+		if (action->kind == ACTION_STEP)
+			assert_true(rollout_step_name(machine->rollout, client, name));
+		buf_addf(&machine->trace, " %s%zu%s",
+			action->kind == ACTION_STEP ? name : words[action->kind], action->client,
+			data ? "+data" : "");
 	}
 	rollout_actions_clear(&actions);
 }
@@ -148,11 +175,12 @@ static void feed(struct machine *machine, struct rollout_event event)
 /* The answer to whatever was asked of a client last. */
 static void answer(struct machine *machine, size_t client, bool ok)
 {
-	bool round = machine->last[client] == ACTION_ROUND;
-	bool asked = machine->last[client] == ACTION_ASK;
-	feed(machine, (struct rollout_event){.kind = round   ? EVENT_ROUND
-						     : asked ? EVENT_RUNS
-							     : EVENT_DEPLOYED,
+	static const enum rollout_event_kind kinds[] = {[ACTION_ROUND] = EVENT_ROUND,
+		[ACTION_ASK] = EVENT_RUNS,
+		[ACTION_STEP] = EVENT_STEP,
+		[ACTION_DEPLOY] = EVENT_DEPLOYED,
+		[ACTION_BACK] = EVENT_DEPLOYED};
+	feed(machine, (struct rollout_event){.kind = kinds[machine->last[client]],
 			      .client = client,
 			      .ok = ok,
 			      .text = "because"});
@@ -186,10 +214,14 @@ static void play(struct machine *machine, const char *word)
 				      .client = (size_t)(word[4] - '0'),
 				      .text = "no route"});
 	else if (!strncmp(word, "flaky", 5))
-		feed(machine, (struct rollout_event){.kind = EVENT_DEPLOYED,
-				      .client = (size_t)(word[5] - '0'),
-				      .transient = true,
-				      .text = "disk full"});
+		feed(machine,
+			(struct rollout_event){.kind = machine->last[word[5] - '0'] == ACTION_STEP
+							       ? EVENT_STEP
+							       : EVENT_DEPLOYED,
+				.client = (size_t)(word[5] - '0'),
+				.transient = true,
+				.untouched = true,
+				.text = "disk full"});
 	else if (!strncmp(word, "lost", 4))
 		feed(machine, (struct rollout_event){
 				      .kind = EVENT_UNSURE, .client = (size_t)(word[4] - '0')});
@@ -202,10 +234,16 @@ static void play(struct machine *machine, const char *word)
 		feed(machine, (struct rollout_event){.kind = EVENT_WINDOW,
 				      .stage = (size_t)(word[4] - '0'),
 				      .ok = word[0] == 'o'});
-	else if (!strncmp(word, "runs", 4))
+	else if (!strncmp(word, "none", 4))
+		feed(machine, (struct rollout_event){.kind = EVENT_DEPLOYED,
+				      .client = (size_t)(word[4] - '0'),
+				      .untouched = true,
+				      .text = "does not render"});
+	else if (!strncmp(word, "runs", 4) || !strncmp(word, "data", 4))
 		feed(machine, (struct rollout_event){.kind = EVENT_RUNS,
 				      .client = (size_t)(word[4] - '0'),
 				      .ok = true,
+				      .restores = word[0] == 'd',
 				      .runs = runs_of(word + 6)});
 	else if (!strcmp(word, "newer"))
 		feed(machine, (struct rollout_event){.kind = EVENT_SUPERSEDED, .text = "3333333"});
@@ -283,6 +321,14 @@ static void no_tick_is_wanted_that_does_nothing(void **state)
 		{{1, 0, .retries = 2}, "rec flaky0 +5000"},
 		{{1, 0, .retries = 2}, "rec flaky0 rec +500"},
 		{{1, 1, .paused = true}, "rec +5000"},
+		{{1, 0, .steps = "backup deploy verify"}, "rec +5000"},
+		{{1, 0, .steps = "backup deploy verify"}, "rec ok0 +5000"},
+		{{1, 0, .steps = "backup deploy verify", .retries = 2}, "rec flaky0 +5000"},
+		{{1, 0, .steps = "deploy verify greet", .no_checks = true}, "rec ok0 +5000"},
+		{{1, 1, .steps = "backup deploy verify", .restore = RESTORE_ASK},
+			"rec ok0 rec bad0 +5000"},
+		{{1, 1, .steps = "backup deploy verify", .restore = RESTORE_ASK},
+			"rec ok0 rec bad0 yes +5000"},
 		{{2, 0, .paused = true, .bake_ms = 100}, "rec ok1 ok1 +50 pause* resume0 +100 ok1"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(waits); i++) {

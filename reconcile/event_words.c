@@ -165,7 +165,8 @@ char *event_decision(const struct rollout *rollout, const struct rollout_action 
 		return recorded(rollout, action);
 	case ACTION_STEP:
 		(void)rollout_step_name(rollout, &rollout->clients[action->client], name);
-		return mem_printf("%s %s", name, rollout->clients[action->client].record->client);
+		return mem_printf(
+			"run %s on %s", name, rollout->clients[action->client].record->client);
 	case ACTION_DEPLOY:
 		return mem_printf("deploy %s", rollout->clients[action->client].record->client);
 	case ACTION_BACK:

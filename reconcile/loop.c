@@ -37,6 +37,8 @@ static void show_rollout(const struct rollout *rollout, struct snapshot *snapsho
 			member->going_back =
 				client->phase == PHASE_BACK || client->phase == PHASE_BACK_VERIFY;
 			member->wanted_rounds = (int)rollout->verify_healthy;
+			if (client->phase == PHASE_STEP)
+				(void)rollout_step_name(rollout, client, member->step); /* "" */
 			memcpy(member->detail, client->failure, sizeof(member->detail));
 		}
 }

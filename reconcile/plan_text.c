@@ -152,8 +152,31 @@ static void add_first_line(struct buf *out, const struct plan *plan)
 	buf_addf(out, " Plan %s.\n", plan->digest);
 }
 
+/* "each upgrade: backup, deploy, verify", where there is more than the two. */
+static void add_pipeline(
+	struct buf *out, const struct plan *plan, const char *pipeline, bool onboard)
+{
+	char name[STEP_NAME];
+	bool any = false;
+	for (size_t i = 0; i < plan->entry_count; i++)
+		any = any || (starts(&plan->entries[i]) &&
+				     (plan->entries[i].action == PLAN_ONBOARD) == onboard);
+	if (!any || !pipeline_entry(pipeline, 2, name))
+		return;
+	buf_addf(out, "each %s: ", onboard ? "onboarding" : "upgrade");
+	for (size_t i = 0; pipeline_entry(pipeline, i, name); i++)
+		buf_addf(out, "%s%s", i ? ", " : "", name);
+	if (!onboard && plan->restore == RESTORE_ALWAYS)
+		buf_add_str(out, "; if it fails, its data come back with the release");
+	else if (!onboard && plan->restore == RESTORE_ASK)
+		buf_add_str(out, "; if it fails, a person is asked whether its data come back");
+	buf_add_char(out, '\n');
+}
+
 static void add_notes(struct buf *out, const struct plan *plan)
 {
+	add_pipeline(out, plan, plan->onboard, true);
+	add_pipeline(out, plan, plan->upgrade, false);
 	for (size_t i = 0; i < plan->ends_hold.count; i++)
 		buf_addf(out, "ends the hold of %s\n", plan->ends_hold.items[i]);
 	for (size_t i = 0; i < plan->refusals.count; i++)
@@ -251,6 +274,15 @@ static void add_json_entry(struct buf *out, const struct plan_entry *entry)
 	buf_add_char(out, '}');
 }
 
+static void add_json_pipeline(struct buf *out, const char *key, const char *pipeline)
+{
+	char name[STEP_NAME];
+	buf_addf(out, "\"%s\": [", key);
+	for (size_t i = 0; pipeline_entry(pipeline, i, name); i++)
+		buf_addf(out, "%s\"%s\"", i ? ", " : "", name);
+	buf_add_char(out, ']');
+}
+
 static void add_problem(struct buf *out, const struct problem *item)
 {
 	buf_add_char(out, '{');
@@ -285,7 +317,11 @@ void plan_to_json(const struct plan *plan, struct buf *out)
 		buf_add_str(out, i ? ", " : "");
 		add_json_entry(out, &plan->entries[i]);
 	}
-	buf_add_str(out, "], \"refusals\": [");
+	buf_add_str(out, "], \"steps\": {");
+	add_json_pipeline(out, "onboard", plan->onboard);
+	buf_add_str(out, ", ");
+	add_json_pipeline(out, "upgrade", plan->upgrade);
+	buf_add_str(out, "}, \"refusals\": [");
 	for (size_t i = 0; i < plan->refusals.count; i++) {
 		buf_add_str(out, i ? ", " : "");
 		add_string(out, plan->refusals.items[i]);

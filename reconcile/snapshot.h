@@ -13,8 +13,9 @@
 struct snapshot_member {
 	const char *client; /* of the rollout's record */
 	int good_rounds, wanted_rounds;
-	bool going_back;  /* to its known good, or there and being verified */
-	char detail[512]; /* what the last bad round or failure said, "" none */
+	char step[STEP_NAME]; /* that runs; "" none */
+	bool going_back;      /* to its known good, or there and being verified */
+	char detail[512];     /* what the last bad round or failure said, "" none */
 };
 
 struct snapshot {

@@ -38,6 +38,7 @@ static void add_progress(const struct snapshot *snapshot, struct buf *out)
 		emit_int(&emitter, "wanted_rounds", member->wanted_rounds);
 		if (member->going_back)
 			emit_bool(&emitter, "going_back", true);
+		emit_opt(&emitter, "step", member->step);
 		emit_opt(&emitter, "detail", member->detail);
 		emit_end(&emitter);
 	}

@@ -29,8 +29,14 @@ static void add_one(struct buf *out, char *what, const char *next)
 
 static void add_question(const struct rollout_record *record, struct buf *out)
 {
-	auto_free char *next = mem_printf("aviary approve %s --reason '...'", record->id);
+	static const char restore[] = "approval of " APPROVES_RESTORE;
 	bool person = !strncmp(record->waits_for, "approval", strlen("approval"));
+	auto_free char *next =
+		!strncmp(record->waits_for, restore, sizeof(restore) - 1)
+			? mem_printf("aviary approve %s --reason '...' brings the data back, "
+				     "aviary abort %s --reason '...' leaves it as it is",
+				  record->id, record->id)
+			: mem_printf("aviary approve %s --reason '...'", record->id);
 	add_one(out, mem_printf("rollout %s waits for %s", record->id, record->waits_for),
 		person ? next : NULL);
 }

@@ -65,7 +65,14 @@ static void add_why(const struct client_record *record, struct buf *out)
 	if (record->pause.paused)
 		buf_addf(out, "Paused by %s: %s. aviary resume %s\n", record->pause.by,
 			record->pause.reason, record->client);
-	if (record->going_back)
+	if (record->restore == RESTORE_ASKED)
+		buf_addf(out,
+			"Waits for a person: restore the data of backup %s? Its release failed: "
+			"%s. Yes: aviary approve %s --reason '...'; no, it stays as it is: aviary "
+			"abort %s --reason '...'\n",
+			record->backup.name, record->going_back ? record->going_back : "",
+			record->current.rollout, record->current.rollout);
+	else if (record->going_back)
 		buf_addf(out, "Goes back to its known good release: %s\n", record->going_back);
 	if (record->hold.held)
 		buf_addf(out,
@@ -75,6 +82,11 @@ static void add_why(const struct client_record *record, struct buf *out)
 			record->hold.reason ? record->hold.reason : "", record->client);
 	if (record->drift.found)
 		add_drift(&record->drift, out);
+	if (record->backup.name[0])
+		buf_addf(out, "Newest backup for a way back: %s, of release %.8s.\n",
+			record->backup.name,
+			record->backup.release[0] ? record->backup.release + strlen("sha256:")
+						  : "unknown");
 	if (!record->current.release[0])
 		buf_add_str(out, "Nothing was deployed yet.\n");
 	else if (good[0] && !strcmp(good, record->current.release))
@@ -126,7 +138,7 @@ static void add_json(struct facts *facts, const struct commit_info *info)
 
 static void add_text(struct facts *facts, const struct commit_info *info)
 {
-	static const char *const told[] = {"Reason", "Author", "Approved-By", "Duration"};
+	static const char *const told[] = {"Reason", "Author", "Approved-By", "Backup", "Duration"};
 	branch_add_line(info, facts->out);
 	for (size_t i = 0; i < info->trailer_keys.count; i++)
 		for (size_t j = 0; j < ARRAY_LEN(told); j++) {

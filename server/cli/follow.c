@@ -62,6 +62,8 @@ static void print_member(
 	/* On the way back the record says `deploying` and `verifying` once more. */
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(progress, "going_back")))
 		state = !strcmp(state, "deploying") ? "going back" : "verifying it";
+	if (*online_text(progress, "step"))
+		state = online_text(progress, "step");
 	if (waits || !is_news(follow, client, state))
 		return;
 	if (follow->json) {
@@ -75,7 +77,7 @@ static void print_member(
 	if (!strcmp(state, "deploying") && cJSON_IsString(reason))
 		fprintf(follow->out, " %s", reason->valuestring);
 	if (!strcmp(state, "failed") || !strcmp(state, "rolled-back") ||
-		!strcmp(state, "going back"))
+		!strcmp(state, "going back") || !strcmp(state, "waiting"))
 		fprintf(follow->out, " %s", detail);
 	print_took(follow->out, member);
 	fputc('\n', follow->out);

@@ -181,7 +181,9 @@ def test_what_is_not_there_yet_is_refused_by_name(tmp_path):
     shutil.copytree(ROOT / "examples/infra-repo", infra)
     policy = infra / "fleet.yaml"
     text = policy.read_text()
-    for extra in ("steps: {}", "lifecycle: {}", "retention: {}"):
+    for extra in ("steps: {setup: {ansible: a.yml}}", "steps: {setup: {remote: [a], scope: fleet}}",
+                  "steps: {setup: {remote: [a], when: changed}}", "lifecycle: {offboard: []}",
+                  "retention: {}"):
         policy.write_text(f"{text}\n{extra}\n")
         done = run("validate", infra)
         assert done.returncode == 1 and "not supported yet" in done.stdout + done.stderr, extra

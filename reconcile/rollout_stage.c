@@ -97,7 +97,7 @@ static void stage_end(struct step *step, struct rollout_stage *stage, enum stage
 	struct rollout *rollout = step->rollout;
 	size_t index = rollout->current;
 	stage->record->state = state;
-	stage->bake_until_ms = 0;
+	stage->bake_until_ms = stage->wave_until_ms = 0;
 	stage_end_clients(step, stage);
 	rollout->current = index + 1;
 	/* The last stage is told by the rollout's own end. */

@@ -196,7 +196,8 @@ void promises_begin_rollout(struct world *world, bool adopted)
 		watch->entry = adopted ? rollout->clients[i].step : 0;
 		watch->unproved = rollout->clients[i].unproved;
 		watch->stepped = watch->verified = false;
-		watch->unknown = watch->phase == PHASE_RESUME;
+		/* a person is asked what was decided before */
+		watch->unknown = watch->phase == PHASE_RESUME || watch->phase == PHASE_ASK;
 		watch->lost = false;
 		watch->attempts = watch->failed_ms = 0;
 		watch->since_ms = world->now_ms;

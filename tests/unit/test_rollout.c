@@ -321,6 +321,7 @@ static void no_tick_is_wanted_that_does_nothing(void **state)
 		{{1, 0, .retries = 2}, "rec flaky0 +5000"},
 		{{1, 0, .retries = 2}, "rec flaky0 rec +500"},
 		{{1, 1, .paused = true}, "rec +5000"},
+		{{2, 1, .wave_pause_ms = 500}, "rec ok0 ok0 pause1 rec resume1 +1000"},
 		{{1, 0, .steps = "backup deploy verify"}, "rec +5000"},
 		{{1, 0, .steps = "backup deploy verify"}, "rec ok0 +5000"},
 		{{1, 0, .steps = "backup deploy verify", .retries = 2}, "rec flaky0 +5000"},

@@ -7,6 +7,7 @@
 #   make demo            six acts with the real service; KEEP=1 leaves it running
 #   make test            everything; test-unit, test-e2e a part of it
 #   make crash           kill -9 at each change of the world in a rollout (half an hour)
+#   make soak            10,000 rollouts in one process, and what it holds (half an hour); ROLLOUTS=N
 #   make sanitize, tsan  the tests under ASan and UBSan, under TSan
 #   make sim RUNS=N      random rollouts against the promises; SEED=N begins there
 #   make mutants         faults put into the machine on purpose: the simulation must find each
@@ -120,7 +121,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(test_lib) $(library)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(PKG_LIBS) -lz -lpthread -lm
 
-.PHONY: tests-built sim mutants test test-unit test-e2e crash sanitize tsan lint format bench bench-secrets fuzz demo deps deps-dev install clean help man
+.PHONY: tests-built sim mutants test test-unit test-e2e crash soak sanitize tsan lint format bench bench-secrets fuzz demo deps deps-dev install clean help man
 tests-built: $(BUILD)/aviary $(unit_tests) $(tools) $(fuzz_corpus) $(BUILD)/tests/sim
 
 test: deps
@@ -134,7 +135,11 @@ test-e2e: tests-built
 	$(Q)$(PYTHON) tests/run.py --build $(BUILD) e2e
 
 crash: tests-built
-	$(Q)AVIARY_CRASH=all AVIARY_BUILD=$(BUILD) $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/e2e/test_crash.py
+	$(Q)AVIARY_CRASH=all AVIARY_BUILD=$(BUILD) AVIARY=$(abspath $(BUILD))/aviary $(PYTHON) -m pytest -q -s -p no:cacheprovider tests/e2e/test_crash.py
+
+soak: tests-built
+	$(Q)AVIARY_SOAK=$(or $(ROLLOUTS),10000) AVIARY_BUILD=$(BUILD) AVIARY=$(abspath $(BUILD))/aviary \
+		$(PYTHON) -m pytest -q -s -p no:cacheprovider tests/e2e/test_soak.py
 
 sanitize: deps
 	$(Q)$(MAKE) --no-print-directory SAN=address,undefined CFLAGS='-O1 -g' tests-built

@@ -1,6 +1,8 @@
 #include "base/clock.h"
 #include "reconcile/ledger_parts.h"
 
+#define DEPLOY_PREFIX "deploy/"
+
 struct tag_wish {
 	const char *name, *commit, *message;
 };
@@ -54,6 +56,20 @@ static bool push_tags(struct ledger *ledger, const struct tag_wish *wishes, size
 	return tags_arrived(updates, count, err);
 }
 
+/* Nobody asks the mirror for a deploy/ tag again, and one comes with each rollout. Those of
+ * rollbacks tell which are too many, and go by ledger_forget_tags(). */
+static bool forget_deploys(
+	struct ledger *ledger, const struct tag_wish *wishes, size_t count, struct error *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		auto_free char *ref = mem_printf("refs/tags/%s", wishes[i].name);
+		if (!strncmp(wishes[i].name, DEPLOY_PREFIX, strlen(DEPLOY_PREFIX)) &&
+			!repo_ref_delete(ledger->repo, ref, err))
+			return false;
+	}
+	return true;
+}
+
 bool ledger_push_fact_tags(
 	struct ledger *ledger, struct fact *const *facts, size_t count, struct error *err)
 {
@@ -65,7 +81,8 @@ bool ledger_push_fact_tags(
 			wishes[used++] = (struct tag_wish){
 				facts[i]->tag, facts[i]->tag_commit, facts[i]->tag_message};
 	return !used || (ledger_find_removals(ledger, facts, count, &removals, err) &&
-				push_tags(ledger, wishes, used, &removals, err));
+				push_tags(ledger, wishes, used, &removals, err) &&
+				forget_deploys(ledger, wishes, used, err));
 }
 
 static bool has_ref(const struct remote_refs *refs, const char *prefix, const char *name)
@@ -90,7 +107,7 @@ bool ledger_repair_tags(struct ledger *ledger, struct error *err)
 		(newest->state != ROLLOUT_SUCCEEDED && rollout_state_is_final(newest->state)))
 		return true;
 	auto_free struct tag_wish *wishes = mem_zero(status->client_count + 1, sizeof(*wishes));
-	auto_free char *deploy = mem_printf("deploy/%s", newest->id);
+	auto_free char *deploy = mem_printf(DEPLOY_PREFIX "%s", newest->id);
 	size_t used = 0;
 	if (!remote_list(ledger->remote, ledger->repo, &refs, err))
 		return false;
@@ -104,5 +121,6 @@ bool ledger_repair_tags(struct ledger *ledger, struct error *err)
 		wishes[used++] = (struct tag_wish){record->rollback_tag, record->known_good.commit,
 			record->known_good.release};
 	}
-	return push_tags(ledger, wishes, used, &none, err);
+	return push_tags(ledger, wishes, used, &none, err) &&
+	       forget_deploys(ledger, wishes, used, err);
 }

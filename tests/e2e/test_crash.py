@@ -3,6 +3,9 @@ rollout over six clients of which one gets a version that does not start. Whatev
 service ends where an undisturbed one does - on the same state folder and on an empty one, with the
 children of the dead service alive and dead.
 
+The same with a remote that declines a push, is slow, or dies in the middle of one: alone, and with
+a kill in the same run.
+
 `make test` runs a sample, from a seed that it prints; `make crash` (AVIARY_CRASH=all) each n, on
 both kinds of state folder. AVIARY_CRASH=SEED runs the sample of that seed again.
 """
@@ -10,6 +13,7 @@ both kinds of state folder. AVIARY_CRASH=SEED runs the sample of that seed again
 import fcntl
 import os
 import random
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,9 +26,11 @@ from tests.lib.outcome import forget_reasons, outcome, settle
 AT_ONCE = 6  # they mostly wait
 ASKED = os.environ.get("AVIARY_CRASH", "")
 SEED = int(ASKED) if ASKED.isdigit() else random.SystemRandom().randrange(1 << 32)
-SAMPLE = 60
+SAMPLE, SAMPLE_TROUBLED = 60, 8
+KILLS_PER_TROUBLE = 12  # of `make crash`
 MODES = [(children, state) for children in ("alone", "all") for state in ("same", "empty")]
 OTHERS = ("beta", "delta", "epsilon", "gamma", "zeta")
+AGAIN = 1  # activations: of one client at a time, only what was interrupted may be done again
 TOOL = str(ROOT / Path(os.environ.get("AVIARY_BUILD", "build")) / "tests/kill_at")
 NOT_PERMITTED = 125
 
@@ -85,16 +91,21 @@ class Fleet:
         self.commit = self.site.commit("2.0.0")
         self.site.close()
         done = self.site.copy(folder / "done")
+        set_hook(done.bare, "update", COUNTED % (0, "exit 1"))
         with served(done) as service:
             settle(done, service, self.commit)
             self.permitted = service.stop() != NOT_PERMITTED
         done.close()
         self.expected = result(done)
         self.calls = int((done.folder / "calls").read_text().split()[0]) if self.permitted else 0
+        self.pushes = int((done.bare / "pushes").read_text())
 
-    def run(self, at, children, state):
-        """Kill at the n-th change, go on, and return what came of it."""
-        site = self.site.copy(self.folder / f"{at}-{children}-{state}")
+    def run(self, at, children, state, trouble=None):
+        """Kill at the n-th change, go on, and return what came of it. trouble: (kind, push)."""
+        name = "-".join(map(str, (at, children, state, *(trouble or ()))))
+        site = self.site.copy(self.folder / name)
+        if trouble:
+            self.make_trouble(site, *trouble)
         with served(site, at, children) as service:
             wait_until(f"change {at}, or the end", lambda: service.process.poll() is not None
                        or site.ends_of(self.commit))
@@ -112,8 +123,7 @@ class Fleet:
     def trouble(self, kind, at):
         """The at-th push of the status branch meets trouble."""
         site = self.site.copy(self.folder / f"{kind}-{at}")
-        hook, text = TROUBLES[kind]
-        set_hook(site.bare, hook, COUNTED % (at, text))
+        self.make_trouble(site, kind, at)
         site.poll = "200ms"
         with site.serve() as service:
             settle(site, service, self.commit)
@@ -121,10 +131,17 @@ class Fleet:
         return self.ended(site)
 
     @staticmethod
+    def make_trouble(site, kind, at):
+        hook, text = TROUBLES[kind]
+        set_hook(site.bare, hook, COUNTED % (at, text))
+
+    @staticmethod
     def ended(site):
         site.close()
-        return result(site), {client: site.diary(client) for client in ("alpha", *OTHERS)}, \
+        found = result(site), {client: site.diary(client) for client in ("alpha", *OTHERS)}, \
             site.log_text()
+        shutil.rmtree(site.folder)  # all of them together would take as long as their runs
+        return found
 
 
 def cases(calls):
@@ -134,6 +151,16 @@ def cases(calls):
                 for i, state in enumerate(("same", "empty"))]
     every = [(at, *mode) for at in range(1, calls + 1) for mode in MODES]
     return random.Random(SEED).sample(every, SAMPLE)
+
+
+def troubled_cases(calls, pushes):
+    """(n, children, state, (kind, push)) of this run."""
+    dice, every = random.Random(SEED), []
+    for kind in TROUBLES:
+        for push in range(1, pushes + 1):
+            every += [(dice.randint(1, calls), *MODES[i % 4], (kind, push))
+                      for i in range(KILLS_PER_TROUBLE)]
+    return every if ASKED == "all" else dice.sample(every, SAMPLE_TROUBLED)
 
 
 def complain(fleet, case, run):
@@ -148,8 +175,24 @@ def complain(fleet, case, run):
         if ("overlap",) in diary:
             return f"{case}: two activations at once on {client}: {diary}\n{log}"
         again += len(begins) - len(set(begins))
-    # one client at a time: only what was interrupted may be done again
-    return f"{case}: {again} activations again: {diaries}\n{log}" if again > 1 else ""
+    return f"{case}: {again} activations again: {diaries}\n{log}" if again > AGAIN else ""
+
+
+def complaint_of(fleet, case, run):
+    """As complain(); what a run that got stuck says, too."""
+    try:
+        return complain(fleet, case, run())
+    except AssertionError as stuck:
+        return f"{case}: {stuck}"
+
+
+def check(fleet, cases_and_runs):
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        complaints = list(filter(None, pool.map(
+            lambda each: complaint_of(fleet, *each), cases_and_runs)))
+    names = [text.split(": ")[0] for text in complaints]
+    assert not complaints, f"{len(complaints)} of {len(cases_and_runs)}, seed {SEED}: {names}\n" \
+        + "\n\n".join(complaints[:3])
 
 
 @pytest.fixture(name="fleet", scope="module")
@@ -158,23 +201,25 @@ def make_fleet():
         yield Fleet(folder)
 
 
-def test_a_kill_at_any_change_of_the_world_changes_nothing_in_the_end(fleet):
+def killed(fleet, wanted):
     if not fleet.permitted:
         pytest.skip("ptrace is not permitted here")
-    print(f"seed {SEED}, {fleet.calls} changes")
+    print(f"seed {SEED}, {fleet.calls} changes, {fleet.pushes} pushes, {len(wanted)} runs")
     assert fleet.calls > 100
-    wanted = cases(fleet.calls)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = list(pool.map(lambda case: fleet.run(*case), wanted))
-    complaints = [text for case, run in zip(wanted, runs) if (text := complain(fleet, case, run))]
-    assert not complaints, f"{len(complaints)} of {len(wanted)}, seed {SEED}\n" + complaints[0]
+    check(fleet, [(case, lambda case=case: fleet.run(*case)) for case in wanted])
+
+
+def test_a_kill_at_any_change_of_the_world_changes_nothing_in_the_end(fleet):
+    killed(fleet, cases(fleet.calls))
+
+
+def test_a_kill_besides_a_push_that_meets_trouble_changes_nothing_in_the_end(fleet):
+    killed(fleet, troubled_cases(fleet.calls, fleet.pushes))
 
 
 @pytest.mark.parametrize("kind", TROUBLES)
 def test_a_push_that_meets_trouble_changes_nothing_in_the_end(fleet, kind):
-    pushes = range(1, 9) if ASKED == "all" else random.Random(SEED).sample(range(1, 9), 3)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = list(pool.map(lambda at: fleet.trouble(kind, at), pushes))
-    complaints = [text for at, run in zip(pushes, runs)
-                  if (text := complain(fleet, (kind, at), run))]
-    assert not complaints, complaints[0]
+    pushes = range(1, fleet.pushes + 1)
+    if ASKED != "all":
+        pushes = random.Random(SEED).sample(pushes, 3)
+    check(fleet, [((kind, at), lambda at=at: fleet.trouble(kind, at)) for at in pushes])

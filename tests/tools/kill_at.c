@@ -2,11 +2,13 @@
  *
  * Runs COMMAND under ptrace and counts the system calls by which it, or a child of it before that
  * child has become another program, changes what others can see: names and contents made sure of
- * (rename, link, symlink, unlink, mkdir, fsync) and programs started (exec). At the entry of the
- * N-th one (from 1; 0: never) COMMAND is killed, so that the call itself does not happen. What it
- * started lives on, or with --all dies with it. Writes `N NAME` of the last call counted to REPORT.
- * Exit status: that of COMMAND, or 128 and the signal; 125 where ptrace is not permitted.
+ * (rename, link, symlink, unlink, mkdir, fsync), programs started (exec), and what is written to
+ * git of a push: its commands and its pack. At the entry of the N-th one (from 1; 0: never) COMMAND
+ * is killed, so that the call itself does not happen. What it started lives on, or with --all dies
+ * with it. Writes `N NAME` of the last call counted to REPORT. Exit status: that of COMMAND, or 128
+ * and the signal; 125 where ptrace is not permitted.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -17,11 +19,15 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NOT_PERMITTED 125
 #define LISTING       4096
+#define PUSH_HEAD     91 /* length, two ids and their spaces, "refs/" */
+#define PAUSE_NS      1000000
 
 static const struct {
 	uint64_t number;
@@ -80,6 +86,26 @@ static const char *change_name(uint64_t number)
 	return NULL;
 }
 
+static bool is_hex(const char *text, size_t len)
+{
+	return strspn(text, "0123456789abcdef") >= len;
+}
+
+/* Is it a write of what `git receive-pack` acts on? */
+static bool is_push(pid_t thread, const struct __ptrace_syscall_info *info)
+{
+	char head[PUSH_HEAD + 1] = "";
+	struct iovec own = {head, PUSH_HEAD};
+	struct iovec theirs = {(void *)(uintptr_t)info->entry.args[1], info->entry.args[2]};
+	if (theirs.iov_len > PUSH_HEAD)
+		theirs.iov_len = PUSH_HEAD;
+	if (info->entry.nr != SYS_write || process_vm_readv(thread, &own, 1, &theirs, 1, 0) < 0)
+		return false;
+	return strncmp(head, "PACK", 4) == 0 ||
+	       (is_hex(head, 44) && head[44] == ' ' && is_hex(head + 45, 40) &&
+		       strncmp(head + 85, " refs/", 6) == 0);
+}
+
 /* Returns whether the command was killed now. */
 static bool look_at_call(struct run *run, pid_t thread)
 {
@@ -88,6 +114,8 @@ static bool look_at_call(struct run *run, pid_t thread)
 		info.op != PTRACE_SYSCALL_INFO_ENTRY)
 		return false;
 	const char *name = change_name(info.entry.nr);
+	if (!name && is_push(thread, &info))
+		name = "push";
 	/* the command's own start is no change that it made */
 	if (!name || (thread == run->command && strncmp(name, "exec", 4) == 0))
 		return false;
@@ -138,6 +166,44 @@ static void kill_children(void)
 	}
 }
 
+/* A process that we trace, or 0. */
+static pid_t find_traced(void)
+{
+	char path[64], line[128];
+	DIR *list = opendir("/proc");
+	pid_t found = 0;
+	for (struct dirent *entry; list && !found && (entry = readdir(list));) {
+		long tracer = 0;
+		(void)snprintf(path, sizeof path, "/proc/%.20s/status", entry->d_name); /* fits */
+		FILE *file = entry->d_name[0] >= '0' && entry->d_name[0] <= '9' ? fopen(path, "re")
+										: NULL;
+		while (file && fgets(line, sizeof line, file))
+			(void)sscanf(line, "TracerPid: %ld", &tracer); /* the other lines do not */
+		if (file)
+			(void)fclose(file); /* read only */
+		if (tracer == (long)getpid())
+			found = (pid_t)strtol(entry->d_name, NULL, 10);
+	}
+	if (list)
+		(void)closedir(list); /* read only */
+	return found;
+}
+
+/* A child that was just forked has a stop before it: left with that it would never go on. */
+static void let_go(void)
+{
+	const struct timespec pause = {.tv_nsec = PAUSE_NS};
+	int status;
+	while (find_traced()) {
+		pid_t thread = waitpid(-1, &status, __WALL | WNOHANG);
+		if (thread > 0 && WIFSTOPPED(status))
+			(void)ptrace(PTRACE_DETACH, thread, NULL,
+				(void *)(intptr_t)pending_signal(status)); /* ESRCH: it is dead */
+		else if (thread <= 0)
+			(void)nanosleep(&pause, NULL); /* woken early: it is only asked sooner */
+	}
+}
+
 static int exit_status(int status)
 {
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -157,8 +223,11 @@ static int follow(struct run *run)
 				return exit_status(status);
 			continue;
 		}
-		if (WSTOPSIG(status) == (SIGTRAP | 0x80) && look_at_call(run, thread))
+		if (WSTOPSIG(status) == (SIGTRAP | 0x80) && look_at_call(run, thread)) {
+			/* a child whose call it was lives on; one of the command is dead: ESRCH */
+			(void)ptrace(PTRACE_DETACH, thread, NULL, NULL);
 			continue;
+		}
 		go_on(run, thread, status);
 	}
 }
@@ -213,6 +282,7 @@ int main(int argc, char **argv)
 		return NOT_PERMITTED;
 	forward_to = run.command;
 	int status = follow(&run);
+	let_go();
 	if (run.all)
 		kill_children();
 	return report(argv[2], &run) ? status : NOT_PERMITTED;

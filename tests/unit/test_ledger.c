@@ -301,6 +301,27 @@ static void an_answer_that_was_lost_leads_to_no_second_commit(void **state)
 	assert_int_equal(count_commits("key(k1)"), 1);
 }
 
+/* One comes with each rollout, and the mirror would have a file more for it. */
+static void a_deploy_tag_stays_on_the_remote_alone(void **state)
+{
+	(void)state;
+	auto_side struct side one = side_open("one");
+	auto_fact struct fact *fact = fact_about("alpha", "20260101-000001-1111111");
+	struct fact *const facts[] = {fact};
+	load(&one);
+	must_append(&one, "beta", "20260101-000001-1111111");
+	free(fact->tag);
+	fact->tag = mem_dup_str("deploy/20260101-000001-1111111");
+	if (!ledger_append(one.ledger, ++batches, facts, 1, &err))
+		fail_msg("%s", err.message);
+	auto_free char *mirror = mem_printf("%s/one.git", scratch);
+	auto_free char *kept = GIT_TEXT(mirror, "tag", "-l");
+	auto_free char *pushed = GIT_TEXT(bare, "tag", "-l");
+	assert_string_equal(kept, "rollback/beta/20260101-000001-1111111");
+	assert_string_equal(pushed, "deploy/20260101-000001-1111111\n"
+				    "rollback/beta/20260101-000001-1111111");
+}
+
 static void only_the_newest_rollback_tags_of_a_client_stay(void **state)
 {
 	(void)state;
@@ -413,6 +434,7 @@ int main(void)
 		TEST(a_batch_given_up_is_not_taken_for_a_new_one),
 		TEST(an_answer_that_was_lost_leads_to_no_second_commit),
 		TEST(a_new_rollback_tag_takes_the_oldest_with_it),
+		TEST(a_deploy_tag_stays_on_the_remote_alone),
 		TEST(only_the_newest_rollback_tags_of_a_client_stay),
 		TEST(a_branch_that_lost_commits_is_refused_until_accepted),
 		TEST(a_branch_that_vanishes_under_a_write_is_refused_too),

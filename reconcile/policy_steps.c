@@ -176,9 +176,6 @@ static bool read_steps(const struct converter *self)
 			"write it as 'steps: {backup: {remote: [...]}}'",
 			"'steps' must be a map of named steps, not a %s",
 			node_kind_name(steps->kind));
-	if (steps->count && self->policy->driver.remote)
-		return policy_problem(self->problems, steps, "remove the key",
-			"'steps' with 'driver.kind: ssh' is not supported yet");
 	if (steps->count > STEPS_MAX)
 		return policy_problem(self->problems, steps, "",
 			"%zu steps are more than the limit of %d", steps->count, STEPS_MAX);

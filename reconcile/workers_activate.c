@@ -265,6 +265,14 @@ void workers_step(struct workers *workers, struct work *work)
 	struct activation *activation = activation_new(workers, work, target);
 	struct driver_task *task = &activation->task;
 	prepare(activation);
+	task->work = DRIVER_STEP;
+	task->step = step;
+	task->may_start = may_start;
+	task->done = done;
+	if (target->driver->begin) {
+		target->driver->begin(task);
+		return;
+	}
 	if (target->driver->ask(task->host, &task->state, &later) && !may_start(task, &task->err)) {
 		conclude(activation);
 		return;

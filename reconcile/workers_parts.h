@@ -25,7 +25,7 @@ struct workers {
 void workers_answer(struct workers *workers, struct work *work);
 /** Deliver and activate, and answer: now, or when a driver that does not wait is done. */
 void workers_activate(struct workers *workers, struct work *work);
-/** Run the step, and answer. */
+/** Run the step, and answer, likewise. */
 void workers_step(struct workers *workers, struct work *work);
 /** Ask the host what it runs, and answer, likewise. */
 void workers_ask(struct workers *workers, struct work *work);

@@ -179,6 +179,7 @@ write_state() {
 		printf 'release: %s\ncommit: %s\n' "$release" "$commit"
 		printf 'rollout: %s\nepoch: %s\nphase: %s\n' "$rollout" "$epoch" "$1"
 		printf 'updated: %s\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)"
+		[ -z "$backup" ] || printf 'restore: %s\n' "$backup"
 	} >"$own/state.new" && to_disk "$own/state.new" && mv -T "$own/state.new" "$own/state"
 }
 
@@ -453,6 +454,7 @@ do_put() {
 	keeps=$(list)
 	words=$(word_list)
 	restore=$(word_list)
+	backup=$(eval "set -- $restore" && printf '%s' "${3-}")
 	IFS= read -r line && [ "$line" = go ] || exit 0
 	prepare
 	eval "set -- $words"

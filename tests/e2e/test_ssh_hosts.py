@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import lend
+from tests.e2e.test_steps import define_steps, fail_upgrade, record_of, steps
 from tests.lib.fleet import APPS, CLIENTS, POLICY, WITH_API, copy_tree, tell
 from tests.lib.gitserver import SilentServer, SshServer
 from tests.lib.ssh_fleet import BUSYBOX, Hosts, Proxy, SshFleet, busybox_command, minimal_command
@@ -111,6 +112,26 @@ def test_a_bad_upgrade_is_rolled_back_on_the_canary_and_touches_nobody_else(flee
     assert "alpha is sick" in reasons(fleet, commit, "alpha")
     assert fleet.versions() == {client: "1.0.0" for client in WITH_API}
     assert {each.client for each in fleet.activations(commit=commit)} == {"alpha"}
+
+
+def test_data_are_backed_up_and_come_back_over_ssh(fleet):
+    define_steps(fleet, restore="always")
+    commit = fail_upgrade(fleet)
+    fleet.settle()
+    assert fleet.results(commit) == {"alpha": ["rolled-back"]}
+    (rollout,) = fleet.rollouts(commit)
+    backup = f"alpha-{rollout['id']}"
+    assert [each[:4] for each in steps(fleet, "alpha")] == [
+        ["backup", "alpha", "upgrade", backup], ["restore", "alpha", "rollback", backup]]
+    assert fleet.versions()["alpha"] == "1.0.0"
+    assert fleet.state_of("alpha")["restore"] == backup
+    assert record_of(fleet)["backup"]["name"] == backup
+    fleet.put("backup-alpha.sh", "exit 7\n")
+    commit = fleet.upgrade("1.0.2")
+    fleet.settle()
+    assert fleet.results(commit) == {"alpha": ["failed"]}
+    assert record_of(fleet)["held"]["reason"].startswith("backup ended with status 7")
+    assert not fleet.activations(commit=commit)
 
 
 def test_an_activation_that_fails_or_is_late_is_rolled_back(fleet):

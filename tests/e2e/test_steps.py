@@ -17,15 +17,14 @@ echo "$AVIARY_STEP $AVIARY_CLIENT $AVIARY_ACTION $AVIARY_BACKUP $(pwd)" >> "$con
 for script in "$control/$AVIARY_STEP.sh" "$control/$AVIARY_STEP-$AVIARY_CLIENT.sh"; do
 	if [ -e "$script" ]; then . "$script"; fi
 done
-root=$(dirname "$control")/hosts/$AVIARY_CLIENT
 mkdir -p "$control/backups"
 case $AVIARY_STEP in
-backup) cp "$root/data" "$control/backups/$AVIARY_BACKUP" ;;
-restore) cp "$control/backups/$AVIARY_BACKUP" "$root/data" ;;
+backup) cp ../../data "$control/backups/$AVIARY_BACKUP" ;;
+restore) cp "$control/backups/$AVIARY_BACKUP" ../../data ;;
 esac
 echo "$AVIARY_STEP-end $AVIARY_CLIENT" >> "$control/steps"
 """
-MIGRATE = 'grep image: compose.yaml > "$control/../hosts/$AVIARY_CLIENT/data"\n'
+MIGRATE = 'grep image: compose.yaml > ../../data\n'
 BEFORE = "data of 1.0.0\n"
 
 

@@ -138,6 +138,7 @@ struct activation {
 	struct driver_step *restore;
 	struct driver_release release;
 	struct output output;
+	char step[64]; /* of the output; what does not fit is cut */
 	struct driver_task task;
 };
 
@@ -158,6 +159,17 @@ static void activation_free(struct activation *activation)
 	free(activation);
 }
 
+static void name_step(struct activation *activation)
+{
+	const struct work *work = activation->work;
+	const char *restored = activation->restore ? "restore, " : "";
+	if (work->kind == WORK_STEP)
+		(void)snprintf(activation->step, sizeof(activation->step), "%s", work->step);
+	else
+		(void)snprintf(activation->step, sizeof(activation->step), "%sactivate (%s)",
+			restored, activation->release.action);
+}
+
 static void prepare(struct activation *activation)
 {
 	const struct work *work = activation->work;
@@ -165,8 +177,10 @@ static void prepare(struct activation *activation)
 	struct driver_run run = DRIVER_RUN_INIT;
 	activation->release = release_of(work, target);
 	activation->release.restore = activation->restore;
-	output_begin(
-		&activation->output, activation->workers->log_dir, work->rollout, work->client);
+	const struct output_place place = {
+		activation->workers->log_dir, work->rollout, work->client};
+	name_step(activation);
+	output_begin(&activation->output, &place, activation->step);
 	run.cancel_fd = activation->workers->cancel_fd;
 	run.output = output_add;
 	run.output_data = &activation->output;

@@ -205,6 +205,7 @@ static const struct http_route routes[] = {
 	{"GET", "/api/v1/rollouts/{name}", on_rollout, HTTP_GUARDED, 0},
 	{"GET", "/api/v1/rollouts/{name}/history", api_on_rollout_history, HTTP_GUARDED, 0},
 	{"GET", "/api/v1/rollouts/{name}/events", api_on_rollout_events, HTTP_GUARDED, 0},
+	{"GET", "/api/v1/rollouts/{name}/log/{client}", api_on_log, HTTP_GUARDED, 0},
 	{"GET", "/api/v1/requests/{name}", api_on_request, HTTP_GUARDED, 0},
 	{"POST", "/api/v1/reconcile", api_on_ask, HTTP_GUARDED, REQUEST_RECONCILE},
 	{"POST", "/api/v1/pause", api_on_ask, HTTP_GUARDED, REQUEST_PAUSE},

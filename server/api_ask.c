@@ -19,37 +19,15 @@ static const struct rule {
 	[REQUEST_ROLLBACK] = {"rollback", API_WRITE, true},
 };
 
-static const char *nearest_client(const struct status *status, const char *name)
-{
-	auto_free const char **names = mem_zero(status->client_count + 1, sizeof(*names));
-	for (size_t i = 0; i < status->client_count; i++)
-		names[i] = status->clients[i]->client;
-	return nearest_name(name, names, status->client_count);
-}
-
-static const char *nearest_rollout(const struct status *status, const char *id)
-{
-	auto_free const char **ids = mem_zero(status->rollout_count + 1, sizeof(*ids));
-	for (size_t i = 0; i < status->rollout_count; i++)
-		ids[i] = status->rollouts[i]->id;
-	return nearest_name(id, ids, status->rollout_count);
-}
-
 /* @return false, with 404 */
 static bool check_target(const struct snapshot *snapshot, const struct request *asked,
 	struct http_response *response)
 {
-	const struct status *status = snapshot->status;
-	bool rollout = request_is_about_rollout(asked);
-	if (!asked->target[0] || (rollout ? status_rollout(status, asked->target) != NULL
-					  : status_client(status, asked->target) != NULL))
+	if (!asked->target[0])
 		return true;
-	const char *near = rollout ? nearest_rollout(status, asked->target)
-				   : nearest_client(status, asked->target);
-	http_respond_error(response, 404, "no %s '%s' is recorded%s%s%s",
-		rollout ? "rollout" : "client", asked->target, near ? ": did you mean '" : "",
-		near ? near : "", near ? "'?" : "");
-	return false;
+	if (request_is_about_rollout(asked))
+		return api_find_rollout(snapshot, asked->target, response) != NULL;
+	return api_find_client(snapshot, asked->target, response) != NULL;
 }
 
 static bool read_target(

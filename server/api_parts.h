@@ -14,6 +14,18 @@ MUST_USE bool api_check(struct api *api, const struct http_request *request,
 /** What the API was made with. */
 const struct api_options *api_options_of(const struct api *api);
 
+/* ---- api_find.c ---- */
+/** The record of that name; NULL with 404, and the nearest name if one is near. */
+MUST_USE const struct client_record *api_find_client(
+	const struct snapshot *snapshot, const char *name, struct http_response *response);
+MUST_USE const struct rollout_record *api_find_rollout(
+	const struct snapshot *snapshot, const char *id, struct http_response *response);
+
+/* ---- api_log.c ---- */
+/** GET rollouts/{name}/log/{client}: {rollout, client, state, running, from, end, text}; `from=`
+ *  the `end` of an earlier answer gives only what came since. */
+void api_on_log(void *data, const struct http_request *request, struct http_response *response);
+
 /* ---- api_ask.c ---- */
 /** The POST calls; their tag is the enum request_kind. */
 void api_on_ask(void *data, const struct http_request *request, struct http_response *response);

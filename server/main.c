@@ -28,6 +28,7 @@ static const struct command *const commands[] = {
 	&command_retry,
 	&command_rollback,
 	&command_lead,
+	&command_logs,
 	&command_history,
 	&command_replay,
 	&command_explain,

@@ -55,10 +55,9 @@ void man_add_items(struct buf *out, const char *macro, const struct man_item *it
 static const struct man_item files[] = {
 	{"/etc/aviary/aviary.yaml", "Configuration of the service, see aviary.yaml(5)."},
 	{"fleet.yaml", "Policy at the root of the infra repository, see fleet.yaml(5)."},
-	{"/var/lib/aviary",
-		"The state folder (state_dir): mirror of the repository, name of this "
-		"instance, lock, socket, and the output of activate below logs/. All but "
-		"the output comes back by itself if it is lost."},
+	{"/var/lib/aviary", "The state folder (state_dir): mirror of the repository, name of this "
+			    "instance, lock, socket, and the output of steps below logs/. All but "
+			    "the output comes back by itself if it is lost."},
 	{"/var/lib/aviary/aviary.sock",
 		"Socket that status, apply, pause and so on use, mode 0600. Whoever may open "
 		"it may everything."},

@@ -18,6 +18,7 @@ extern const struct command command_resume;
 extern const struct command command_approve;
 extern const struct command command_abort;
 extern const struct command command_lead;
+extern const struct command command_logs;
 extern const struct command command_retry;
 extern const struct command command_rollback;
 extern const struct command command_history;

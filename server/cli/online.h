@@ -12,16 +12,18 @@ MUST_USE bool online_config(const char *path, const struct config_flags *flags, 
 
 /** What a command takes beside -c, --json and --help. */
 enum online_takes {
-	ONLINE_URL = 1,      /* --url, --token-file */
-	ONLINE_REASON = 2,   /* --reason TEXT */
-	ONLINE_WATCH = 4,    /* --watch */
-	ONLINE_ARGUMENT = 8, /* one argument, */
-	ONLINE_MUST = 16,    /* which must be there */
-	ONLINE_WHY = 32,     /* the reason must be there */
-	ONLINE_ACCEPT = 64,  /* --accept-history */
-	ONLINE_BRANCH = 128, /* --branch instead of -c; without both origin is read */
-	ONLINE_ALL = 256,    /* --all */
-	ONLINE_VERIFY = 512  /* --verify instead of the argument; --signers with it */
+	ONLINE_URL = 1,       /* --url, --token-file */
+	ONLINE_REASON = 2,    /* --reason TEXT */
+	ONLINE_WATCH = 4,     /* --watch */
+	ONLINE_ARGUMENT = 8,  /* one argument, */
+	ONLINE_MUST = 16,     /* which must be there */
+	ONLINE_WHY = 32,      /* the reason must be there */
+	ONLINE_ACCEPT = 64,   /* --accept-history */
+	ONLINE_BRANCH = 128,  /* --branch instead of -c; without both origin is read */
+	ONLINE_ALL = 256,     /* --all */
+	ONLINE_VERIFY = 512,  /* --verify instead of the argument; --signers with it */
+	ONLINE_FOLLOW = 1024, /* --follow */
+	ONLINE_SECOND = 2048  /* a second argument, which must be there */
 };
 
 struct online_options {
@@ -29,8 +31,9 @@ struct online_options {
 	const char *url, *token_file;
 	const char *reason;           /* NULL: none */
 	const char *argument;         /* NULL: none */
+	const char *second;           /* NULL: none */
 	const char *branch, *signers; /* NULL: none */
-	bool json, help, watch, accept_history, all, verify;
+	bool json, help, watch, accept_history, all, verify, follow;
 };
 
 /**

@@ -18,6 +18,7 @@ static const struct {
 	{{"all", no_argument, NULL, 'A'}, ONLINE_ALL},
 	{{"verify", no_argument, NULL, 'v'}, ONLINE_VERIFY},
 	{{"signers", required_argument, NULL, 's'}, ONLINE_VERIFY},
+	{{"follow", no_argument, NULL, 'f'}, ONLINE_FOLLOW},
 };
 
 static bool take(struct online_options *options, int letter)
@@ -53,6 +54,8 @@ static bool take(struct online_options *options, int letter)
 		return options->all = true;
 	case 'v':
 		return options->verify = true;
+	case 'f':
+		return options->follow = true;
 	default:
 		return false;
 	}
@@ -74,7 +77,10 @@ static bool parse(int argc, char **argv, unsigned takes, struct online_options *
 		return true;
 	if (optind < argc && (takes & ONLINE_ARGUMENT))
 		options->argument = argv[optind++];
-	if ((takes & ONLINE_MUST) && !options->argument)
+	if (optind < argc && (takes & ONLINE_SECOND))
+		options->second = argv[optind++];
+	if (((takes & ONLINE_MUST) && !options->argument) ||
+		((takes & ONLINE_SECOND) && !options->second))
 		fprintf(stderr, "aviary: %s: its argument is missing\n", argv[0]);
 	else if ((takes & ONLINE_WHY) && !(options->reason && *options->reason))
 		fprintf(stderr, "aviary: %s: --reason is missing\n", argv[0]);

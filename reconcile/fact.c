@@ -265,28 +265,6 @@ struct fact *fact_refused(const struct status *status, const char *commit, const
 	return fact;
 }
 
-struct fact *fact_hold_ended(
-	const struct client_record *record, const char *by, const char *reason, int64_t wall_s)
-{
-	struct fact *fact = mem_zero(1, sizeof(*fact));
-	fact->subject = mem_printf("hold(%s): ended", record->client);
-	fact_add_trailer(fact, "Client", record->client);
-	fact_add_trailer(fact, "Stage", record->stage);
-	fact_add_trailer(fact, "Author", by);
-	fact_add_trailer(fact, "Reason", reason);
-	fact->client = mem_zero(1, sizeof(*fact->client));
-	client_record_copy(fact->client, record);
-	free(fact->client->hold.reason);
-	fact->client->hold = (struct client_hold){0};
-	fact->client->updated_s = wall_s;
-	/* One that failed even to go back is not healthy because nothing forbids it any more. */
-	if (!record->unsure && record->known_good.release[0] &&
-		!strcmp(record->known_good.release, record->current.release))
-		fact->client->state = CLIENT_HEALTHY;
-	fact_add_client_file(fact);
-	return fact;
-}
-
 struct fact *fact_drift(const struct client_record *record)
 {
 	struct fact *fact = mem_zero(1, sizeof(*fact));

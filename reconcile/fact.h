@@ -57,6 +57,9 @@ struct fact *fact_refused(const struct status *status, const char *commit, const
 /** hold(<client>): ended. @param by  who asked for it; NULL: nobody */
 struct fact *fact_hold_ended(
 	const struct client_record *record, const char *by, const char *reason, int64_t wall_s);
+/** hold(<client>): pinned until <day>, or that this is over. @param commit  that says so */
+struct fact *fact_pin(const struct client_record *record, const struct plan_pin *pin,
+	const char *commit, int64_t wall_s);
 /** drift(<client>): what the host says it runs is taken into the record. */
 struct fact *fact_drift(const struct client_record *record);
 /** drift(<client>): <what>. The record keeps what was recorded, and beside it what the host says.

@@ -109,7 +109,8 @@ static struct release_ref wanted_ref(const struct client_fact *about)
 	struct release_ref ref = {0};
 	memcpy(ref.release, about->member->to, sizeof(ref.release));
 	memcpy(ref.release_key, about->member->to_key, sizeof(ref.release_key));
-	memcpy(ref.commit, rollout->commit, sizeof(ref.commit));
+	memcpy(ref.commit, about->member->commit[0] ? about->member->commit : rollout->commit,
+		sizeof(ref.commit));
 	memcpy(ref.rollout, rollout->id, sizeof(ref.rollout));
 	return ref;
 }
@@ -417,10 +418,8 @@ struct fact *fact_client_held(const struct fact_context *context, size_t index)
 {
 	struct client_fact about = client_fact_of(context, index);
 	const struct member_record *member = about.member;
-	struct fact *fact = fact_client(&about,
-		mem_printf("hold(%s): release %.8s is not tried again by itself", member->client,
-			member->to + strlen("sha256:")),
-		"held");
+	struct fact *fact =
+		fact_client(&about, fact_hold_subject(member->client, member->to), "held");
 	struct client_hold *hold = &fact->client->hold;
 	hold->held = true;
 	hold->by_hand = false;

@@ -52,10 +52,7 @@ struct fact *fact_drift_held(
 	const char *release = record->current.release;
 	auto_free char *reason = mem_printf("drift came back after rollout %s had repaired it: %s",
 		record->drift.repair, drift->what);
-	struct fact *fact = fact_of(record,
-		mem_printf("hold(%s): release %.8s is not tried again by itself", record->client,
-			release + strlen("sha256:")),
-		wall_s);
+	struct fact *fact = fact_of(record, fact_hold_subject(record->client, release), wall_s);
 	struct client_hold *hold = &fact->client->hold;
 	fact_add_trailer(fact, "Result", "held");
 	free(hold->reason);

@@ -13,6 +13,9 @@ void fact_add_file(struct fact *fact, char *path, char *text, size_t len);
 /** clients/<client>.yaml as fact->client is now. */
 void fact_add_client_file(struct fact *fact);
 
+/** Subject of the fact that a release of a client is held; the caller frees. */
+char *fact_hold_subject(const char *client, const char *release);
+
 /** The facts of one client of the rollout: intent, way back, last word, hold. */
 struct fact *fact_client_started(const struct fact_context *context, size_t index);
 struct fact *fact_client_retry(const struct fact_context *context, size_t index);

@@ -107,28 +107,3 @@ struct fact *fact_retry(const struct status *status, const struct client_record 
 	asked_record_add_retry(fact->asked, &retry);
 	return finish(fact, wall_s);
 }
-
-struct fact *fact_hold_by_hand(const struct client_record *client, const struct release_ref *wanted,
-	const struct request *request, int64_t wall_s)
-{
-	struct fact *fact = mem_zero(1, sizeof(*fact));
-	fact->subject = mem_printf("hold(%s): release %.8s is not tried again by itself",
-		client->client, wanted->release + strlen("sha256:"));
-	fact_add_trailer(fact, "Client", client->client);
-	fact_add_trailer(fact, "Stage", client->stage);
-	fact_add_trailer(fact, "Result", "held");
-	fact_add_trailer(fact, "Source-Commit", wanted->commit);
-	fact_add_trailer(fact, "Release", wanted->release);
-	add_who(fact, request);
-	fact->client = mem_zero(1, sizeof(*fact->client));
-	client_record_copy(fact->client, client);
-	struct client_hold *hold = &fact->client->hold;
-	free(hold->reason);
-	*hold = (struct client_hold){.held = true,
-		.by_hand = true,
-		.reason = mem_printf("rollback asked by %s: %s", request->by, request->reason)};
-	memcpy(hold->commit, wanted->commit, sizeof(hold->commit));
-	memcpy(hold->release, wanted->release, sizeof(hold->release));
-	memcpy(hold->release_key, wanted->release_key, sizeof(hold->release_key));
-	return finish(fact, wall_s);
-}

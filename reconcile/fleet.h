@@ -7,6 +7,7 @@
  */
 #pragma once
 #include "reconcile/inventory.h"
+#include "reconcile/pin.h"
 #include "reconcile/policy.h"
 
 struct client {
@@ -23,6 +24,7 @@ struct client {
 	const char **apps;
 	size_t app_count;
 	const char *secrets_file; /* rendered path; may not exist */
+	struct client_pin pin;
 };
 
 struct fleet {
@@ -44,7 +46,8 @@ struct fleet {
  *
  * Errors: unknown group of a stage, client_name missing, malformed (`^[a-z][a-z0-9-]{0,30}$`),
  * twice; domain or apps missing; a client in no stage; an empty first stage (a later one warns);
- * Jinja in a value that Aviary needs; `aviary_pin`, `aviary_offboard` ("not supported yet");
+ * Jinja in a value that Aviary needs; a malformed `aviary_pin`; `aviary_offboard` ("not supported
+ * yet");
  * versions that YAML reads as numbers; two clients with one driver root; checks of unknown apps;
  * templates that do not exist; files under secrets/ that are not encrypted (policy).
  * @param fleet_out  also set on failure where policy and inventory could be read, so that the

@@ -65,7 +65,7 @@ static void check_version(const char *name, const struct node *value, struct pro
 static void check_reserved(const struct node_entry *entry, struct problems *problems)
 {
 	const struct node *place = entry->key_node ? entry->key_node : entry->value;
-	if (!strcmp(entry->key, "aviary_pin") || !strcmp(entry->key, "aviary_offboard"))
+	if (!strcmp(entry->key, "aviary_offboard"))
 		problems_add(problems, place->file, place->line, "take it out",
 			"'%s' is not supported yet", entry->key);
 	if (!strcmp(entry->key, "secrets"))
@@ -97,6 +97,10 @@ void fleet_check_variables(const struct fleet *fleet, struct problems *problems)
 				check_version(entry->key, entry->value, problems);
 			if (!strncmp(entry->key, "aviary_", 7) || !strcmp(entry->key, "secrets"))
 				check_reserved(entry, problems);
+			struct client_pin pin;
+			if (!strcmp(entry->key, "aviary_pin") && is_new(&seen, arena, entry->value))
+				(void)pin_from_node(entry->value, fleet->inventory->hosts[i].name,
+					&pin, problems); /* read again for each client */
 		}
 	}
 	strmap_clear(&seen);

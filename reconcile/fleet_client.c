@@ -187,6 +187,10 @@ bool fleet_read_client(struct fleet *fleet, const struct host *host, struct clie
 	}
 	good &= need_text(fleet, host, "domain", problems) != NULL;
 	good &= read_apps(fleet, host, &client, problems);
+	const struct node *pin = node_get(host->vars, "aviary_pin");
+	if (pin)
+		/* a mistake in it is told by fleet_check_variables(), once for all of a group */
+		(void)pin_from_node(pin, host->name, &client.pin, NULL);
 	if (!good)
 		return false;
 	auto_arena struct arena *scratch = arena_new(ARENA_PLAIN, 0);

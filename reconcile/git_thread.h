@@ -46,6 +46,7 @@ struct look_result {
 	struct status *status;   /* as of now; NULL when nothing_new */
 	struct plan *plan;       /* of head; NULL when nothing is to be planned or it was refused */
 	struct strlist refusals; /* the commit was refused: one sentence each */
+	struct plan_pins pins;   /* what is to be recorded of pins, whether it is refused or not */
 	char refused_plan[16];   /* plan digest of a commit that policy refused */
 	const char *waits;       /* why no plan is made: "held", "refused before", or NULL */
 	struct rollout_record *resume; /* a rollout that the branch says is running, and */

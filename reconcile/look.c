@@ -13,6 +13,7 @@ void look_result_free(struct look_result *result)
 	plan_free(result->resume_plan);
 	truth_free(result->truth);
 	strlist_clear(&result->refusals);
+	plan_pins_clear(&result->pins);
 	if (result->resume)
 		rollout_record_clear(result->resume);
 	free(result->resume);
@@ -215,6 +216,7 @@ bool look_plan_commit(struct looker *looker, const struct oid *commit, const str
 		.commit = *commit,
 		.status = status,
 		.keyring = keyring,
+		.wall_s = clock_wall_s(),
 		.only = looker->only,
 		.repair = looker->repair,
 		.cache = looker->cache};
@@ -368,13 +370,19 @@ static bool check_hosts(struct looker *looker, const struct look_result *result,
 static bool look_at_head(struct looker *looker, struct look_result *result, struct error *err)
 {
 	result->waits = look_why_wait(result->status, result->head.hex);
+	looker->pins_end_s = 0;
 	if (result->waits)
 		return true;
 	if (!look_plan_commit(
 		    looker, &result->head, result->status, &result->plan, &result->refusals, err))
 		return false;
 	memcpy(result->signed_by, looker->signed_by, sizeof(looker->signed_by));
-	if (result->plan && result->plan->verdict == PLAN_REFUSED) {
+	if (!result->plan)
+		return true;
+	looker->pins_end_s = result->plan->pins_end_s;
+	result->pins = result->plan->pins;
+	result->plan->pins = (struct plan_pins){0};
+	if (result->plan->verdict == PLAN_REFUSED) {
 		strlist_copy(&result->refusals, &result->plan->refusals);
 		memcpy(result->refused_plan, result->plan->digest, sizeof(result->refused_plan));
 		plan_free(STEAL(result->plan));
@@ -459,8 +467,9 @@ bool look(struct looker *looker, const struct look_request *request,
 		return false;
 	if (!accept && !looker->looked && !result->stands_by && !check_hosts(looker, result, err))
 		return false;
-	result->nothing_new = looker->looked && !request->force && !request->resume &&
-			      oid_equal(&looker->head, &result->head) &&
+	bool pin_is_over = looker->pins_end_s && clock_wall_s() >= looker->pins_end_s;
+	result->nothing_new = !pin_is_over && looker->looked && !request->force &&
+			      !request->resume && oid_equal(&looker->head, &result->head) &&
 			      oid_equal(&looker->tip, &result->status->tip);
 	if (!result->stands_by && (!look_for_work(looker, request, result, err) ||
 					  !look_for_approval(looker, result, err) ||

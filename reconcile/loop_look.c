@@ -189,6 +189,20 @@ static void end_holds(struct loop *loop, const struct plan *plan)
 	}
 }
 
+/* Who is kept on what it runs is shown, and known to a service on another machine. */
+static void record_pins(struct loop *loop, const struct look_result *result)
+{
+	for (size_t i = 0; i < result->pins.count; i++) {
+		const struct plan_pin *pin = &result->pins.items[i];
+		const struct client_record *record = status_client(loop->status, pin->client);
+		log_info(pin->over ? "pin is over" : "client is pinned",
+			LOG_STR("client", pin->client), LOG_STR("until", pin->until));
+		if (record)
+			loop_record(loop, fact_pin(record, pin, result->head.hex, clock_wall_s()),
+				false);
+	}
+}
+
 /* The first rollout after a retry tells who asked for it. */
 static void note_retry(const struct status *status, struct rollout *rollout)
 {
@@ -328,13 +342,15 @@ static void take_approval(struct loop *loop, const struct look_result *result)
 static bool has_work(const struct look_result *result)
 {
 	const struct plan *plan = result->plan;
-	return result->resume || result->truth || result->refusals.count ||
+	return result->resume || result->truth || result->refusals.count || result->pins.count ||
 	       (plan && (plan->verdict == PLAN_ALLOWED || plan->fleet_changed ||
 				plan->ends_hold.count));
 }
 
 static void go_on(struct loop *loop, struct look_result *result)
 {
+	if (!result->resume)
+		record_pins(loop, result);
 	if (result->resume) {
 		resume_rollout(loop, result);
 		if (result->resume_gone)

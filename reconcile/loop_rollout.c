@@ -21,7 +21,9 @@ static struct work *work_for(const struct loop *loop, enum work_kind kind, size_
 	memcpy(work->rollout, loop->rollout->record.id, sizeof(work->rollout));
 	memcpy(work->target.release, member->to, sizeof(work->target.release));
 	memcpy(work->target.release_key, member->to_key, sizeof(work->target.release_key));
-	memcpy(work->target.commit, loop->rollout->record.commit, sizeof(work->target.commit));
+	memcpy(work->target.commit,
+		member->commit[0] ? member->commit : loop->rollout->record.commit,
+		sizeof(work->target.commit));
 	return work;
 }
 

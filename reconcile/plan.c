@@ -97,6 +97,7 @@ void plan_free(struct plan *plan)
 	free(plan->over_limit);
 	strlist_clear(&plan->refusals);
 	strlist_clear(&plan->ends_hold);
+	plan_pins_clear(&plan->pins);
 	problems_clear(&plan->warnings);
 	free(plan);
 }

@@ -20,7 +20,9 @@ struct plan_entry {
 	size_t stage; /* index in plan->stages; SIZE_MAX: vanished */
 	char *stage_name;
 	enum plan_action action;
-	bool unproved;            /* the client runs `to` already, but it is not its known good */
+	bool unproved; /* the client runs `to` already, but it is not its known good */
+	bool pinned;   /* `to` is what it is pinned to: only verified, and the commit wants
+			  something else */
 	struct release_ref from;  /* what it runs, as recorded; empty for a first onboarding */
 	struct release_ref to;    /* what the commit wants */
 	char checks[DIGEST_TEXT]; /* digest of its checks; "" if it has none */
@@ -44,7 +46,21 @@ struct plan_stage {
 	int64_t approval_expires_ms, max_failures, max_unreachable;
 	struct windows windows[2]; /* open while both are: of the new policy and of the old one */
 	bool blocked;              /* a held client of it changes: no later stage starts */
+	bool kept_back; /* all that change there are paused or pinned: no later stage is begun */
 };
+
+/** A pin that begins, changes or ends: to be recorded. */
+struct plan_pin {
+	char *client;
+	char until[PIN_UNTIL];
+	char *reason; /* of the pin; of its end, if it is over */
+	bool over;
+};
+struct plan_pins {
+	struct plan_pin *items;
+	size_t count, capacity;
+};
+void plan_pins_clear(struct plan_pins *pins);
 
 struct plan {
 	char base[OID_HEX + 1];   /* commit compared with; "" nothing */
@@ -61,6 +77,8 @@ struct plan {
 	char *over_limit;        /* why policy.max_changed asks for an approval, or NULL */
 	struct problems warnings;
 	struct strlist ends_hold; /* clients whose hold this commit ends */
+	struct plan_pins pins;
+	int64_t pins_end_s; /* when the first pin that keeps somebody back is over; 0: none */
 	struct plan_stage *stages;
 	size_t stage_count;
 	bool roll_back; /* on_failure: rollback */
@@ -80,6 +98,7 @@ struct plan_request {
 	struct oid base;                /* last deployed commit, empty = nothing */
 	const struct keyring *keyring;  /* NULL: without keys */
 	const struct digest_keys *keys; /* NULL: without keys */
+	int64_t wall_s;                 /* Unix seconds: which pins are over */
 	const char *only; /* a client that a person sends there: nothing else changes, and no hold,
 			     pause or limit speaks against it; NULL: all */
 	const struct strlist *repair; /* clients whose drift is put right there: they get what is

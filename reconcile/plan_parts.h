@@ -133,6 +133,18 @@ void plan_entry_take(struct plan_entry *entry, struct reason_list *reasons, char
 void plan_find_members(struct plan_work *work);
 void plan_check_renamed(struct plan_work *work);
 
+/* ---- pins ---- */
+/** Is the client kept on what it runs? @param reasons  gets why */
+bool plan_is_pinned(
+	const struct plan_work *work, const struct client *client, struct reason_list *reasons);
+/** What its record has to say about its pin from now on, and when it is looked at again. */
+void plan_note_pin(
+	struct plan_work *work, const struct client *client, const struct client_record *record);
+/** Make it the entry that verifies what a pinned client runs. @return false: that is proved, or
+ *  failed */
+bool plan_verifies_pinned(
+	struct plan_work *work, const struct client_record *record, struct plan_entry *entry);
+
 /* ---- policy ---- */
 /** Stages and limits: the stricter of base and target where fleet.yaml changed. */
 void plan_set_policy(struct plan_work *work);

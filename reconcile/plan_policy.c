@@ -147,9 +147,11 @@ static bool changes(const struct plan_entry *entry)
 	       entry->action == PLAN_ROLLBACK;
 }
 
+/* Changed, and not healthy. */
 static bool is_kept_back(const struct plan_entry *entry)
 {
-	return entry->action == PLAN_HELD || entry->action == PLAN_PAUSED;
+	return entry->action == PLAN_HELD || entry->action == PLAN_PAUSED ||
+	       entry->action == PLAN_PINNED || entry->pinned;
 }
 
 static bool stage_changes(const struct plan *plan, size_t stage)
@@ -158,6 +160,17 @@ static bool stage_changes(const struct plan *plan, size_t stage)
 		if (changes(&plan->entries[i]) && plan->entries[i].stage == stage)
 			return true;
 	return false;
+}
+
+static void keep_back(struct plan *plan, const struct plan_entry *entry)
+{
+	if (entry->stage >= plan->stage_count)
+		return;
+	struct plan_stage *stage = &plan->stages[entry->stage];
+	stage->blocked |= entry->action == PLAN_HELD;
+	/* One that is only verified would count as healthy beside others: it goes before them. */
+	stage->kept_back |=
+		entry->pinned || (entry->action != PLAN_HELD && !stage_changes(plan, entry->stage));
 }
 
 static size_t count_actions(struct plan *plan)
@@ -170,9 +183,7 @@ static size_t count_actions(struct plan *plan)
 		if (!is_kept_back(entry))
 			continue;
 		kept_back++;
-		if (entry->stage < plan->stage_count &&
-			(entry->action == PLAN_HELD || !stage_changes(plan, entry->stage)))
-			plan->stages[entry->stage].blocked = true;
+		keep_back(plan, entry);
 	}
 	return kept_back;
 }
@@ -182,7 +193,8 @@ static size_t count_actions(struct plan *plan)
 static bool some_may_start(const struct plan *plan)
 {
 	size_t last = 0;
-	while (last + 1 < plan->stage_count && !plan->stages[last].blocked)
+	while (last + 1 < plan->stage_count && !plan->stages[last].blocked &&
+		!plan->stages[last].kept_back)
 		last++;
 	for (size_t i = 0; i < plan->entry_count; i++)
 		if (changes(&plan->entries[i]) && plan->entries[i].stage <= last)
@@ -214,6 +226,7 @@ static void refuse_kept_back(struct plan *plan)
 	auto_buf struct buf names = BUF_INIT(1200);
 	add_names(plan, PLAN_HELD, &names);
 	add_names(plan, PLAN_PAUSED, &names);
+	add_names(plan, PLAN_PINNED, &names);
 	strlist_addf(&plan->refusals, PLAN_NONE_STARTS "%s", names.text);
 }
 

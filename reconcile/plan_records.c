@@ -8,6 +8,9 @@
  *   runs another one
  *     wanted one was known good ........ rollback
  *     else ............................. upgrade
+ *   pinned, and wants another one
+ *     runs its known good .............. pinned
+ *     and it is not .................... upgrade, unproved, to what it runs
  *   whatever of these is forbidden by a hold or by the last rollout's failure ... held
  *   recorded, not in the inventory ..... vanished
  */
@@ -305,7 +308,10 @@ static void add_entry(struct looked *looked, enum plan_action action, bool moved
 	bool held = !by_hand && ((looked->record && hold_holds(looked, &reasons)) ||
 					rollout_holds(looked, &reasons));
 
-	bool paused = !held && !by_hand && is_paused(looked->record, &reasons);
+	/* What it runs already may be proved, and one that runs nothing is onboarded. */
+	bool pinned = !held && !by_hand && !unproved && !looked->again && !onboard &&
+		      plan_is_pinned(looked->work, looked->client, &reasons);
+	bool paused = !held && !pinned && !by_hand && is_paused(looked->record, &reasons);
 	if (!held && looked->record && looked->record->hold.held)
 		strlist_add(&looked->work->plan->ends_hold, looked->client->name);
 	if (moved)
@@ -325,11 +331,17 @@ static void add_entry(struct looked *looked, enum plan_action action, bool moved
 		explain(looked, moved, &reasons, &summary);
 	}
 	struct plan_entry *entry = plan_add_client(looked->work, looked->index);
-	entry->action = held ? PLAN_HELD : paused ? PLAN_PAUSED : action;
+	entry->action = held ? PLAN_HELD : pinned ? PLAN_PINNED : paused ? PLAN_PAUSED : action;
 	/* One that was paused after its intent goes on after a restart. */
 	entry->unproved = unproved && !held;
 	if (looked->record)
 		entry->from = looked->record->current;
+	if (pinned && plan_verifies_pinned(looked->work, looked->record, entry)) {
+		free(summary);
+		summary = mem_dup_str("what it runs is verified, it is pinned");
+		if (is_paused(looked->record, &reasons))
+			entry->action = PLAN_PAUSED;
+	}
 	plan_entry_take(entry, &reasons, summary);
 }
 
@@ -346,6 +358,8 @@ static void compare_client(struct plan_work *work, size_t index)
 		.client = client,
 		.record = record,
 		.wanted = &work->wanted[index]};
+	if (!work->request->only)
+		plan_note_pin(work, client, record);
 	enum plan_action action = decide(&looked, &moved, &unproved);
 	if (action != PLAN_UNCHANGED) {
 		add_entry(&looked, action, moved, unproved);

@@ -116,6 +116,13 @@ static void add_gap(struct buf *out, const struct plan *plan, size_t stage, int 
 			"");
 		return;
 	}
+	if (plan->stages[stage].kept_back && next != SIZE_MAX) {
+		buf_addf(out,
+			"%-*sall that change in this stage are paused or pinned: no later stage "
+			"starts\n",
+			lead, "");
+		return;
+	}
 	if (next == SIZE_MAX || !count_in(plan, stage))
 		return;
 	buf_addf(out, "%-*s", lead, "");

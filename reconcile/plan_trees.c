@@ -191,6 +191,7 @@ void plan_take_changes(struct plan_work *work)
 			take_vanished(work, &work->changes[i]);
 	}
 	for (size_t i = 0; i < fleet->client_count; i++) {
+		plan_note_pin(work, &fleet->clients[i], NULL);
 		struct plan_change *change = strmap_get(&map, fleet->clients[i].name);
 		if (!change) {
 			work->plan->unchanged++;
@@ -203,6 +204,9 @@ void plan_take_changes(struct plan_work *work)
 			memcpy(entry->from.commit, work->base->commit.hex,
 				sizeof(entry->from.commit));
 		}
+		if (change->action == PLAN_UPGRADE &&
+			plan_is_pinned(work, &fleet->clients[i], &change->reasons))
+			entry->action = PLAN_PINNED;
 		plan_entry_take(entry, &change->reasons, STEAL(change->summary));
 	}
 	strmap_clear(&map);

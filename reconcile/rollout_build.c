@@ -7,12 +7,22 @@ static bool entry_starts(const struct plan_entry *entry)
 	       entry->action == PLAN_ROLLBACK;
 }
 
+/* Behind a stage in which all are paused or pinned nobody is begun: once that is over, the same
+ * commit has a rollout for the rest. */
+static bool is_behind(const struct plan *plan, size_t stage)
+{
+	for (size_t i = 0; i < stage && i < plan->stage_count; i++)
+		if (plan->stages[i].kept_back)
+			return true;
+	return false;
+}
+
 static size_t count_members(const struct plan *plan, size_t stage)
 {
 	size_t count = 0;
 	for (size_t i = 0; i < plan->entry_count; i++)
 		count += plan->entries[i].stage == stage && entry_starts(&plan->entries[i]);
-	return count;
+	return is_behind(plan, stage) ? 0 : count;
 }
 
 static void fill_member(struct member_record *member, const struct plan_entry *entry)
@@ -23,6 +33,8 @@ static void fill_member(struct member_record *member, const struct plan_entry *e
 	memcpy(member->to, entry->to.release, sizeof(member->to));
 	memcpy(member->to_key, entry->to.release_key, sizeof(member->to_key));
 	memcpy(member->checks, entry->checks, sizeof(member->checks));
+	if (entry->pinned)
+		memcpy(member->commit, entry->to.commit, sizeof(member->commit));
 	for (size_t i = 0; i < entry->reason_count; i++) {
 		const struct plan_reason *reason = &entry->reasons[i];
 		if (reason->file && reason->file[0] && reason->line)
@@ -38,7 +50,7 @@ static void fill_member(struct member_record *member, const struct plan_entry *e
 /* Urgent, and known: every changed client goes back to what was known good there. */
 static bool only_goes_back(const struct plan *plan, size_t index)
 {
-	bool back = !plan->stages[index].blocked;
+	bool back = !plan->stages[index].blocked && !plan->stages[index].kept_back;
 	for (size_t i = 0; i < plan->entry_count; i++)
 		if (plan->entries[i].stage == index && entry_starts(&plan->entries[i]))
 			back = back && plan->entries[i].action == PLAN_ROLLBACK;
@@ -53,7 +65,7 @@ static void fill_stage(struct stage_record *stage, const struct plan *plan, size
 	stage->manual = policy->manual;
 	stage->expires_ms = policy->manual ? policy->approval_expires_ms : 0;
 	stage->members = mem_zero(count_members(plan, index), sizeof(*stage->members));
-	for (size_t i = 0; i < plan->entry_count; i++)
+	for (size_t i = 0; i < plan->entry_count && !is_behind(plan, index); i++)
 		if (plan->entries[i].stage == index && entry_starts(&plan->entries[i]))
 			fill_member(&stage->members[stage->member_count++], &plan->entries[i]);
 }
@@ -76,12 +88,6 @@ static struct rollout_stage *rollout_stage_of(struct rollout *rollout, const cha
 
 /* Stages with a held client that is no member. A member that this very rollout held is judged by
  * max_failures, also after a restart. */
-/* Held clients, or none but paused ones: whoever changes there is not healthy. */
-static bool entry_blocks(const struct plan_entry *entry, const struct rollout_stage *stage)
-{
-	return entry->action == PLAN_HELD || (entry->action == PLAN_PAUSED && !stage->count);
-}
-
 static void block_stages(struct rollout *rollout, const struct plan *plan)
 {
 	struct strmap members = {0};
@@ -92,7 +98,7 @@ static void block_stages(struct rollout *rollout, const struct plan *plan)
 	for (size_t i = 0; i < plan->entry_count; i++) {
 		const struct plan_entry *entry = &plan->entries[i];
 		struct rollout_stage *stage = rollout_stage_of(rollout, entry->stage_name);
-		if (stage && entry_blocks(entry, stage) && !strmap_get(&members, entry->client))
+		if (stage && entry->action == PLAN_HELD && !strmap_get(&members, entry->client))
 			stage->blocked = true;
 	}
 	strmap_clear(&members);
@@ -233,6 +239,14 @@ static bool is_forbidden(
 	       !strcmp(wanted, record->hold.release);
 }
 
+/* Of a client that is pinned nothing is wanted but what it runs. */
+static const char *wanted_of(const struct plan_entry *entry, const struct client_record *record)
+{
+	if (entry && entry->action == PLAN_PINNED)
+		return entry->from.release;
+	return entry ? entry->to.release : record ? record->current.release : "";
+}
+
 bool rollout_is_changed_by(
 	const struct rollout *rollout, const struct plan *newer, const struct status *status)
 {
@@ -240,9 +254,7 @@ bool rollout_is_changed_by(
 		const struct member_record *member = rollout->clients[i].record;
 		const struct plan_entry *entry = plan_find(newer, member->client);
 		const struct client_record *record = status_client(status, member->client);
-		const char *wanted = entry    ? entry->to.release
-				     : record ? record->current.release
-					      : "";
+		const char *wanted = wanted_of(entry, record);
 		if (!is_forbidden(rollout, wanted, record) &&
 			(strcmp(wanted, member->to) != 0 ||
 				(entry && strcmp(entry->checks, member->checks) != 0)))

@@ -6,7 +6,7 @@
 static const char *const client_states[CLIENT_STATES] = {"onboarding", "deploying", "healthy",
 	"rolled-back", "failed", "paused", "waiting", "offboarding", "offboarded"};
 static const char *const plan_actions[PLAN_ACTIONS] = {
-	"unchanged", "onboard", "upgrade", "rollback", "vanished", "held", "paused"};
+	"unchanged", "onboard", "upgrade", "rollback", "vanished", "held", "paused", "pinned"};
 static const char *const rollout_states[ROLLOUT_STATES] = {
 	"running", "waiting", "succeeded", "failed", "refused", "superseded", "aborted"};
 static const char *const stage_states[STAGE_STATES] = {"pending", "running", "baking", "waiting",
@@ -58,6 +58,7 @@ void client_record_clear(struct client_record *record)
 	free(record->going_back);
 	free(record->hold.reason);
 	pause_clear(&record->pause);
+	pin_clear(&record->pin);
 	drift_clear(&record->drift);
 	free(record->good);
 	for (size_t i = 0; i < record->app_count; i++) {
@@ -79,6 +80,7 @@ void client_record_copy(struct client_record *to, const struct client_record *fr
 	to->going_back = mem_dup_str(from->going_back);
 	to->hold.reason = mem_dup_str(from->hold.reason);
 	pause_copy(&to->pause, &from->pause);
+	pin_copy(&to->pin, &from->pin);
 	drift_copy(&to->drift, &from->drift);
 	to->good = NULL;
 	if (from->good_count) {

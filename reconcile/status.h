@@ -7,6 +7,7 @@
 #include "base/node.h"
 #include "git/commit.h"
 #include "git/tree.h"
+#include "reconcile/pin.h"
 
 #define DIGEST_TEXT         72  /* "sha256:" and 64 hex digits, with the NUL */
 #define KEY_ID_TEXT         16  /* "k1" */
@@ -114,6 +115,7 @@ struct client_record {
 	struct client_hold hold;
 	struct pause pause; /* beside `state`; the file says `state: paused`, and what it was */
 	struct drift drift; /* beside `state` too */
+	struct pin pin;     /* likewise */
 	int64_t updated_s;
 };
 /** Free what a record owns; make a copy that owns its own (@p to is overwritten). */
@@ -130,6 +132,7 @@ enum plan_action {
 	PLAN_VANISHED,
 	PLAN_HELD,
 	PLAN_PAUSED,
+	PLAN_PINNED,
 	PLAN_ACTIONS
 };
 /** The word of the records for it. */
@@ -190,6 +193,7 @@ struct member_record {
 	char to[DIGEST_TEXT];
 	char to_key[KEY_ID_TEXT];
 	char checks[DIGEST_TEXT];
+	char commit[OID_HEX + 1]; /* of `to`, if it is not the rollout's: a pin; else "" */
 	enum member_state state;
 	struct strlist reasons;
 	int64_t started_s, finished_s; /* 0: not yet */

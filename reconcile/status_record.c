@@ -82,6 +82,7 @@ static void emit_client(struct emitter *emitter, const struct client_record *rec
 		emit_bool(emitter, "unsure", true);
 	emit_hold(emitter, &record->hold);
 	pause_emit(emitter, "paused", &record->pause, state);
+	pin_emit(emitter, &record->pin);
 	drift_emit(emitter, &record->drift);
 	emit_time(emitter, "updated", record->updated_s);
 }
@@ -94,6 +95,7 @@ static void emit_member(struct emitter *emitter, const struct member_record *mem
 	emit_opt(emitter, "to", member->to);
 	emit_opt(emitter, "to_key", member->to_key);
 	emit_opt(emitter, "checks", member->checks);
+	emit_opt(emitter, "commit", member->commit);
 	emit_str(emitter, "state", member_state_name(member->state));
 	emit_strs(emitter, "reasons", &member->reasons);
 	emit_time(emitter, "started", member->started_s);
@@ -360,6 +362,7 @@ static bool client_read(const struct node *node, struct client_record *record, s
 	       read_good(node_get(node, "good"), record, err) && read_backup(node, record, err) &&
 	       read_hold(node_get(node, "held"), &record->hold, err) &&
 	       read_paused(node_get(node, "paused"), record, err) &&
+	       pin_read(node_get(node, "pinned"), &record->pin, err) &&
 	       drift_read(node_get(node, "drift"), &record->drift, err) &&
 	       record_time(node, "updated", &record->updated_s, err);
 }
@@ -399,6 +402,7 @@ static bool read_member(
 	       READ_FIXED(node, "to", member->to, err) &&
 	       READ_FIXED(node, "to_key", member->to_key, err) &&
 	       READ_FIXED(node, "checks", member->checks, err) &&
+	       READ_FIXED(node, "commit", member->commit, err) &&
 	       record_time(node, "started", &member->started_s, err) &&
 	       record_time(node, "finished", &member->finished_s, err);
 }

@@ -107,6 +107,26 @@ static void add_paused(const struct snapshot *snapshot, struct buf *out)
 	buf_add_char(out, ']');
 }
 
+static void add_pinned(const struct snapshot *snapshot, struct buf *out)
+{
+	buf_add_char(out, '[');
+	for (size_t i = 0; i < snapshot->status->client_count; i++) {
+		const struct client_record *record = snapshot->status->clients[i];
+		struct emitter emitter;
+		if (!record->pin.pinned)
+			continue;
+		if (out->text[out->len - 1] != '[')
+			buf_add_char(out, ',');
+		emit_begin(&emitter, EMIT_JSON, out);
+		emit_str(&emitter, "client", record->client);
+		emit_str(&emitter, "until", record->pin.until);
+		emit_opt(&emitter, "reason", record->pin.reason);
+		emit_time(&emitter, "since", record->pin.since_s);
+		emit_end(&emitter);
+	}
+	buf_add_char(out, ']');
+}
+
 static void add_vanished(const struct snapshot *snapshot, struct buf *out)
 {
 	buf_add_char(out, '[');
@@ -165,6 +185,8 @@ void view_status(const struct snapshot *snapshot, struct buf *out)
 	add_held(snapshot, out);
 	add_key(out, "paused");
 	add_paused(snapshot, out);
+	add_key(out, "pinned");
+	add_pinned(snapshot, out);
 	add_key(out, "vanished");
 	add_vanished(snapshot, out);
 	add_key(out, "clients");

@@ -65,6 +65,12 @@ static void add_why(const struct client_record *record, struct buf *out)
 	if (record->pause.paused)
 		buf_addf(out, "Paused by %s: %s. aviary resume %s\n", record->pause.by,
 			record->pause.reason, record->client);
+	if (record->pin.pinned)
+		buf_addf(out,
+			"Pinned until %s, first seen in commit %.7s: %s. It keeps what it runs; "
+			"then the newest commit comes by itself.\n",
+			record->pin.until, record->pin.commit,
+			record->pin.reason ? record->pin.reason : "");
 	if (record->restore == RESTORE_ASKED)
 		buf_addf(out,
 			"Waits for a person: restore the data of backup %s? Its release failed: "

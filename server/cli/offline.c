@@ -1,4 +1,5 @@
 #include "server/cli/offline.h"
+#include "base/clock.h"
 #include "reconcile/isolation.h"
 #include "reconcile/plan.h"
 #include "reconcile/secret_check.h"
@@ -220,7 +221,7 @@ static int validate(const struct arguments *arguments)
 	if (!keyring_load_sources(&sources, &keyring, NULL, &err) ||
 		!tree_open_folder(arguments->folder, &tree, &err))
 		return offline_fail(&err);
-	struct plan_request request = {.tree = tree};
+	struct plan_request request = {.tree = tree, .wall_s = clock_wall_s()};
 	bool valid = plan_build(&request, &plan, &fleet, &problems);
 	check_secrets(tree, keyring, &problems);
 	int status = tell(arguments, &problems, fleet);

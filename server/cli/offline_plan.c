@@ -3,6 +3,7 @@
  * Works without keys, so that the infra repo's own CI can run it: secrets are compared by their
  * encrypted text. The plan digest is the one that the service computes.
  */
+#include "base/clock.h"
 #include "reconcile/plan.h"
 #include "reconcile/status.h"
 #include "server/cli/command.h"
@@ -140,6 +141,7 @@ static int run_plan(int argc, char **argv)
 		!find_from(arguments.from, repo, &request.base, &err))
 		return offline_fail(&err);
 	request.repo = repo;
+	request.wall_s = clock_wall_s();
 	request.tree = tree;
 	if (!plan_build(&request, &plan, NULL, &problems))
 		return print_invalid(&request, &problems, arguments.json);

@@ -183,6 +183,15 @@ static void print_paused(const cJSON *status)
 	}
 }
 
+static void print_pinned(const cJSON *status)
+{
+	const cJSON *pinned;
+	cJSON_ArrayForEach(pinned, cJSON_GetObjectItemCaseSensitive(status, "pinned"))
+		printf("Pinned  %s until %s, '%s'. Then the newest commit comes by itself\n",
+			online_text(pinned, "client"), online_text(pinned, "until"),
+			online_text(pinned, "reason"));
+}
+
 static void print_drift(const cJSON *status)
 {
 	const cJSON *client;
@@ -211,6 +220,7 @@ static void print_status(const cJSON *status)
 	print_waits(status);
 	print_held(status);
 	print_paused(status);
+	print_pinned(status);
 	print_drift(status);
 	print_vanished(status);
 	if (*online_text(status, "problem"))

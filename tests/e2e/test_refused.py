@@ -122,10 +122,14 @@ CASES = {
     "client that takes another's host": (
         replace(INVENTORY, "client_name: gamma", "client_name: gamma2"),
         r"clients\.yml:16: .*gamma2.*gamma.*renamed"),
-    "pin": (
+    "pin until no day": (
         replace(INVENTORY, "client_name: gamma",
-                "client_name: gamma\n          aviary_pin: {until: 2027-01-31, reason: x}"),
-        r"clients\.yml:17: .*aviary_pin.*not supported yet"),
+                "client_name: gamma\n          aviary_pin: {until: soon, reason: x}"),
+        r"clients\.yml:17: .*pin.*no day: 'soon'"),
+    "pin without a reason": (
+        replace(INVENTORY, "client_name: gamma",
+                "client_name: gamma\n          aviary_pin: {until: 2027-01-31}"),
+        r"clients\.yml:17: .*aviary_pin.*no 'reason'"),
     "offboarding": (
         replace(INVENTORY, "client_name: gamma",
                 "client_name: gamma\n          aviary_offboard: {date: 2027-03-31}"),

@@ -190,13 +190,19 @@ static struct plan *build_plan(
 	return plan;
 }
 
-struct plan *infra_plan(struct infra *infra, const struct oid *commit, const struct oid *base,
-	const struct status *status)
+struct plan *infra_plan_at(struct infra *infra, const struct oid *commit, const struct oid *base,
+	const struct status *status, int64_t wall_s)
 {
-	struct plan_request request = {.status = status};
+	struct plan_request request = {.status = status, .wall_s = wall_s};
 	if (base)
 		request.base = *base;
 	return build_plan(infra, request, commit);
+}
+
+struct plan *infra_plan(struct infra *infra, const struct oid *commit, const struct oid *base,
+	const struct status *status)
+{
+	return infra_plan_at(infra, commit, base, status, 0);
 }
 
 struct plan *infra_plan_repair(struct infra *infra, const struct oid *commit,

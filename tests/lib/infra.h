@@ -36,6 +36,9 @@ struct oid infra_commit(struct infra *infra);
  *  @param status  NULL: the trees alone are compared, without keys */
 struct plan *infra_plan(struct infra *infra, const struct oid *commit, const struct oid *base,
 	const struct status *status);
+/** As infra_plan(), on a certain day. */
+struct plan *infra_plan_at(struct infra *infra, const struct oid *commit, const struct oid *base,
+	const struct status *status, int64_t wall_s);
 /** Plan of a commit that puts drift of these clients right. */
 struct plan *infra_plan_repair(struct infra *infra, const struct oid *commit,
 	const struct status *status, const struct strlist *repair);

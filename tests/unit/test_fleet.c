@@ -51,6 +51,25 @@ struct mistake {
 
 #define CLIENTS "ansible/inventory/clients.yml"
 
+static void a_pin_is_read_with_its_end_and_its_place(void **state)
+{
+	struct infra *infra = *state;
+	auto_tree struct tree *tree = NULL;
+	auto_fleet struct fleet *fleet = NULL;
+	auto_problems struct problems problems = {0};
+	struct error err;
+	infra_edit(infra, CLIENTS, "apps: [nextcloud]",
+		"apps: [nextcloud]\n          aviary_pin: {until: 2027-01-31, reason: the fair}");
+	assert_true(tree_open_folder(infra->folder, &tree, &err));
+	assert_true(fleet_load(tree, NULL, &fleet, &problems));
+	const struct client_pin *pin = &fleet_client(fleet, "beta")->pin;
+	assert_string_equal(pin->until, "2027-01-31");
+	assert_string_equal(pin->reason, "the fair");
+	assert_int_equal(pin->end_s, 1801440000); /* 2027-02-01T00:00:00Z */
+	assert_int_equal(pin->place->line, 18);
+	assert_int_equal(fleet_client(fleet, "alpha")->pin.end_s, 0);
+}
+
 static const struct mistake mistakes[] = {
 	{"fleet.yaml", "group: production", "group: productoin", "fleet.yaml", 5,
 		"stage 'production': the inventory has no group 'productoin'", "name a group"},
@@ -72,9 +91,41 @@ static const struct mistake mistakes[] = {
 		"app 'nextcloud' stands twice", "once"},
 	{CLIENTS, "apps: [nextcloud, listmonk]", "apps: ['next cloud']", CLIENTS, 11,
 		"'next cloud' is no name of an app", "letters"},
+	{CLIENTS, "apps: [nextcloud]", "apps: [nextcloud]\n          aviary_pin: until 2027",
+		CLIENTS, 18, "'aviary_pin' of host 'beta-vps' must be a map, not a",
+		"write aviary_pin: {until"},
+	{CLIENTS, "apps: [nextcloud]", "apps: [nextcloud]\n          aviary_pin: {reason: event}",
+		CLIENTS, 18, "'aviary_pin' of host 'beta-vps' has no 'until'", "until: 2027-01-31"},
 	{CLIENTS, "apps: [nextcloud]",
 		"apps: [nextcloud]\n          aviary_pin: {until: 2027-01-31}", CLIENTS, 18,
-		"'aviary_pin' is not supported yet", "take it out"},
+		"'aviary_pin' of host 'beta-vps' has no 'reason'", "say why"},
+	{CLIENTS, "apps: [nextcloud]",
+		"apps: [nextcloud]\n          aviary_pin: {until: '2027-02-30', reason: event}",
+		CLIENTS, 18, "is no day", "until: 2027-01-31"},
+	{CLIENTS, "apps: [nextcloud]",
+		"apps: [nextcloud]\n          aviary_pin: {until: '2027-1-31', reason: event}",
+		CLIENTS, 18, "is no day: '2027-1-31'", "until: 2027-01-31"},
+	{CLIENTS, "apps: [nextcloud]",
+		"apps: [nextcloud]\n          aviary_pin: {until: 2027-01-31 12:00, reason: event}",
+		CLIENTS, 18, "is no day", "until: 2027-01-31"},
+	{CLIENTS, "apps: [nextcloud]",
+		"apps: [nextcloud]\n          aviary_pin: {until: next week, reason: event}",
+		CLIENTS, 18, "is no day: 'next week'", "until: 2027-01-31"},
+	{CLIENTS, "apps: [nextcloud]",
+		"apps: [nextcloud]\n          aviary_pin: {until: 20270131, reason: event}",
+		CLIENTS, 18, "is no day", "until: 2027-01-31"},
+	{CLIENTS, "apps: [nextcloud]",
+		"apps: [nextcloud]\n          aviary_pin: {untill: 2027-01-31, reason: event}",
+		CLIENTS, 18, "has no key 'untill'", "did you mean 'until'"},
+	{CLIENTS, "apps: [nextcloud]",
+		"apps: [nextcloud]\n          aviary_pin: {until: 2027-01-31, reason: ''}", CLIENTS,
+		18, "is not one line", "say why"},
+	{CLIENTS, "apps: [nextcloud]",
+		"apps: [nextcloud]\n          aviary_pin: {until: 2027-01-31, reason: '{{ why }}'}",
+		CLIENTS, 18, "is not one line", "say why"},
+	{CLIENTS, "apps: [nextcloud]",
+		"apps: [nextcloud]\n          aviary_pin: {until: 2027-01-31, reason: \"a\\nb\"}",
+		CLIENTS, 18, "is not one line", "say why"},
 	{CLIENTS, "apps: [nextcloud]", "apps: [nextcloud]\n          aviary_offboard: {}", CLIENTS,
 		18, "'aviary_offboard' is not supported yet", "take it out"},
 	{CLIENTS, "apps: [nextcloud]", "apps: [nextcloud]\n          nextcloud_version: 28.10",
@@ -201,6 +252,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			clients_come_by_stage_and_name_with_their_context, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_pin_is_read_with_its_end_and_its_place, set_up, tear_down),
 		cmocka_unit_test(each_mistake_is_told_with_place_and_remedy),
 		cmocka_unit_test_setup_teardown(a_client_in_no_stage_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

@@ -1,12 +1,13 @@
 /* Makes an infra repo of many clients, each with a SOPS file of its own, for tests/bench.
  *
- * usage: fleet_make FOLDER CLIENTS [--local]
+ * usage: fleet_make FOLDER CLIENTS [--local | --deployed]
  *
  * FOLDER/repo.git, bare: main (what is deployed), secret and secret-2 (each changes the file of one
  * client's secrets), compose (changes the compose file that all share), and deployments, the
  * status branch, where every client runs main. FOLDER/key.txt opens the secrets.
  * --local: the clients are folders below FOLDER/clients whose releases activate by /bin/true
  * without checks, main is version one and compose the next, and nothing is deployed yet.
+ * --deployed: such clients, all recorded as running main, with as many rollouts as a branch keeps.
  */
 #include "base/clock.h"
 #include "base/fs.h"
@@ -47,7 +48,7 @@ static const char env_template[] =
 struct maker {
 	const char *folder;
 	int clients;
-	bool local;
+	bool local, deployed;
 	struct repo *repo;
 	struct keyring *keyring;
 	struct digest_keys keys;
@@ -166,6 +167,31 @@ static void add_record(struct maker *maker, const struct plan_entry *entry)
 	add(maker, path, text.text);
 }
 
+/* A rollout of one client that ended well, the more seconds ago the greater @p age is. */
+static void add_rollout(struct maker *maker, const struct oid *target, int age)
+{
+	struct member_record member = {.client = mem_printf("client-%d", 1 + age % 9),
+		.action = PLAN_UPGRADE,
+		.state = MEMBER_HEALTHY};
+	struct stage_record stage = {.name = (char[]){"production"},
+		.state = STAGE_SUCCEEDED,
+		.members = &member,
+		.member_count = 1};
+	struct rollout_record record = {.state = ROLLOUT_SUCCEEDED,
+		.started_s = 1800000000 - age,
+		.finished_s = 1800000000 - age,
+		.stages = &stage,
+		.stage_count = 1};
+	auto_buf struct buf text = BUF_INIT(TEXT_LIMIT);
+	auto_status struct status *status = status_new();
+	memcpy(record.commit, target->hex, sizeof(record.commit));
+	rollout_id_make(status, record.started_s, record.commit, record.id);
+	auto_free char *path = mem_printf("rollouts/%s.yaml", record.id);
+	rollout_record_to_yaml(&record, &text);
+	add(maker, path, text.text);
+	free(member.client);
+}
+
 /* Every client runs the commit: what a rollout of all would have recorded. */
 static void record_deployed(struct maker *maker, const struct oid *target)
 {
@@ -188,6 +214,8 @@ static void record_deployed(struct maker *maker, const struct oid *target)
 		"plan");
 	for (size_t i = 0; i < plan->entry_count; i++)
 		add_record(maker, &plan->entries[i]);
+	for (int i = 0; maker->deployed && i < STATUS_ROLLOUTS_MAX; i++)
+		add_rollout(maker, target, i);
 	must(maker, digest_keys_write(&maker->keys, &maker->recipients, &keys, &maker->err),
 		"digest keys");
 	add(maker, "digest-key.sops.yaml", keys.text);
@@ -215,7 +243,7 @@ static void make(struct maker *maker)
 	struct oid first = commit(maker, &none, "main");
 	add_compose(maker, "28.0.2");
 	(void)commit(maker, &first, "compose"); /* nothing stands on it */
-	if (maker->local)
+	if (maker->local && !maker->deployed)
 		return;
 	record_deployed(maker, &first);
 	add_client_secrets(maker, 7, 1);
@@ -228,10 +256,14 @@ int main(int argc, char **argv)
 {
 	struct maker maker = {.folder = argc > 2 ? argv[1] : "",
 		.clients = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0,
-		.local = argc == 4 && !strcmp(argv[3], "--local")};
-	if (maker.clients < 10 || argc > 4 || (argc == 4 && !maker.local)) {
+		.deployed = argc == 4 && !strcmp(argv[3], "--deployed"),
+		.local = argc == 4};
+	if (argc == 4 && !maker.deployed && strcmp(argv[3], "--local") != 0)
+		argc = 0;
+	if (!argc || maker.clients < 10 || argc > 4) {
 		fprintf(stderr,
-			"usage: fleet_make FOLDER CLIENTS [--local]   (10 clients or more)\n");
+			"usage: fleet_make FOLDER CLIENTS [--local | --deployed]   (10 clients or "
+			"more)\n");
 		return 2;
 	}
 	auto_free char *path = mem_printf("%s/repo.git", maker.folder);

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from tests.e2e.test_steps import define_steps, fail_upgrade
 from tests.lib.asking import done, run
 from tests.lib.fleet import AVIARY, PATIENCE_S, environment
 
@@ -46,6 +47,18 @@ def test_the_way_back_stands_in_the_same_log(fleet):
     assert lines == ["activate (upgrade)", "no disk",
                      "activate (upgrade): failed: activate ended with status 3",
                      "activate (rollback)", "activate (rollback): done"]
+
+
+def test_each_step_has_its_part(fleet):
+    define_steps(fleet, restore="always")
+    fleet.script("alpha", "echo migrates\n")
+    fail_upgrade(fleet)
+    fleet.settle()
+    lines = [line.split("Z ")[-1] for line in done(
+        fleet.command("logs", newest_id(fleet), "alpha")).splitlines()]
+    notes = [line for line in lines if not line.endswith("migrates")]
+    assert notes == ["backup", "backup: done", "activate (upgrade)", "activate (upgrade): done",
+                     "restore, activate (rollback)", "restore, activate (rollback): done"], lines
 
 
 def test_follow_shows_what_comes_and_ends_with_the_client(fleet):

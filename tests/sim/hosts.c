@@ -105,6 +105,35 @@ static void end_predecessors(struct world *world, const struct job *job)
 	}
 }
 
+static void say_state(
+	const struct world *world, const struct sim_client *client, struct driver_state *state)
+{
+	const struct sim_host *host = &client->host;
+	size_t index = (size_t)(client - world->clients);
+	state->found = host->version != VERSION_NONE;
+	if (state->found)
+		release_text(index, host->version, state->release);
+	memcpy(state->current, state->release, sizeof(state->current));
+	memcpy(state->rollout, host->rollout, sizeof(host->rollout));
+	state->epoch = host->epoch;
+	state->activating = host->activating;
+	if (host->restored)
+		(void)snprintf(state->restore, sizeof(state->restore), "a backup");
+	state->locked = hosts_are_busy(world, index, false);
+}
+
+/* As the workers do before the first step of a rollout there. */
+static void compare(const struct world *world, const struct sim_client *client, struct work *work)
+{
+	struct driver_state state = {0};
+	say_state(world, client, &state);
+	if (!work->recorded[0] || strcmp(state.rollout, work->rollout) == 0 ||
+		(work->target.release[0] && state.epoch > work->epoch))
+		return;
+	drift_compare(work->recorded, &state, &work->drift);
+	work->compared = true;
+}
+
 static void activate(struct world *world, struct job *job)
 {
 	struct sim_client *client = &world->clients[job->client];
@@ -116,6 +145,7 @@ static void activate(struct world *world, struct job *job)
 	if (job->outcome == OUTCOME_UNREACHABLE || job->outcome == OUTCOME_TRANSIENT ||
 		job->outcome == OUTCOME_REFUSED)
 		return;
+	compare(world, client, job->work);
 	if (job->outcome == OUTCOME_UNSURE && chance(world, STREAM_OUTCOMES, 400))
 		return; /* lost before it reached the host */
 	end_predecessors(world, job);
@@ -215,20 +245,19 @@ static void ask(struct world *world, struct job *job)
 static void end_ask(struct world *world, struct job *job)
 {
 	const struct sim_client *client = &world->clients[job->client];
-	const struct sim_host *host = &client->host;
-	struct driver_state *state = &job->work->state;
-	job->work->ok = !host->away &&
-			(world->chapter == CHAPTER_RESCUE || !chance(world, STREAM_OUTCOMES, 100));
-	state->found = host->version != VERSION_NONE;
-	if (state->found)
-		release_text(job->client, host->version, state->release);
-	memcpy(state->current, state->release, sizeof(state->current));
-	memcpy(state->rollout, host->rollout, sizeof(host->rollout));
-	state->epoch = host->epoch;
-	state->activating = host->activating;
-	if (host->restored)
-		(void)snprintf(state->restore, sizeof(state->restore), "a backup");
+	struct work *work = job->work;
+	struct service *service = job->service;
+	bool drift = work->kind == WORK_DRIFT;
+	work->ok = !client->host.away &&
+		   (world->chapter == CHAPTER_RESCUE || !chance(world, STREAM_OUTCOMES, 100));
+	say_state(world, client, &work->state);
+	if (drift)
+		drift_compare(work->target.release, &work->state, &work->drift);
+	work->compared = drift && work->ok;
 	tell_worked(world, job);
+	/* one round is enough: else nothing ever comes to rest */
+	if (drift && service->loop && !service->loop->drift.running)
+		service->loop->drift.next_ms = 0;
 }
 
 static void end_round(struct world *world, struct job *job)
@@ -275,7 +304,7 @@ static void end_job(struct world *world, size_t index)
 		(world->job_count - index) * sizeof(job));
 	if (is_locked(&job))
 		end_activation(world, &job);
-	else if (job.work->kind == WORK_ASK)
+	else if (job.work->kind == WORK_ASK || job.work->kind == WORK_DRIFT)
 		end_ask(world, &job);
 	else
 		end_round(world, &job);

@@ -103,6 +103,7 @@ static void rescue(struct world *world)
 {
 	tell(world, "-- a commit that is good for everybody --");
 	world->chapter = CHAPTER_RESCUE;
+	world->drift_asked = false;
 	world_push_commit(world, true);
 	service_look(world);
 }
@@ -124,11 +125,33 @@ static bool resume_all(struct world *world)
 	return any;
 }
 
+/* Of clients that failed nobody knows. */
+static bool anybody_is_known(const struct world *world)
+{
+	const struct status *status = world->service->loop->status;
+	for (size_t i = 0; i < status->client_count; i++)
+		if (status->clients[i]->current.release[0] && !status->clients[i]->unsure)
+			return true;
+	return false;
+}
+
+/* Do the hosts run what the branch says? Nobody but us has touched them. @return false: asked */
+static bool ask_for_drift(struct world *world)
+{
+	struct loop *loop = world->service->loop;
+	if (world->drift_asked || !loop || !loop->leads || !anybody_is_known(world))
+		return false;
+	world->drift_asked = true;
+	loop->drift.interval_ms = 1000;
+	loop->drift.next_ms = world->now_ms;
+	return true;
+}
+
 static void rest(struct world *world)
 {
 	if (world->chapter == CHAPTER_TROUBLE) {
 		calm_down(world);
-	} else if (!resume_all(world)) {
+	} else if (!resume_all(world) && !ask_for_drift(world)) {
 		promises_at_rest(world);
 		if (world->chapter == CHAPTER_CALM && chance(world, STREAM_WORLD, 500))
 			rescue(world);

@@ -252,6 +252,7 @@ struct world {
 	uint64_t again_serial;
 	struct service *again_for;
 	bool repeats;                     /* it is told right now */
+	bool drift_asked;                 /* of the hosts, in this chapter */
 	int64_t again_ms, again_asked_ms; /* NEVER: none */
 	unsigned pushes_fail, looks_fail, slow_steps, transient_steps, unsure_steps;
 	bool closed[STAGES_MAX]; /* outside of their windows */

@@ -194,6 +194,8 @@ void __wrap_loop_record(struct loop *loop, struct fact *fact, bool of_rollout)
 {
 	if (!the_world->active->dead)
 		tell(the_world, "    -> record \"%s\"", fact->subject);
+	demand(the_world, strncmp(fact->subject, "drift(", strlen("drift(")) != 0,
+		"promise 6, crash-safe: nobody changed a host, and %s", fact->subject);
 	the_world->told_at = the_world->events;
 	__real_loop_record(loop, fact, of_rollout);
 	act_or_die(the_world->active);

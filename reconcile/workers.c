@@ -37,17 +37,21 @@ static void free_work(void *data)
 /* ---- steps --------------------------------------------------------------------------------------
  */
 
-/* With the files of the release where they can be had: else only its state is compared. */
+/* With the files of the release where the driver can compare them, and they can be had. */
 static bool ask_drift(struct workers *workers, struct work *work, struct error *err)
 {
 	auto_target struct target *target = NULL;
+	auto_target struct target *whole = NULL;
 	struct renderer *renderer = workers->options.renderer;
 	const struct release_ref *runs = &work->target;
-	if (!renderer_target(
-		    renderer, runs->commit, work->client, runs->release_key, &target, err) &&
-		!renderer_target(renderer, runs->commit, work->client, NULL, &target, err))
+	struct error none; /* without files only its state is compared */
+	if (!renderer_target(renderer, runs->commit, work->client, NULL, &target, err))
 		return false;
-	work->compared = drift_ask(runs->release, target, &work->state, &work->drift, err);
+	if (target->driver->compare && !renderer_target(renderer, runs->commit, work->client,
+					       runs->release_key, &whole, &none))
+		whole = NULL;
+	work->compared =
+		drift_ask(runs->release, whole ? whole : target, &work->state, &work->drift, err);
 	return work->compared;
 }
 

@@ -203,6 +203,26 @@ def test_old_releases_are_pruned_but_never_the_known_good_one(fleet):
 # ---- interruptions ---------------------------------------------------------------------------
 
 
+def test_drift_is_found_and_repaired_over_ssh(fleet):
+    fleet.write(POLICY, fleet.read(POLICY) + "drift: repair\ndrift_interval: 1s\n")
+    fleet.push("Look for drift")
+    fleet.settle()
+    fleet.put("activations", "")
+    (fleet.root("alpha") / "current").unlink()
+    shutil.rmtree((fleet.root("beta") / "current").resolve())
+    fleet.wait_for("both to be put right", lambda: all(
+        [each for each in fleet.subjects() if each.startswith(f"drift({client}): over: ")]
+        for client in ("alpha", "beta")))
+    assert {line.client for line in fleet.activations()} == {"alpha", "beta"}
+    assert all(each["state"] == "succeeded" for each in fleet.rollouts())
+    for client in ("alpha", "beta"):
+        assert whole_release(fleet, client)
+        assert fleet.record(client)["state"] == "healthy" and "drift" not in fleet.record(client)
+    found = [each for each in fleet.subjects() if each.startswith("drift(")]
+    assert [each for each in found if "nothing is current instead of" in each]
+    assert [each for each in found if "is missing" in each]
+
+
 def test_kill_9_during_an_activation_is_resumed_without_a_second_one(fleet):
     fleet.hold_back("alpha")
     commit = fleet.upgrade("1.0.1")

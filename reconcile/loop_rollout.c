@@ -124,7 +124,7 @@ static void start_work(struct loop *loop, const struct rollout_action *action)
 		aim_back(work, loop, action->client);
 	aim_step(work, loop, action);
 	keep_releases(work, loop, action->client);
-	if (action->kind == ACTION_DEPLOY)
+	if (action->kind == ACTION_DEPLOY || action->kind == ACTION_STEP)
 		tell_recorded(work, loop);
 	if (kind != WORK_ROUND)
 		loop->steps_running++;

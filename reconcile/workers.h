@@ -32,7 +32,8 @@ struct work {
 	int64_t epoch;
 	bool accept_history; /* the host may name a rollout that the branch does not know */
 	struct strlist keep; /* digests that must stay on the host */
-	/* WORK_ACTIVATE: what the record says that the host runs before; "" it does not know */
+	/* WORK_ACTIVATE, WORK_STEP: what the record says that the host runs before; "" it does not
+	 * know */
 	char recorded[DIGEST_TEXT];
 	char *recorded_root; /* where; another root is another host */
 	char step[STEP_NAME];

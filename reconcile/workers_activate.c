@@ -104,10 +104,15 @@ static struct driver_release release_of(const struct work *work, const struct ta
 	};
 }
 
-/* The step as the rollout's commit has it, also on the way back: its backup step made the backup.
- * @param holder_out  owns what the step points to */
+/* A step, and what owns all that it points to. */
+struct found_step {
+	struct target *holder;
+	struct driver_step *step;
+};
+
+/* As the rollout's commit has it, also on the way back: its backup step made the backup. */
 static bool find_step(struct workers *workers, const struct work *work, const char *name,
-	struct target **holder_out, struct driver_step **step_out, struct error *err)
+	struct found_step *found_out, struct error *err)
 {
 	const char *commit = work->fallback_commit[0] ? work->fallback_commit : work->target.commit;
 	auto_target struct target *target = NULL;
@@ -122,8 +127,8 @@ static bool find_step(struct workers *workers, const struct work *work, const ch
 			"no backup of '%s' is recorded that belongs to its known good release",
 			work->client);
 	step->backup = work->backup;
-	*step_out = step;
-	*holder_out = STEAL(target);
+	found_out->step = step;
+	found_out->holder = STEAL(target);
 	return true;
 }
 
@@ -134,8 +139,7 @@ struct activation {
 	struct workers *workers;
 	struct work *work;
 	struct target *target;
-	struct target *holder; /* owns the restore step, or NULL */
-	struct driver_step *restore;
+	struct found_step restore; /* or none */
 	struct driver_release release;
 	struct output output;
 	char step[64]; /* of the output; what does not fit is cut */
@@ -155,14 +159,14 @@ static struct activation *activation_new(
 static void activation_free(struct activation *activation)
 {
 	target_free(activation->target);
-	target_free(activation->holder);
+	target_free(activation->restore.holder);
 	free(activation);
 }
 
 static void name_step(struct activation *activation)
 {
 	const struct work *work = activation->work;
-	const char *restored = activation->restore ? "restore, " : "";
+	const char *restored = activation->restore.step ? "restore, " : "";
 	if (work->kind == WORK_STEP)
 		(void)snprintf(activation->step, sizeof(activation->step), "%s", work->step);
 	else
@@ -176,7 +180,7 @@ static void prepare(struct activation *activation)
 	const struct target *target = activation->target;
 	struct driver_run run = DRIVER_RUN_INIT;
 	activation->release = release_of(work, target);
-	activation->release.restore = activation->restore;
+	activation->release.restore = activation->restore.step;
 	const struct output_place place = {
 		activation->workers->log_dir, work->rollout, work->client};
 	name_step(activation);
@@ -241,17 +245,15 @@ static void activate_and_wait(struct activation *activation)
 
 void workers_activate(struct workers *workers, struct work *work)
 {
-	auto_target struct target *target = NULL, *holder = NULL;
-	struct driver_step *restore = NULL;
+	auto_target struct target *target = NULL;
+	struct found_step restore = {0};
 	if (!find_target(workers, work, &target, &work->err) ||
-		(work->restore &&
-			!find_step(workers, work, STEP_RESTORE, &holder, &restore, &work->err))) {
+		(work->restore && !find_step(workers, work, STEP_RESTORE, &restore, &work->err))) {
 		work->untouched = true;
 		workers_answer(workers, work);
 		return;
 	}
 	struct activation *activation = activation_new(workers, work, STEAL(target));
-	activation->holder = STEAL(holder);
 	activation->restore = restore;
 	prepare(activation);
 	activation->task.may_start = may_start;
@@ -265,34 +267,32 @@ void workers_activate(struct workers *workers, struct work *work)
 /* ---- one step ----------------------------------------------------------------------------------
  */
 
-/* Nobody waits for it but this thread. */
 void workers_step(struct workers *workers, struct work *work)
 {
-	struct target *target = NULL;
-	struct driver_step *step = NULL;
+	struct found_step found = {0};
 	struct error later; /* whoever does not answer now does not answer run_step() either */
-	if (!find_step(workers, work, work->step, &target, &step, &work->err)) {
+	if (!find_step(workers, work, work->step, &found, &work->err)) {
 		work->untouched = true;
 		workers_answer(workers, work);
 		return;
 	}
-	struct activation *activation = activation_new(workers, work, target);
+	struct activation *activation = activation_new(workers, work, found.holder);
 	struct driver_task *task = &activation->task;
+	const struct driver *driver = found.holder->driver;
 	prepare(activation);
 	task->work = DRIVER_STEP;
-	task->step = step;
+	task->step = found.step;
 	task->may_start = may_start;
 	task->done = done;
-	if (target->driver->begin) {
-		target->driver->begin(task);
+	if (driver->begin) {
+		driver->begin(task);
 		return;
 	}
-	if (target->driver->ask(task->host, &task->state, &later) && !may_start(task, &task->err)) {
+	if (driver->ask(task->host, &task->state, &later) && !may_start(task, &task->err)) {
 		conclude(activation);
 		return;
 	}
-	task->ok =
-		target->driver->run_step(task->host, task->release, step, &task->run, &task->err);
+	task->ok = driver->run_step(task->host, task->release, found.step, &task->run, &task->err);
 	conclude(activation);
 }
 

@@ -25,8 +25,6 @@ size_t deploy_at(const struct world *world, size_t member);
 void check_restore(struct world *world, size_t member, enum rollout_phase from, bool asks);
 /** Nobody is waited for any more who could say whether its data come back. */
 bool check_unanswered(const struct world *world, size_t member);
-/** A step starts: nothing forbids it. */
-void check_step(struct world *world, size_t member);
 /** Before it is activated for the first time. */
 void check_backup(struct world *world, size_t member);
 /** How far a client came in its pipeline: before each event about it, and after each event. */
@@ -36,6 +34,8 @@ void watch_step(struct world *world, size_t member);
 void accept_backup(struct world *world, struct sim_client *client, const struct fact *fact);
 
 /* promises_stage.c */
+/** Whoever touches a host must be the one who leads. */
+void check_leads(struct world *world, const struct service *service);
 /** Touched only after the remote knows: used for activations and steps. */
 void check_recorded_first(struct world *world, const struct sim_client *client);
 /** Of what starts, a release or the steps before it: nothing forbids it. */

@@ -272,8 +272,7 @@ static void check_activation(struct world *world, size_t member)
 		check_backup(world, member);
 }
 
-/* Whoever touches a host must be the one who leads. */
-static void check_leads(struct world *world, const struct service *service)
+void check_leads(struct world *world, const struct service *service)
 {
 	demand(world, service->loop->epoch == service->epoch,
 		"leadership: %s acts before the remote has accepted that it leads",
@@ -287,13 +286,6 @@ void promises_on_activate(struct world *world, const struct service *service, si
 	check_leads(world, service);
 	if (service == world->service)
 		check_activation(world, member);
-}
-
-void promises_on_step(struct world *world, const struct service *service, size_t member)
-{
-	check_leads(world, service);
-	if (service == world->service)
-		check_step(world, member);
 }
 
 /* ---- stages -----------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ bool is_fresh(const struct world *world, const struct sim_client *client)
 /* ---- in their order ---------------------------------------------------------------------------
  */
 
-void check_step(struct world *world, size_t member)
+static void check_step(struct world *world, size_t member)
 {
 	struct sim_client *client = world_member(world, member);
 	struct watch *watch = &client->watch;
@@ -40,6 +40,13 @@ void check_step(struct world *world, size_t member)
 		client->name);
 	watch->stepped = true;
 	watch->fresh = is_fresh(world, client);
+}
+
+void promises_on_step(struct world *world, const struct service *service, size_t member)
+{
+	check_leads(world, service);
+	if (service == world->service)
+		check_step(world, member);
 }
 
 /* After a restart a pipeline begins anew, or behind what the host runs. */

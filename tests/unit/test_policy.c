@@ -181,12 +181,31 @@ static void checks_of_each_kind_are_read(void **state)
 	assert_int_equal(script->command.count, 2);
 }
 
+struct mistake {
+	const char *text, *what, *fix;
+};
+
 /* Each text follows LEAST, so its mistake stands in line 3. */
+static void check_mistakes(struct fixture *fixture, const struct mistake *cases, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		auto_free char *text = mem_printf("%s%s\n", LEAST, cases[i].text);
+		if (parse(fixture, text))
+			fail_msg("accepted: %s", cases[i].text);
+		const struct problem *problem = &fixture->problems.items[0];
+		if (!strstr(problem->what, cases[i].what))
+			assert_string_equal(problem->what, cases[i].what);
+		if (!strstr(problem->fix, cases[i].fix))
+			assert_string_equal(problem->fix, cases[i].fix);
+		assert_int_equal(fixture->problems.errors, 1);
+		assert_string_equal(problem->file, "fleet.yaml");
+		assert_int_equal(problem->line, 3);
+	}
+}
+
 static void each_mistake_is_named_with_its_line_and_remedy(void **state)
 {
-	static const struct {
-		const char *text, *what, *fix;
-	} cases[] = {
+	static const struct mistake cases[] = {
 		{"stages: []", "'stages' is empty", ""},
 		{"stages: [{group: a}]", "'stages[0].name' is missing", "add it"},
 		{"stages: [{group: a}, {name: b}]", "'stages[0].name' is missing", "add it"},
@@ -217,41 +236,6 @@ static void each_mistake_is_named_with_its_line_and_remedy(void **state)
 			"'stages[0].windows[0].from' is missing", "add it"},
 		{"drift: mend", "'drift'", ""},
 		{"drift_interval: 10ms", "'drift_interval'", ""},
-		{"steps: [a]", "'steps' must be a map of named steps", "backup"},
-		{"steps: {Backup: {remote: [a]}}", "'Backup' can not be the name of a step",
-			"a to z"},
-		{"steps: {deploy: {remote: [a]}}", "step 'deploy' is built in", "another"},
-		{"steps: {backup: {}}", "'steps.backup' has no 'remote'", "[/usr/bin"},
-		{"steps: {backup: {remote: run}}", "must be a list of arguments", ""},
-		{"steps: {backup: {remote: [a, '{{client_name}}']}}",
-			"argument 1 of 'steps.backup.remote' is a template", "AVIARY_CLIENT"},
-		{"steps: {backup: {remote: [a], timeout: 0s}}", "'steps.backup.timeout'", ""},
-		{"steps: {backup: {remote: [a], when: ask}}", "for the step 'restore' only", ""},
-		{"steps: {backup: {remote: [a], when: changed}}", "not supported yet", "always"},
-		{"steps: {backup: {remote: [a], scope: fleet}}",
-			"'steps.backup.scope: fleet' is not supported yet", ""},
-		{"steps: {backup: {remote: [a], guard: x}}",
-			"'steps.backup.guard' is not supported yet", ""},
-		{"steps: {backup: {remote: [a]}, provision: {remote: [a], tofu: tofu/}}",
-			"'steps.provision.tofu' is not supported yet", ""},
-		{"steps: {backup: {remote: [a]}, drain: {remote: [a]}}",
-			"step 'drain' stands in no pipeline", "lifecycle.upgrade"},
-		{"steps: {restore: {remote: [a]}}", "'steps.restore' has no backup to restore",
-			"'backup'"},
-		{"lifecycle: {offboard: []}", "'lifecycle.offboard' is not supported yet",
-			"remove"},
-		{"lifecycle: {upgrade: [deploy]}",
-			"'lifecycle.upgrade' needs 'deploy' and after it 'verify'", ""},
-		{"lifecycle: {upgrade: [verify, deploy]}", "needs 'deploy' and after it 'verify'",
-			""},
-		{"lifecycle: {upgrade: [backup, deploy, verify]}",
-			"'lifecycle.upgrade' names 'backup', which 'steps' does not define",
-			"define it"},
-		{"lifecycle: {upgrade: [deploy, verfy, verify]}", "names 'verfy'",
-			"did you mean 'verify'?"},
-		{"lifecycle: {upgrade: [deploy, deploy, verify]}", "names 'deploy' twice", ""},
-		{"lifecycle: {onboard: [deploy, verify, confirm]}", "not supported yet", ""},
-		{"lifecycle: {onboard: deploy}", "must be a list of at most 10 names", ""},
 		{"retention: {}", "'retention' is not supported yet", "remove"},
 		{"verfy: {}", "unknown key 'verfy'", "did you mean 'verify'?"},
 		{"inventory: ../x", "'inventory' leaves its folder", "without '..'"},
@@ -291,20 +275,7 @@ static void each_mistake_is_named_with_its_line_and_remedy(void **state)
 		{"policy: {canary_coverage: wran}", "can not be 'wran'", "off, warn or refuse"},
 		{"version: 1", "key 'version' is written twice, first in line 1", ""},
 	};
-	struct fixture *fixture = *state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		auto_free char *text = mem_printf("%s%s\n", LEAST, cases[i].text);
-		if (parse(fixture, text))
-			fail_msg("accepted: %s", cases[i].text);
-		const struct problem *problem = &fixture->problems.items[0];
-		if (!strstr(problem->what, cases[i].what))
-			assert_string_equal(problem->what, cases[i].what);
-		if (!strstr(problem->fix, cases[i].fix))
-			assert_string_equal(problem->fix, cases[i].fix);
-		assert_int_equal(fixture->problems.errors, 1);
-		assert_string_equal(problem->file, "fleet.yaml");
-		assert_int_equal(problem->line, 3);
-	}
+	check_mistakes(*state, cases, ARRAY_LEN(cases));
 }
 
 static void steps_come_in_the_order_of_the_lifecycle(void **state)
@@ -349,6 +320,48 @@ static void a_step_has_its_command_and_its_time(void **state)
 	assert_string_equal(step->argv.items[1], "pre");
 	assert_int_equal(step->timeout_ms, 20 * 60 * 1000);
 	assert_null(policy_step_find(fixture->policy, "restore"));
+}
+
+static void each_mistake_of_steps_is_named_too(void **state)
+{
+	static const struct mistake cases[] = {
+		{"steps: [a]", "'steps' must be a map of named steps", "backup"},
+		{"steps: {Backup: {remote: [a]}}", "'Backup' can not be the name of a step",
+			"a to z"},
+		{"steps: {deploy: {remote: [a]}}", "step 'deploy' is built in", "another"},
+		{"steps: {backup: {}}", "'steps.backup' has no 'remote'", "[/usr/bin"},
+		{"steps: {backup: {remote: run}}", "must be a list of arguments", ""},
+		{"steps: {backup: {remote: [a, '{{client_name}}']}}",
+			"argument 1 of 'steps.backup.remote' is a template", "AVIARY_CLIENT"},
+		{"steps: {backup: {remote: [a], timeout: 0s}}", "'steps.backup.timeout'", ""},
+		{"steps: {backup: {remote: [a], when: ask}}", "for the step 'restore' only", ""},
+		{"steps: {backup: {remote: [a], when: changed}}", "not supported yet", "always"},
+		{"steps: {backup: {remote: [a], scope: fleet}}",
+			"'steps.backup.scope: fleet' is not supported yet", ""},
+		{"steps: {backup: {remote: [a], guard: x}}",
+			"'steps.backup.guard' is not supported yet", ""},
+		{"steps: {backup: {remote: [a]}, provision: {remote: [a], tofu: tofu/}}",
+			"'steps.provision.tofu' is not supported yet", ""},
+		{"steps: {backup: {remote: [a]}, drain: {remote: [a]}}",
+			"step 'drain' stands in no pipeline", "lifecycle.upgrade"},
+		{"steps: {restore: {remote: [a]}}", "'steps.restore' has no backup to restore",
+			"'backup'"},
+		{"lifecycle: {offboard: []}", "'lifecycle.offboard' is not supported yet",
+			"remove"},
+		{"lifecycle: {upgrade: [deploy]}",
+			"'lifecycle.upgrade' needs 'deploy' and after it 'verify'", ""},
+		{"lifecycle: {upgrade: [verify, deploy]}", "needs 'deploy' and after it 'verify'",
+			""},
+		{"lifecycle: {upgrade: [backup, deploy, verify]}",
+			"'lifecycle.upgrade' names 'backup', which 'steps' does not define",
+			"define it"},
+		{"lifecycle: {upgrade: [deploy, verfy, verify]}", "names 'verfy'",
+			"did you mean 'verify'?"},
+		{"lifecycle: {upgrade: [deploy, deploy, verify]}", "names 'deploy' twice", ""},
+		{"lifecycle: {onboard: [deploy, verify, confirm]}", "not supported yet", ""},
+		{"lifecycle: {onboard: deploy}", "must be a list of at most 10 names", ""},
+	};
+	check_mistakes(*state, cases, ARRAY_LEN(cases));
 }
 
 static void drivers_are_refused_by_name(void **state)
@@ -435,6 +448,7 @@ int main(void)
 		TEST(each_mistake_is_named_with_its_line_and_remedy),
 		TEST(steps_come_in_the_order_of_the_lifecycle),
 		TEST(a_step_has_its_command_and_its_time),
+		TEST(each_mistake_of_steps_is_named_too),
 		TEST(drivers_are_refused_by_name),
 		TEST(all_mistakes_show_in_one_run),
 		TEST(what_is_no_policy_is_an_error),

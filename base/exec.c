@@ -101,11 +101,11 @@ static bool open_input(const struct exec_request *request, int *fd_out, struct e
 }
 
 /* keep_fd passes the sweep of addclosefrom_np() as descriptor 3. */
-static int add_descriptors(posix_spawn_file_actions_t *actions, int input, int output, int keep)
+static int add_descriptors(posix_spawn_file_actions_t *actions, const int fds[3], int keep)
 {
-	int rc = posix_spawn_file_actions_adddup2(actions, input, 0);
-	rc = rc ? rc : posix_spawn_file_actions_adddup2(actions, output, 1);
-	rc = rc ? rc : posix_spawn_file_actions_adddup2(actions, output, 2);
+	int rc = posix_spawn_file_actions_adddup2(actions, fds[0], 0);
+	rc = rc ? rc : posix_spawn_file_actions_adddup2(actions, fds[1], 1);
+	rc = rc ? rc : posix_spawn_file_actions_adddup2(actions, fds[2], 2);
 	if (keep <= 2)
 		return rc ? rc : posix_spawn_file_actions_addclosefrom_np(actions, 3);
 	rc = rc ? rc : posix_spawn_file_actions_adddup2(actions, keep, 3);
@@ -180,8 +180,8 @@ static void wait_while_busy(int tries)
 	(void)nanosleep(&pause, NULL); /* woken early: it is only tried sooner */
 }
 
-static bool spawn(const struct exec_request *request, int input, int output, pid_t *pid_out,
-	struct error *err)
+bool exec_start(
+	const struct exec_request *request, const int fds[3], pid_t *pid_out, struct error *err)
 {
 	static const char *const nothing[] = {NULL};
 	auto_free char *program = find_program(request->argv[0], request->environ_);
@@ -195,7 +195,7 @@ static bool spawn(const struct exec_request *request, int input, int output, pid
 		return error_errno(err, rc, "cannot start '%s'", request->argv[0]);
 	rc = posix_spawnattr_init(&attributes);
 	rc = rc ? rc : set_attributes(&attributes);
-	rc = rc ? rc : add_descriptors(&actions, input, output, request->keep_fd);
+	rc = rc ? rc : add_descriptors(&actions, fds, request->keep_fd);
 	if (!rc && request->folder)
 		rc = posix_spawn_file_actions_addchdir_np(&actions, request->folder);
 	for (int tries = 0; !rc; tries++) {
@@ -345,7 +345,7 @@ bool exec_run(const struct exec_request *request, struct exec_result *result_out
 	int64_t start = clock_mono_ms();
 
 	bool started = open_pipe(&run.out, &output, err) && open_input(request, &input, err) &&
-		       spawn(request, input, output, &run.pid, err);
+		       exec_start(request, (int[]){input, output, output}, &run.pid, err);
 	if (!started) {
 		fs_close_at(&run.out);
 		return false;

@@ -52,4 +52,11 @@ struct exec_result {
  */
 MUST_USE bool exec_run(
 	const struct exec_request *request, struct exec_result *result_out, struct error *err);
+/**
+ * Only start a child, with these descriptors as its 0, 1 and 2; all others are closed in it. The
+ * caller ends and reaps it. Of the request argv, environ_ and folder count.
+ * @return false: ERR_NOT_FOUND, ERR_SYSTEM
+ */
+MUST_USE bool exec_start(
+	const struct exec_request *request, const int fds[3], pid_t *pid_out, struct error *err);
 void exec_result_clear(struct exec_result *result);

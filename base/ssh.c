@@ -53,7 +53,8 @@ static bool no_common_algorithm(struct ssh *self, struct error *err)
 		libssh2_version(0));
 	return error_hint(err,
 		"let sshd offer one of each: KexAlgorithms curve25519-sha256, Ciphers aes256-ctr, "
-		"MACs hmac-sha2-512, host key ed25519 or ecdsa");
+		"MACs hmac-sha2-512, host key ed25519 or ecdsa; for a host of a client 'transport: "
+		"openssh' helps too");
 }
 
 /* Our words for a failure of libssh2. */
@@ -219,10 +220,11 @@ bool ssh_start(const struct ssh_options *options, struct dialer *dialer, struct 
 	auto_ssh struct ssh *self = NULL;
 	unsigned port = options->port ? options->port : DEFAULT_PORT;
 
-	if (!check_options(options, err))
+	if (!options->program && !check_options(options, err))
 		return false;
 	self = mem_zero(1, sizeof(*self));
 	self->options = options;
+	self->program_argv = options->program;
 	self->peer = mem_printf("ssh %s:%u", options->host, port);
 	buf_init(&self->errors, SSH_STDERR_MAX);
 	self->deadline = options->deadline;
@@ -230,7 +232,9 @@ bool ssh_start(const struct ssh_options *options, struct dialer *dialer, struct 
 	self->deadline.doing = "connecting";
 	self->broken = true;
 	deadline_start(&self->deadline);
-	if (!dial_start(dialer, options->host, port, &self->dial, err))
+	if (options->program)
+		self->phase = SSH_READY; /* it connects when it has its command */
+	else if (!dial_start(dialer, options->host, port, &self->dial, err))
 		return false;
 	*ssh_out = STEAL(self);
 	return true;
@@ -330,16 +334,15 @@ bool ssh_open(const struct ssh_options *options, struct ssh **ssh_out, struct er
 	return true;
 }
 
-struct pollfd ssh_poll(struct ssh *self)
+size_t ssh_poll(struct ssh *self, struct pollfd *fds)
 {
-	struct pollfd fd = {.fd = -1};
-
 	if (self->phase == SSH_DIALLING)
-		return fd;
+		return 0;
+	if (self->program_argv)
+		return self->program ? ssh_program_poll(self->program, fds) : 0;
 	acknowledge_at_once(self);
-	fd.fd = dial_socket(self->dial);
-	fd.events = wanted_events(self);
-	return fd;
+	fds[0] = (struct pollfd){.fd = dial_socket(self->dial), .events = wanted_events(self)};
+	return 1;
 }
 
 int ssh_left_ms(const struct ssh *self, int cap)
@@ -351,7 +354,7 @@ bool ssh_check(struct ssh *self, struct error *err)
 {
 	int next = 0;
 
-	if (self->phase == SSH_READY)
+	if (self->phase == SSH_READY && self->session)
 		(void)libssh2_keepalive_send(self->session, &next); /* a loss shows at a read */
 	if (deadline_check(&self->deadline, err))
 		return true;
@@ -396,6 +399,7 @@ void ssh_free(struct ssh *self)
 				break;
 		}
 	}
+	ssh_program_free(self->program);
 	dial_free(self->dial);
 	buf_clear(&self->errors);
 	free(self->peer);

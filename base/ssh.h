@@ -26,6 +26,9 @@ struct ssh_options {
 	size_t key_len;
 	const char *key_name;     /* file name of the key, for messages */
 	struct deadline deadline; /* limits and cancel_fd; the rest is set by ssh_open() */
+	/* For ssh_start(): the program `ssh` with these arguments does it all, but for the command
+	 * itself: argv, ends with NULL. Of what is above host, port and deadline count. */
+	const char *const *program;
 };
 
 struct ssh;
@@ -94,8 +97,10 @@ enum ssh_step ssh_write_step(
 	struct ssh *ssh, const void *bytes, size_t len, size_t *put_out, struct error *err);
 /** End of stdin. */
 enum ssh_step ssh_write_end_step(struct ssh *ssh, struct error *err);
-/** What to wait for; fd -1 while ssh_open_step() dials, which dialer_wait() does. */
-struct pollfd ssh_poll(struct ssh *ssh);
+#define SSH_POLL_MAX 3
+/** What to wait for into @p fds. @return how many; 0 while ssh_open_step() dials, which
+ *  dialer_wait() does */
+size_t ssh_poll(struct ssh *ssh, struct pollfd *fds);
 /** Milliseconds to the next deadline or keep-alive, at most @p cap. */
 int ssh_left_ms(const struct ssh *ssh, int cap);
 /** Sends keep-alives. ERR_TIMEOUT, ERR_STOPPED. */

@@ -117,10 +117,26 @@ const struct buf *ssh_stderr(const struct ssh *self)
 
 /* ---- without waiting ------------------------------------------------------------------------ */
 
+/* Names the host, and sees a sign of life. */
+static enum ssh_step of_program(struct ssh *self, enum ssh_step step, struct error *err)
+{
+	if (step == SSH_FAILED)
+		(void)error_wrap(err, "%s", self->peer); /* returns false */
+	else if (step == SSH_DONE)
+		deadline_progress(&self->deadline);
+	return step;
+}
+
 enum ssh_step ssh_exec_step(struct ssh *self, const char *command, struct error *err)
 {
 	int rc;
 
+	if (self->program_argv) {
+		deadline_progress(&self->deadline);
+		return ssh_program_start(self->program_argv, command, &self->program, err)
+			       ? SSH_DONE
+			       : SSH_FAILED;
+	}
 	if (!self->channel) {
 		self->channel = libssh2_channel_open_session(self->session);
 		rc = self->channel ? 0 : libssh2_session_last_errno(self->session);
@@ -136,6 +152,8 @@ enum ssh_step ssh_read_step(
 	struct ssh *self, enum ssh_stream stream, struct ssh_chunk *chunk, struct error *err)
 {
 	int id = stream == SSH_STDERR ? SSH_EXTENDED_DATA_STDERR : 0;
+	if (self->program)
+		return of_program(self, ssh_program_read(self->program, stream, chunk, err), err);
 	ssize_t got =
 		libssh2_channel_read_ex(self->channel, id, chunk->bytes, sizeof(chunk->bytes));
 
@@ -152,6 +170,9 @@ enum ssh_step ssh_read_step(
 enum ssh_step ssh_write_step(
 	struct ssh *self, const void *bytes, size_t len, size_t *put_out, struct error *err)
 {
+	if (self->program)
+		return of_program(
+			self, ssh_program_write(self->program, bytes, len, put_out, err), err);
 	ssize_t put = libssh2_channel_write(self->channel, bytes, len);
 
 	if (put < 0)
@@ -164,6 +185,8 @@ enum ssh_step ssh_write_step(
 
 enum ssh_step ssh_write_end_step(struct ssh *self, struct error *err)
 {
+	if (self->program)
+		return of_program(self, ssh_program_write_end(self->program, err), err);
 	int rc = libssh2_channel_send_eof(self->channel);
 	return SSH_STEP_OF(self, rc, err);
 }

@@ -1,6 +1,7 @@
 /* base/ssh_private.h - what a session is; of base/ssh*.c only */
 #pragma once
 #include "base/ssh.h"
+#include "base/ssh_program.h"
 #include <libssh2.h>
 
 #define SSH_STDERR_MAX  8192
@@ -13,7 +14,9 @@ struct ssh {
 	struct deadline deadline;
 	const struct ssh_options *options; /* until it is ready */
 	enum ssh_phase phase;
-	char *peer; /* "ssh host:port" */
+	char *peer;                      /* "ssh host:port" */
+	struct ssh_program *program;     /* or NULL; then there is no session */
+	const char *const *program_argv; /* NULL: libssh2; borrowed until the command has started */
 	LIBSSH2_SESSION *session;
 	LIBSSH2_CHANNEL *channel;
 	struct buf errors; /* stderr of the command */

@@ -21,6 +21,9 @@ struct client {
 	unsigned port;           /* 0: the usual one */
 	const char *user;        /* who logs in there */
 	const char *fingerprint; /* of its host key, or NULL */
+	const char *jump;        /* hosts on the way there, as `ssh -J` takes them, or NULL */
+	bool openssh;            /* through the program ssh */
+	bool sudo;               /* the user becomes root there */
 	const char **apps;
 	size_t app_count;
 	const char *secrets_file; /* rendered path; may not exist */

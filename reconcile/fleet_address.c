@@ -86,13 +86,61 @@ static bool read_user(const struct fleet *fleet, struct client *client, struct p
 	return false;
 }
 
+/* Of Ansible's arguments for ssh the one that says where the host is: `-J HOPS`, `-o
+ * ProxyJump=HOPS` in any of their spellings. */
+static bool read_jump(const struct fleet *fleet, struct client *client, struct problems *problems)
+{
+	static const char *const options[] = {"ProxyJump=", "ProxyJump ", "-J"};
+	const char *arguments = NULL, *at = NULL;
+	if (!read_text(client, "ansible_ssh_common_args", &arguments, problems))
+		return false;
+	for (size_t i = 0; arguments && !at && i < ARRAY_LEN(options); i++) {
+		at = strstr(arguments, options[i]);
+		at = at ? at + strlen(options[i]) : NULL;
+	}
+	if (!at)
+		return true;
+	at += strspn(at, " ");
+	client->jump = arena_dup(fleet->arena, at, strcspn(at, " \"'"));
+	return client->jump[0] &&
+	       check_word(client, "ansible_ssh_common_args", client->jump, "._:@,[]-", problems);
+}
+
+static bool read_transport(struct client *client, struct problems *problems)
+{
+	const char *transport = NULL;
+	if (!read_text(client, "aviary_transport", &transport, problems))
+		return false;
+	client->openssh = transport && !strcmp(transport, "openssh");
+	if (!transport || client->openssh || !strcmp(transport, "libssh2"))
+		return true;
+	auto_free char *what =
+		mem_printf("'aviary_transport' of client '%s' is '%.60s'", client->name, transport);
+	return bad_variable(node_get(client->host->vars, "aviary_transport"),
+		"write libssh2 or openssh", what, problems);
+}
+
+static bool read_sudo(struct client *client, struct problems *problems)
+{
+	const struct node *node = node_get(client->host->vars, "ansible_become");
+	if (!node || node->kind == NODE_NULL)
+		return true;
+	client->sudo = node->kind == NODE_BOOL && node->boolean;
+	if (node->kind == NODE_BOOL)
+		return true;
+	auto_free char *what =
+		mem_printf("'ansible_become' of client '%s' is not yes or no", client->name);
+	return bad_variable(node, "write yes or no, without quotes", what, problems);
+}
+
 bool fleet_read_address(const struct fleet *fleet, struct client *client, struct problems *problems)
 {
 	if (!fleet->policy->driver.remote)
 		return true;
 	if (!read_text(client, "ansible_host", &client->address, problems) ||
 		!read_port(client, problems) || !read_fingerprint(client, problems) ||
-		!read_user(fleet, client, problems))
+		!read_user(fleet, client, problems) || !read_jump(fleet, client, problems) ||
+		!read_transport(client, problems) || !read_sudo(client, problems))
 		return false;
 	if (!client->address)
 		client->address = client->host->name;

@@ -169,6 +169,9 @@ struct driver_host renderer_host(const struct client *client, struct hosts *host
 		.port = client->port,
 		.user = client->user,
 		.fingerprint = client->fingerprint,
+		.openssh = client->openssh,
+		.jump = client->jump,
+		.sudo = client->sudo,
 	};
 }
 
@@ -212,6 +215,7 @@ static void fill_host(struct target *target, const struct policy_driver *policy,
 	host.address = arena_str(arena, host.address);
 	host.user = arena_str(arena, host.user);
 	host.fingerprint = arena_str(arena, host.fingerprint);
+	host.jump = arena_str(arena, host.jump);
 	host.activate = policy->activate.count ? argv : NULL;
 	if (policy->compose)
 		host.activate = compose_argv(arena, host.root, policy->activate_timeout_ms);

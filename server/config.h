@@ -39,6 +39,8 @@ struct config_hosts {
 	const char *ssh_key_file;     /* or NULL: none can be reached */
 	const char *known_hosts_file; /* or NULL */
 	int64_t concurrency;
+	bool openssh;               /* transport */
+	const char *program_config; /* file for the program ssh, in state_dir */
 };
 
 struct config_webhook {

@@ -28,6 +28,7 @@ struct config_raw {
 	struct {
 		char *ssh_key_file, *known_hosts_file;
 		int64_t concurrency;
+		int transport; /* transports */
 	} hosts;
 	struct key_list webhooks; /* struct webhook_file */
 	int64_t webhook_max_body;

@@ -9,6 +9,7 @@
 		.name = (key_name), .type = KEY_REFUSED                                            \
 	}
 
+static const char *const transports[] = {"libssh2", "openssh", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 
@@ -152,7 +153,15 @@ static const struct key hosts_keys[] = {
 		.doc = "Connections to hosts at the same time."},
 	LATER("pulls"),
 	LATER("resolve"),
-	LATER("transport"),
+	{.name = "transport",
+		.type = KEY_ENUM,
+		AT(hosts.transport),
+		.words = transports,
+		.standard = "libssh2",
+		.doc = "libssh2: connections of our own, the fastest. openssh: the program ssh, "
+		       "for hosts that have no algorithm in common with libssh2, certificates, "
+		       "FIDO keys and ssh_config. aviary_transport in the inventory says it for "
+		       "one host."},
 	KEYS_END,
 };
 

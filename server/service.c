@@ -69,6 +69,8 @@ struct loop_options service_loop_options(const struct config *config, const stru
 		.workers = SERVICE_WORKERS,
 		.hosts = {.ssh_key_file = config->hosts.ssh_key_file,
 			.known_hosts_file = config->hosts.known_hosts_file,
+			.openssh = config->hosts.openssh,
+			.program_config = config->hosts.program_config,
 			.concurrency = (size_t)config->hosts.concurrency},
 		.git =
 			{

@@ -425,6 +425,7 @@ run_step() {
 do_step() {
 	take_facts "$@"
 	shift 9
+	tell
 	say ready
 	IFS= read -r line && [ "$line" = go ] || exit 0
 	check_epoch

@@ -30,6 +30,9 @@ struct driver_host {
 	unsigned port;       /* 0 = 22 */
 	const char *user;
 	const char *fingerprint; /* of its host key, "SHA256:..."; NULL: known_hosts decides */
+	bool openssh;            /* through the program ssh */
+	const char *jump;        /* hosts on the way, as `ssh -J` takes them, or NULL */
+	bool sudo;               /* the user becomes root */
 };
 
 struct driver_file {

@@ -20,7 +20,7 @@ struct list {
 
 struct hosts {
 	struct hosts_options options;
-	char *key_file, *known_hosts_file;
+	char *key_file, *known_hosts_file, *program_config;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	int wake; /* eventfd */
@@ -31,6 +31,7 @@ struct hosts {
 	struct dialer *dialer;
 	struct list waiting, running;
 	struct hosts_access *access;
+	bool program_ready; /* its configuration is written */
 	struct pollfd *fds;
 	size_t fd_capacity;
 	int64_t next_tick;
@@ -101,15 +102,30 @@ static bool may_knock(const struct hosts *hosts, const struct hosts_job *job, in
 	return strangers < STRANGERS_MAX;
 }
 
+/* Before the first host that needs it. */
+static bool write_program_config(struct hosts *hosts, struct error *err)
+{
+	auto_buf struct buf text = BUF_INIT(65536);
+	const char *path = hosts->program_config;
+	if (!path || hosts->program_ready)
+		return true;
+	hosts_program_config(&hosts->options, &text);
+	hosts->program_ready = fs_write(path, text.text, text.len, 0600, err);
+	return hosts->program_ready;
+}
+
 static void start_job(struct hosts *hosts, struct hosts_job *job)
 {
 	struct hosts_access *access = NULL;
 	struct error err;
-	if (!hosts_access_read(&hosts->options, hosts->access, &access, &err)) {
+	bool program = hosts_program_is_used(job->task->host, &hosts->options);
+	bool fine = program ? write_program_config(hosts, &err)
+			    : hosts_access_read(&hosts->options, hosts->access, &access, &err);
+	if (!fine) {
 		fail(job, &err);
 		return;
 	}
-	if (access != hosts->access) {
+	if (access && access != hosts->access) {
 		hosts_access_drop(hosts->access);
 		hosts->access = access;
 		access->users++;
@@ -139,7 +155,9 @@ static void turn_running(struct hosts *hosts, bool tick)
 	struct hosts_job *job = list_take(&hosts->running), *next;
 	for (; job; job = next) {
 		next = job->next;
-		bool ready = job->hot || !job->poll_at || hosts->fds[job->poll_at].revents;
+		bool ready = job->hot || !job->poll_count;
+		for (size_t i = 0; i < job->poll_count; i++)
+			ready |= hosts->fds[job->poll_at + i].revents != 0;
 		bool kept = !ready || hosts_job_turn(job);
 		if (kept && (tick || hosts_job_left_ms(job, TICK_MS) == 0))
 			hosts_job_check(job);
@@ -158,16 +176,16 @@ static int make_poll_set(struct hosts *hosts, size_t *count_out)
 	size_t count = 1;
 	int timeout = TICK_MS;
 	int64_t now = clock_mono_ms();
-	if (hosts->fd_capacity < hosts->running.count + 1) {
-		hosts->fd_capacity = 2 * (hosts->running.count + 1);
+	size_t most = SSH_POLL_MAX * hosts->running.count + 1;
+	if (hosts->fd_capacity < most) {
+		hosts->fd_capacity = 2 * most;
 		hosts->fds = mem_resize(hosts->fds, hosts->fd_capacity, sizeof(*hosts->fds));
 	}
 	hosts->fds[0] = (struct pollfd){.fd = hosts->wake, .events = POLLIN};
 	for (struct hosts_job *job = hosts->running.first; job; job = job->next) {
-		struct pollfd fd = ssh_poll(job->ssh);
-		job->poll_at = fd.fd < 0 ? 0 : count;
-		if (fd.fd >= 0)
-			hosts->fds[count++] = fd;
+		job->poll_at = count;
+		job->poll_count = ssh_poll(job->ssh, hosts->fds + count);
+		count += job->poll_count;
 		timeout = hosts_job_left_ms(job, timeout);
 	}
 	for (const struct hosts_job *job = hosts->waiting.first; job; job = job->next) {
@@ -254,10 +272,13 @@ bool hosts_new(const struct hosts_options *options, struct hosts **hosts_out, st
 {
 	auto_hosts struct hosts *hosts = mem_zero(1, sizeof(*hosts));
 	hosts->joined = true; /* there is none yet */
+	hosts->wake = -1;
 	hosts->options = *options;
 	hosts->options.ssh_key_file = hosts->key_file = mem_dup_str(options->ssh_key_file);
 	hosts->options.known_hosts_file = hosts->known_hosts_file =
 		mem_dup_str(options->known_hosts_file);
+	hosts->options.program_config = hosts->program_config =
+		mem_dup_str(options->program_config);
 	if (!hosts->options.concurrency)
 		hosts->options.concurrency = CONCURRENCY;
 	(void)pthread_mutex_init(&hosts->lock, NULL); /* cannot fail without attributes */
@@ -265,6 +286,7 @@ bool hosts_new(const struct hosts_options *options, struct hosts **hosts_out, st
 	list_init(&hosts->waiting);
 	list_init(&hosts->running);
 	hosts->dialer = dialer_new();
+
 	hosts->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (hosts->wake < 0)
 		return error_errno(err, errno, "eventfd");
@@ -306,6 +328,7 @@ void hosts_free(struct hosts *hosts)
 	free(hosts->fds);
 	free(hosts->key_file);
 	free(hosts->known_hosts_file);
+	free(hosts->program_config);
 	free(hosts);
 }
 

@@ -13,9 +13,11 @@
 struct hosts_options {
 	const char *ssh_key_file; /* NULL: not configured, tasks end with an error that says so */
 	const char *known_hosts_file; /* NULL: only hosts with a fingerprint of their own */
-	size_t concurrency;           /* 0 = 32 */
-	int64_t connect_ms;           /* to connect; for each of handshake and login; 0 = 15 s */
-	int64_t idle_ms;              /* between two signs of life while delivering; 0 = 30 s */
+	bool openssh;               /* through the program ssh, if a host does not say otherwise */
+	const char *program_config; /* file that hosts_new() writes for the program; NULL: none */
+	size_t concurrency;         /* 0 = 32 */
+	int64_t connect_ms;         /* to connect; for each of handshake and login; 0 = 15 s */
+	int64_t idle_ms;            /* between two signs of life while delivering; 0 = 30 s */
 };
 
 struct hosts;

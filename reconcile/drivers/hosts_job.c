@@ -97,6 +97,7 @@ static void disconnect(struct hosts_job *job)
 void hosts_job_free(struct hosts_job *job)
 {
 	disconnect(job);
+	strlist_clear(&job->program);
 	buf_clear(&job->command);
 	buf_clear(&job->errors);
 	free(job);
@@ -122,23 +123,28 @@ bool hosts_job_start(struct hosts_job *job, struct dialer *dialer, struct hosts_
 {
 	const struct driver_host *host = job->task->host;
 	int64_t connect_ms = job->options->connect_ms ? job->options->connect_ms : CONNECT_MS;
+	const struct known_hosts *known = access ? access->known_hosts : NULL;
+	bool program = hosts_program_is_used(job->task->host, job->options);
 	job->access = access;
 	job->phase = JOB_OPENING;
+	if (program && !hosts_program_argv(host, job->options, &job->program, err))
+		return false;
 	job->ssh_options = (struct ssh_options){
 		.host = host->address,
 		.port = host->port,
 		.user = host->user,
-		.known_hosts = access->known_hosts,
+		.known_hosts = known,
 		.fingerprint = host->fingerprint,
-		.key = access->key.text,
-		.key_len = access->key.len,
+		.key = access ? access->key.text : NULL,
+		.key_len = access ? access->key.len : 0,
+		.program = program ? (const char *const *)job->program.items : NULL,
 		.key_name = job->options->ssh_key_file,
 		.deadline = {.connect_ms = connect_ms,
 			.idle_ms = connect_ms,
 			.total_ms = 4 * connect_ms,
 			.cancel_fd = -1},
 	};
-	if (!access->known_hosts && !host->fingerprint) {
+	if (!program && !known && !host->fingerprint) {
 		(void)error_set(err, ERR_AUTH, "the host key of '%s' cannot be known",
 			host->client); /* false */
 		return error_hint(err, "write 'hosts: {known_hosts_file: ...}' into the "

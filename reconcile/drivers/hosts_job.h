@@ -17,6 +17,14 @@ MUST_USE bool hosts_access_read(const struct hosts_options *options, struct host
 /** One user less. NULL is fine. */
 void hosts_access_drop(struct hosts_access *access);
 
+/** Is this host reached through the program ssh? Always if other hosts are on the way. */
+bool hosts_program_is_used(const struct driver_host *host, const struct hosts_options *options);
+/** What the program ssh reads before the user's and the system's configuration. */
+void hosts_program_config(const struct hosts_options *options, struct buf *out);
+/** Its argv, without the command. ERR_INVALID. */
+MUST_USE bool hosts_program_argv(const struct driver_host *host,
+	const struct hosts_options *options, struct strlist *argv, struct error *err);
+
 enum job_phase { JOB_OPENING, JOB_STARTING, JOB_TALKING, JOB_DRAINING, JOB_OVER };
 
 struct hosts_job {
@@ -25,6 +33,7 @@ struct hosts_job {
 	const struct hosts_options *options;
 	struct hosts_access *access; /* until it has logged in */
 	struct ssh_options ssh_options;
+	struct strlist program; /* argv of ssh, if it is used */
 	struct ssh *ssh;
 	struct talk *talk;
 	struct buf command, errors;
@@ -33,14 +42,14 @@ struct hosts_job {
 	int64_t not_before; /* CLOCK_MONOTONIC ms: back-off */
 	int64_t drain_end;
 	bool end_sent, out_ended, errors_ended;
-	bool hot;       /* more may be there without poll() saying so */
-	size_t poll_at; /* index in the poll set; 0: not in it */
+	bool hot;                   /* more may be there without poll() saying so */
+	size_t poll_at, poll_count; /* in the poll set; 0 of them: not in it */
 };
 
 /** A job that is not started yet. @param options  borrowed */
 struct hosts_job *hosts_job_new(struct driver_task *task, const struct hosts_options *options);
 void hosts_job_free(struct hosts_job *job);
-/** Connect. Takes over the use of @p access. @return false: err */
+/** Connect. Takes over the use of @p access, NULL for the program. @return false: err */
 MUST_USE bool hosts_job_start(struct hosts_job *job, struct dialer *dialer,
 	struct hosts_access *access, struct error *err);
 /** Do what can be done without waiting. Phase JOB_OVER: the task has its answer.

@@ -235,7 +235,7 @@ void talk_plan_command(const struct driver_task *task, const char *nonce, struct
 		[DRIVER_STEP] = "step",
 		[DRIVER_COMMAND] = "run"};
 
-	buf_add_str(out, "exec sh -c ");
+	buf_addf(out, "exec %ssh -c ", task->host->sudo ? "sudo -n " : "");
 	add_script(out);
 	buf_addf(out, " aviary %s %s", nonce, verbs[task->work]);
 	add_word(out, task->host->root);

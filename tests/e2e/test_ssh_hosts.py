@@ -88,6 +88,17 @@ def whole_release(fleet, client):
     return not staged
 
 
+def rollback_and_upgrade(fleet):
+    fleet.script("alpha", "if grep -q 6.6.6 compose.yaml; then exit 3; fi\n")
+    bad = fleet.upgrade("6.6.6")
+    fleet.settle()
+    assert fleet.results(bad) == {"alpha": ["rolled-back"]}
+    good = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert fleet.results(good) == {client: ["succeeded"] for client in WITH_API}
+    assert fleet.versions() == {client: "1.0.1" for client in WITH_API}
+
+
 # ---- rollouts --------------------------------------------------------------------------------
 
 
@@ -342,16 +353,81 @@ def test_a_host_that_has_only_these_is_enough(kind, fleets, checks, tmp_path):
         try:
             fleet.start().settle()
             check_onboarded(fleet)
-            fleet.sick("all", "api:6.6.6")
-            bad = fleet.upgrade("6.6.6")
-            fleet.settle()
-            assert fleet.results(bad) == {"alpha": ["rolled-back"]}
-            good = fleet.upgrade("1.0.1")
-            fleet.settle()
-            assert fleet.results(good) == {client: ["succeeded"] for client in WITH_API}
+            rollback_and_upgrade(fleet)
         except BaseException:
             tell(fleet)
             raise
         finally:
             fleet.close()
             shutil.rmtree(folder)
+
+
+# ---- through the program ssh -----------------------------------------------------------------
+
+
+def test_the_program_ssh_serves_as_well(idle):
+    fleet = idle
+    config = fleet.service.config
+    config.write_text(config.read_text().replace("hosts: {", "hosts: {transport: openssh, "))
+    fleet.start()
+    rollback_and_upgrade(fleet)
+    assert (fleet.state / "ssh_config").exists()
+
+
+def test_a_hardened_host_is_told_the_remedy_and_reached_by_the_program(idle, tmp_path):
+    fleet = idle
+    more = ("Ciphers aes256-gcm@openssh.com", "MACs hmac-sha2-512-etm@openssh.com",
+            "KexAlgorithms sntrup761x25519-sha512@openssh.com")
+    with SshServer(tmp_path, key=fleet.hosts.key, more=more) as hard:
+        fleet.write_known_hosts(fleet.hosts.known_hosts() + hard.known_hosts_line() + "\n")
+        fleet.set_port("alpha", hard.port)
+        fleet.start()
+        commit = fleet.upgrade("1.0.1")
+        fleet.wait_for("the failure", lambda: "no common algorithm" in fleet.service.log())
+        assert "openssh" in fleet.service.log()
+        fleet.set_variable("alpha", "aviary_transport", "openssh")
+        commit = fleet.upgrade("1.0.2")
+        fleet.settle()
+        assert fleet.results(commit)["alpha"] == ["succeeded"]
+
+
+def test_a_host_behind_others_is_reached_through_them(idle):
+    fleet = idle
+    user, ports = fleet.hosts.user, fleet.hosts.ports()
+    hops = f"{user}@127.0.0.1:{ports['beta']},{user}@127.0.0.1:{ports['gamma']}"
+    fleet.set_variable("alpha", "ansible_ssh_common_args", f'"-o ProxyJump={hops}"')
+    fleet.start()
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert fleet.results(commit)["alpha"] == ["succeeded"]
+
+
+def test_a_host_key_that_is_not_known_is_refused_by_the_program_too(idle):
+    fleet = idle
+    server = fleet.hosts.servers["alpha"]
+    fleet.write_known_hosts("".join(each.known_hosts_line() + "\n" for each
+                                    in fleet.hosts.servers.values() if each != server))
+    fleet.set_variable("alpha", "aviary_transport", "openssh")
+    fleet.start()
+    commit = fleet.upgrade("1.0.1")
+    fleet.settle()
+    assert "Host key verification failed" in reasons(fleet, commit, "alpha")
+    assert fleet.activations(commit=commit) == []
+
+
+def test_sudo_runs_it_all_as_root_where_the_inventory_says_so(idle, tmp_path):
+    fleet = idle
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sudo").write_text(f'#!/bin/sh\nprintf "%s " "$1" >> {tmp_path}/called\nshift\nexec "$@"\n')
+    (folder / "sudo").chmod(0o755)
+    force = f'PATH={folder}:$PATH; export PATH; exec sh -c "$SSH_ORIGINAL_COMMAND"'
+    with SshServer(tmp_path, key=fleet.hosts.key, force=force) as server:
+        fleet.write_known_hosts(fleet.hosts.known_hosts() + server.known_hosts_line() + "\n")
+        fleet.set_port("alpha", server.port)
+        fleet.set_variable("alpha", "ansible_become", "yes")
+        fleet.start()
+        commit = fleet.upgrade("1.0.1")
+        fleet.settle()
+    assert fleet.results(commit)["alpha"] == ["succeeded"]
+    assert set((tmp_path / "called").read_text().split()) == {"-n"}

@@ -66,6 +66,8 @@ class SshFleet(Fleet):
     def write_infra(self):
         super().write_infra()
         self.edit(POLICY, "kind: local", f"kind: ssh\n  user: {self.hosts.user}")
+        # a check is a login: under load it takes its time
+        self.edit(POLICY, "timeout: 1500ms", "timeout: 15s")
         for client, port in self.hosts.ports().items():
             self.set_variable(client, "ansible_host", "127.0.0.1")
             self.set_variable(client, "ansible_port", port)

@@ -1,6 +1,7 @@
 /* Facts: what each of them says in its subject, trailers, record and tag (design.md section 6). */
 #include "reconcile/fact.h"
 #include "reconcile/rollout_build.h"
+#include "tests/lib/facts.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -247,6 +248,103 @@ static void going_back_is_told_from_its_beginning_to_its_end(void **state)
 	assert_int_equal(held->client->state, CLIENT_ROLLED_BACK);
 }
 
+#define BACKUP "alpha-" ID
+
+static void a_backup_belongs_to_the_release_whose_data_it_holds(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	fact_free(make(&scene, FACT_CLIENT_STARTED));
+	auto_fact struct fact *made = make(&scene, FACT_CLIENT_BACKUP);
+	assert_string_equal(made->subject, "deploy(alpha): app 1 -> 2: backup " BACKUP);
+	assert_trailers(made, "Rollout: " ID "\nClient: alpha\nStage: canary\nAction: upgrade\n"
+			      "Source-Commit: 2222222222222222222222222222222222222222\n"
+			      "Release: " OLD "\nBackup: " BACKUP "\n");
+	assert_string_equal(made->client->backup.name, BACKUP);
+	assert_string_equal(made->client->backup.release, OLD);
+	scene.rollout->clients[0].activated = true; /* made behind deploy: of other data */
+	auto_fact struct fact *behind = make(&scene, FACT_CLIENT_BACKUP);
+	assert_string_equal(fact_trailer(behind, "Release"), NEW);
+	/* the one that the way back needs stays */
+	assert_string_equal(behind->client->backup.release, OLD);
+}
+
+static void a_backup_of_what_nobody_knows_belongs_to_no_release(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	fact_free(make(&scene, FACT_CLIENT_STARTED));
+	struct client_record record;
+	client_record_copy(&record, status_client(scene.status, "alpha"));
+	record.unsure = true;
+	status_put_client(scene.status, &record);
+	client_record_clear(&record);
+	auto_fact struct fact *made = make(&scene, FACT_CLIENT_BACKUP);
+	assert_string_equal(fact_trailer(made, "Release"), "");
+	assert_string_equal(made->client->backup.name, BACKUP);
+	assert_string_equal(made->client->backup.release, "");
+}
+
+static void a_question_for_data_and_its_answer_are_told(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	fact_free(make(&scene, FACT_CLIENT_STARTED));
+	fact_free(make(&scene, FACT_CLIENT_BACKUP));
+	struct rollout_client *client = &scene.rollout->clients[0];
+	client->failed = true;
+	client->restore = RESTORE_ASKED;
+	PUT(client->failure, "status 500");
+	auto_fact struct fact *asks = make(&scene, FACT_CLIENT_ASKS);
+	assert_string_equal(asks->subject,
+		"rollback(alpha): waits for a person: restore the data of backup " BACKUP "?");
+	assert_string_equal(fact_trailer(asks, "Result"), "waiting");
+	assert_string_equal(fact_trailer(asks, "Backup"), BACKUP);
+	assert_int_equal(asks->client->state, CLIENT_WAITING);
+	assert_int_equal(asks->client->restore, RESTORE_ASKED);
+	client->restore = RESTORE_YES;
+	auto_fact struct fact *back = make(&scene, FACT_CLIENT_BACK);
+	assert_string_equal(fact_trailer(back, "Backup"), BACKUP);
+	assert_int_equal(back->client->restore, RESTORE_YES);
+	auto_fact struct fact *ended = end_as(&scene, MEMBER_ROLLED_BACK, STAGE_FAILED);
+	assert_string_equal(fact_trailer(ended, "Backup"), BACKUP);
+	assert_int_equal(ended->client->restore, RESTORE_NO);
+}
+
+static void who_was_not_restored_runs_what_failed(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	fact_free(make(&scene, FACT_CLIENT_STARTED));
+	scene.rollout->clients[0].failed = true;
+	scene.rollout->clients[0].restore = RESTORE_ASKED;
+	auto_fact struct fact *ended = end_as(&scene, MEMBER_FAILED, STAGE_FAILED);
+	assert_int_equal(ended->client->state, CLIENT_FAILED);
+	assert_string_equal(ended->client->current.release, NEW);
+	assert_string_equal(ended->client->known_good.release, OLD);
+	assert_true(ended->client->unsure);
+}
+
+static void who_failed_before_anything_was_touched_runs_what_it_ran(void **state)
+{
+	(void)state;
+	auto_scene struct scene scene;
+	begin(&scene, PLAN_UPGRADE);
+	PUT(scene.rollout->upgrade, "backup deploy verify");
+	fact_free(make(&scene, FACT_CLIENT_STARTED));
+	scene.rollout->clients[0].failed = true;
+	scene.rollout->clients[0].stepping = true;
+	auto_fact struct fact *ended = end_as(&scene, MEMBER_FAILED, STAGE_FAILED);
+	assert_int_equal(ended->client->state, CLIENT_FAILED);
+	assert_string_equal(ended->client->current.release, OLD);
+	assert_string_equal(ended->client->root, "/srv/old");
+	assert_false(ended->client->unsure);
+}
+
 static void the_end_of_a_hold_heals_only_who_was_brought_back(void **state)
 {
 	(void)state;
@@ -363,6 +461,11 @@ int main(void)
 		cmocka_unit_test(a_client_that_was_not_touched_stays_where_it_is),
 		cmocka_unit_test(superseded_after_its_activation_runs_the_new_release_unproved),
 		cmocka_unit_test(going_back_is_told_from_its_beginning_to_its_end),
+		cmocka_unit_test(a_backup_belongs_to_the_release_whose_data_it_holds),
+		cmocka_unit_test(a_backup_of_what_nobody_knows_belongs_to_no_release),
+		cmocka_unit_test(a_question_for_data_and_its_answer_are_told),
+		cmocka_unit_test(who_was_not_restored_runs_what_failed),
+		cmocka_unit_test(who_failed_before_anything_was_touched_runs_what_it_ran),
 		cmocka_unit_test(the_end_of_a_hold_heals_only_who_was_brought_back),
 		cmocka_unit_test(a_rollout_that_succeeded_gets_a_tag_others_none),
 		cmocka_unit_test(a_wait_and_its_answer_say_who_and_why),

@@ -52,6 +52,9 @@ static void fill_client(struct client_record *record)
 		(struct client_app){.name = mem_dup_str("pretix"), .version = mem_dup_str("")};
 	record->app_count = 2;
 	record->unsure = true;
+	record->restore = RESTORE_ASKED;
+	PUT(record->backup.name, "alpha-20260101-000000-1111111");
+	PUT(record->backup.release, "sha256:bb");
 	record->hold = (struct client_hold){
 		.held = true, .by_hand = true, .reason = mem_dup_str("# not a comment")};
 	record->pause = (struct pause){.paused = true,
@@ -90,6 +93,9 @@ static void a_clients_record_reads_back_as_it_was(void **state)
 	assert_int_equal(again.ended, MEMBER_ROLLED_BACK);
 	assert_true(again.hold.by_hand);
 	assert_true(again.unsure);
+	assert_int_equal(again.restore, RESTORE_ASKED);
+	assert_string_equal(again.backup.name, record.backup.name);
+	assert_string_equal(again.backup.release, "sha256:bb");
 	assert_non_null(strstr(first.text, "state: paused\n"));
 	assert_int_equal(again.state, CLIENT_FAILED); /* what it is beside the pause */
 	assert_string_equal(again.pause.reason, "'demo': yes");

@@ -41,7 +41,7 @@ static void make_environment(struct strlist *environment)
 	strlist_take(environment, NULL);
 }
 
-static bool run(const char *const *argv, const char *command, int talk, int errors, pid_t *pid_out,
+static bool run(const char *const *argv, const char *command, const int fds[3], pid_t *pid_out,
 	struct error *err)
 {
 	auto_strlist struct strlist environment = STRLIST_INIT;
@@ -55,7 +55,7 @@ static bool run(const char *const *argv, const char *command, int talk, int erro
 	make_environment(&environment);
 	request.argv = whole;
 	request.environ_ = (const char *const *)environment.items;
-	return exec_start(&request, (int[]){talk, talk, errors}, pid_out, err);
+	return exec_start(&request, fds, pid_out, err);
 }
 
 static bool open_ways(int talk[2], int errors[2], struct error *err)
@@ -74,7 +74,7 @@ bool ssh_program_start(const char *const *argv, const char *command,
 	int talk[2] = {-1, -1}, errors[2] = {-1, -1};
 	struct ssh_program program = {.pidfd = -1};
 	bool good = open_ways(talk, errors, err) &&
-		    run(argv, command, talk[1], errors[1], &program.pid, err);
+		    run(argv, command, (int[]){talk[1], talk[1], errors[1]}, &program.pid, err);
 	fs_close_at(&talk[1]);
 	fs_close_at(&errors[1]);
 	program.talk = talk[0];

@@ -200,6 +200,25 @@ void loop_note_drift(struct loop *loop, const struct work *work)
 		report(loop, record, &work->drift);
 }
 
+/* Ids are ordered by time: a host that names a later one than the branch knows is no drift, the
+ * branch has lost that rollout (design.md section 6). */
+static bool knows_more(const struct loop *loop, const struct driver_state *state)
+{
+	const struct status *status = loop->status;
+	return state->found && status->rollout_count &&
+	       strncmp(state->rollout, status->rollouts[0]->id, ROLLOUT_TIME) > 0;
+}
+
+static void halt(struct loop *loop, const struct work *work)
+{
+	struct error err;
+	(void)error_set(&err, ERR_REFUSED, /* always false: it makes the error */
+		"the host of '%s' was last touched by rollout %s, which the status branch does not "
+		"know",
+		work->client, work->state.rollout);
+	loop_halt(loop, &err);
+}
+
 /* Its last word counts if the record is still the one that it was asked about. */
 static void take_answer(
 	struct loop *loop, const struct work *work, bool answered, const struct error *err)
@@ -214,6 +233,8 @@ static void take_answer(
 				LOG_STR("client", work->client), LOG_ERROR_FIELD(err));
 	} else if (work->state.epoch > loop->epoch) {
 		loop->look_wanted = loop->look_forced = true; /* who leads now? */
+	} else if (knows_more(loop, &work->state)) {
+		halt(loop, work);
 	} else if (work->drift.found) {
 		if (loop->drift.policy == DRIFT_REPAIR)
 			strlist_add(&loop->drift.found, work->client);

@@ -3,6 +3,7 @@ over. Nobody is touched for it unless the policy says `repair`.
 """
 
 import json
+import re
 import shutil
 
 import pytest
@@ -192,6 +193,38 @@ def test_apply_asks_no_schedule(idle_fleet):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["result"] == "succeeded"
     assert told(idle_fleet) == []
+
+
+def test_a_host_that_names_a_later_rollout_is_more_than_drift(fleet):
+    """The branch has lost that one: nothing is touched until somebody says what counts."""
+    follow_drift(fleet, drift="repair")
+    path = fleet.root("alpha") / ".aviary/state"
+    path.write_text(re.sub(r"rollout: \S+", "rollout: 29990101-000000-0000000", path.read_text()))
+    fleet.wait_for("the stop", lambda: fleet.service.readyz()[0] == 503)
+    assert "29990101-000000-0000000" in fleet.service.readyz()[1]
+    assert "--accept-history" in fleet.command("status").stdout
+    assert told(fleet) == [] and not repairs(fleet) and not fleet.activations()
+
+
+def test_only_the_leader_asks_and_tells(fleet):
+    follow_drift(fleet)
+    second = fleet.second()
+    second.start()
+
+    def stands_by():
+        fleet.command("reconcile")
+        return fleet.service.readyz()[0] == 503
+
+    fleet.wait_for("the first to stand by", stands_by)
+    shutil.rmtree(fleet.root("alpha") / ".aviary")
+    shutil.rmtree(fleet.root("beta") / ".aviary")
+    wait_for_drift(fleet, client="beta")
+    wait_for_drift(fleet, client="alpha")
+    (fleet.root("gamma") / "current").unlink()
+    wait_for_drift(fleet, client="gamma")
+    assert [len(told(fleet, client)) for client in ("alpha", "beta", "gamma")] == [1, 1, 1]
+    told_by = "host does not run what is recorded"
+    assert second.log().count(told_by) == 3 and told_by not in fleet.service.log()
 
 
 # ---- drift: repair --------------------------------------------------------------------------

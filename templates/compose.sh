@@ -40,6 +40,12 @@ last_line() {
 	printf '%s\n' "$1" | tr -d '\000-\010\013-\037' | awk 'NF { line = $0 } END { print substr(line, 1, 110) }'
 }
 
+# Why something failed that printed this.
+reason() {
+	line=$(last_line "$1")
+	printf '%s\n' "${line:-nothing was said, or not in time}"
+}
+
 # Run a command until the deadline; status 124 if it had to be ended then.
 bounded() {
 	"$@" < /dev/null &
@@ -82,7 +88,7 @@ find_engine() {
 	command -v docker > /dev/null ||
 		fail 'docker is not installed on this host: apt install docker.io, or https://docs.docker.com/engine/install/'
 	text=$(bounded docker version --format '{{.Server.Version}}' 2>&1) ||
-		fail "the docker engine does not answer: $(last_line "$text")"
+		fail "the docker engine does not answer: $(reason "$text")"
 }
 
 find_compose() {
@@ -215,9 +221,9 @@ pull() {
 			say 'the registry does not answer: goes on with the images that are here'
 			return
 		fi
-		is_lasting "$text" && fail "images cannot be pulled: $(last_line "$text")"
+		is_lasting "$text" && fail "images cannot be pulled: $(reason "$text")"
 		if [ "$attempt" -ge "$pull_attempts" ] || [ "$(($(now) + attempt * 2))" -ge "$deadline" ]; then
-			fail "images could not be pulled in $attempt attempts: $(last_line "$text")"
+			fail "images could not be pulled in $attempt attempts: $(reason "$text")"
 		fi
 		say "the pull failed, and is tried again in $((attempt * 2)) s"
 		sleep "$((attempt * 2))"
@@ -367,7 +373,7 @@ find_engine
 find_compose
 find_files
 say "$program $version, project $AVIARY_CLIENT"
-text=$(compose config -q 2>&1) || fail "the compose files are refused: $(last_line "$text")"
+text=$(compose config -q 2>&1) || fail "the compose files are refused: $(reason "$text")"
 label_mounted
 pull
 before=$(look)

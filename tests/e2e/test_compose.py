@@ -198,7 +198,7 @@ def test_a_slow_service_is_waited_for(host):
 @one_compose
 def test_what_is_not_well_in_time_is_named(host):
     test = {"test": ["CMD", "false"], "interval": "1s", "retries": 1000}
-    status, output = host.activate(seconds=15, web=service(healthcheck=test), db=service())
+    status, output = host.activate(seconds=25, web=service(healthcheck=test), db=service())
     assert status == 1
     assert last_line(output).startswith("not in time: service 'web' is not healthy yet"), output
 
@@ -469,6 +469,6 @@ def test_a_crash_loop_ends_early(pretender, tmp_path):
 
 def test_an_up_that_hangs_is_ended(pretender, tmp_path):
     pretender.be("docker", RESTARTS.replace("touch", "exec sleep 1000; touch"))
-    status, output = Host(tmp_path / "host", pretender.env).activate(seconds=6, web=service())
+    status, output = Host(tmp_path / "host", pretender.env).activate(seconds=20, web=service())
     assert status == 1
     assert last_line(output) == "'docker compose up' was not done in time", output

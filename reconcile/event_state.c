@@ -55,6 +55,7 @@ static const struct field stage_fields[] = {
 	FIELD(rollout_stage, max_unreachable, FIELD_INT64),
 	FIELD(rollout_stage, blocked, FIELD_BOOL),
 	FIELD(rollout_stage, closed, FIELD_BOOL),
+	FIELD(rollout_stage, opens_s, FIELD_INT64),
 	FIELD(rollout_stage, bake_until_ms, FIELD_INT64),
 	FIELD(rollout_stage, wave_until_ms, FIELD_INT64),
 };
@@ -91,7 +92,7 @@ static const struct field client_fields[] = {
 
 #if __SIZEOF_POINTER__ == 8
 _Static_assert(sizeof(struct rollout_client) == 808, "a field is missing in client_fields");
-_Static_assert(sizeof(struct rollout_stage) == 336, "a field is missing in stage_fields");
+_Static_assert(sizeof(struct rollout_stage) == 344, "a field is missing in stage_fields");
 _Static_assert(sizeof(struct rollout) - sizeof(struct rollout_record) == 752,
 	"a field is missing in rollout_fields");
 #endif

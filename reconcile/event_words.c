@@ -108,6 +108,12 @@ bool event_wait_from_word(const char *word, enum rollout_wait *wait_out)
 /* ---- decisions: what is recorded is named as the commit's trailers name it ---------------------
  */
 
+static char *approved(const struct rollout_record *record)
+{
+	auto_free char *what = approval_record_what(&record->approvals[record->approval_count - 1]);
+	return mem_printf("record approved %s", what);
+}
+
 static char *ending(const struct rollout_record *record)
 {
 	auto_free char *text = rollout_record_ending(record);
@@ -137,8 +143,7 @@ static char *recorded(const struct rollout *rollout, const struct rollout_action
 	case FACT_WAITING:
 		return mem_dup_str("record rollout waiting");
 	case FACT_APPROVED:
-		return mem_printf("record approved %s",
-			rollout->record.approvals[rollout->record.approval_count - 1].what);
+		return approved(&rollout->record);
 	case FACT_ENDING:
 		return ending(&rollout->record);
 	case FACT_STAGE:

@@ -108,6 +108,10 @@ static void emit_event(struct event_log *log, struct emitter *emitter,
 		emit_int(emitter, "n", (int64_t)event->count);
 	emit_opt(emitter, "who", event->who);
 	emit_opt(emitter, "tag", event->tag);
+	if (event->now)
+		emit_bool(emitter, "now", true);
+	if (event->opens_s)
+		emit_int(emitter, "opens", event->opens_s);
 	if (!event->ok)
 		emit_opt(emitter, "text", event->text);
 }

@@ -171,7 +171,8 @@ static struct fact *fact_approved(const struct fact_context *context)
 	const struct rollout_record *record = &context->rollout->record;
 	const struct approval_record *approval = &record->approvals[record->approval_count - 1];
 	struct fact *fact = mem_zero(1, sizeof(*fact));
-	fact->subject = mem_printf("approve(%s): %s", record->id, approval->what);
+	auto_free char *what = approval_record_what(approval);
+	fact->subject = mem_printf("approve(%s): %s", record->id, what);
 	fact_add_trailer(fact, "Rollout", record->id);
 	bool restore = !strncmp(approval->what, APPROVES_RESTORE, strlen(APPROVES_RESTORE));
 	if (restore)

@@ -187,17 +187,22 @@ static void decide_approve(struct loop *loop, struct asked *asked)
 		return;
 	}
 	const struct rollout_record *record = &loop->rollout->record;
-	bool asks = rollout_wait_is_for_person(loop->rollout->waits);
+	enum rollout_wait waits = loop->rollout->waits;
+	bool stage = waits == WAIT_WINDOW || waits == WAIT_APPROVAL;
+	bool asks = request->now ? stage : rollout_wait_is_for_person(waits);
 	auto_free char *what = mem_dup_str(record->waits_for ? record->waits_for : "nothing");
 	if (!asks || loop->rollout->superseded || loop->rollout->aborted) {
 		asked_refuse(asked);
-		asked_say(asked, "rollout %s asks nobody: it is %s, and waits for %s",
-			request->target, rollout_state_name(record->state), what);
+		asked_say(asked, "rollout %s %s: it is %s, and waits for %s%s", request->target,
+			request->now ? "waits for no stage" : "asks nobody",
+			rollout_state_name(record->state), what,
+			waits == WAIT_WINDOW ? "; --now does not wait for it" : "");
 		return;
 	}
-	loop_feed(
-		loop, (struct rollout_event){
-			      .kind = EVENT_APPROVE, .who = request->by, .text = request->reason});
+	loop_feed(loop, (struct rollout_event){.kind = EVENT_APPROVE,
+				.who = request->by,
+				.text = request->reason,
+				.now = request->now});
 	asked_decided(loop, asked);
 	asked_say(asked, "rollout %s goes on: %s", request->target, what);
 }

@@ -200,11 +200,20 @@ static void look_at_windows(struct loop *loop, bool begins)
 			continue;
 		bool open = is_open(loop, policy);
 		loop->windows_ms = clock_mono_ms() + WINDOWS_EVERY_MS;
-		if (begins)
-			rollout->stages[i].closed = !open;
-		else if (open == rollout->stages[i].closed)
-			loop_feed(loop, (struct rollout_event){
-						.kind = EVENT_WINDOW, .stage = i, .ok = open});
+		if (!begins && open != rollout->stages[i].closed)
+			continue;
+		int64_t opens_s = open ? 0
+				       : windows_next(policy->windows, ARRAY_LEN(policy->windows),
+						 clock_wall_s());
+		if (!begins) {
+			loop_feed(loop, (struct rollout_event){.kind = EVENT_WINDOW,
+						.stage = i,
+						.ok = open,
+						.opens_s = opens_s});
+			continue;
+		}
+		rollout->stages[i].closed = !open;
+		rollout->stages[i].opens_s = opens_s;
 	}
 }
 

@@ -118,6 +118,8 @@ static bool read_event(const struct node *line, const struct run *run, struct ro
 		.restores = flag_at(line, "restores"),
 		.who = text_at(line, "who"),
 		.tag = text_at(line, "tag"),
+		.now = flag_at(line, "now"),
+		.opens_s = number_at(line, "opens", 0),
 		.now_ms = NOW_MS + number_at(line, "t", 0),
 		.wall_s = number_at(line, "w", run->step.wall_s),
 		.text = text_at(line, "text")};

@@ -29,30 +29,39 @@ static bool read_reason(const char *text, char *reason, struct error *err)
 	return true;
 }
 
-static bool read_object(const cJSON *object, char *reason, struct error *err)
+static bool read_item(const cJSON *item, char *reason, bool *now, struct error *err)
 {
-	static const char *const names[] = {"reason"};
+	static const char *const names[] = {"reason", "now"};
+	if (!strcmp(item->string, "now")) {
+		*now = cJSON_IsTrue(item);
+		return cJSON_IsBool(item) ||
+		       error_set(err, ERR_INVALID, "'now' is neither true nor false");
+	}
+	if (!strcmp(item->string, "reason"))
+		return cJSON_IsString(item) ? read_reason(item->valuestring, reason, err)
+					    : error_set(err, ERR_INVALID, "'reason' is no text");
+	const char *near = nearest_name(item->string, names, ARRAY_LEN(names));
+	return error_set(err, ERR_INVALID, "the body's key '%.40s' is unknown%s%s%s", item->string,
+		near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+static bool read_object(const cJSON *object, char *reason, bool *now, struct error *err)
+{
 	const cJSON *item;
 	if (!cJSON_IsObject(object))
 		return error_set(err, ERR_INVALID, "the body is no JSON object");
 	cJSON_ArrayForEach(item, object)
 	{
-		if (strcmp(item->string, names[0]) != 0) {
-			const char *near = nearest_name(item->string, names, ARRAY_LEN(names));
-			return error_set(err, ERR_INVALID, "the body's key '%.40s' is unknown%s",
-				item->string, near ? ": did you mean 'reason'?" : "");
-		}
-		if (!cJSON_IsString(item))
-			return error_set(err, ERR_INVALID, "'reason' is no text");
-		if (!read_reason(item->valuestring, reason, err))
+		if (!read_item(item, reason, now, err))
 			return false;
 	}
 	return true;
 }
 
-bool request_read_body(const char *body, size_t len, char *reason, struct error *err)
+bool request_read_body(const char *body, size_t len, char *reason, bool *now, struct error *err)
 {
 	reason[0] = '\0';
+	*now = false;
 	if (!len)
 		return true;
 	if (len > BODY_MAX)
@@ -62,7 +71,7 @@ bool request_read_body(const char *body, size_t len, char *reason, struct error 
 		return error_set(err, ERR_INVALID, "the body is no JSON object");
 	const char *end = NULL;
 	cJSON *object = cJSON_ParseWithLengthOpts(body, len + 1, &end, true);
-	bool good = read_object(object, reason, err);
+	bool good = read_object(object, reason, now, err);
 	cJSON_Delete(object);
 	return good;
 }

@@ -29,6 +29,7 @@ struct request {
 	char target[ROLLOUT_TEXT]; /* a client, or the id of a rollout; "" the whole fleet */
 	char by[REQUEST_BY_TEXT];  /* name of the token, or of the socket's user */
 	char reason[REQUEST_REASON_MAX + 1]; /* "" none */
+	bool now; /* REQUEST_APPROVE: outside of the windows of the stage too */
 };
 
 /** Is its target the id of a rollout? Else a client, or the fleet. */
@@ -49,8 +50,10 @@ struct request_answer {
 };
 
 /**
- * Read the body of a POST: empty, or `{"reason": "..."}`.
+ * Read the body of a POST: empty, or `{"reason": "...", "now": true}`.
  * @param reason  of REQUEST_REASON_MAX + 1 bytes; "" without one
+ * @param now     false without it
  * @return false: ERR_INVALID, with what is wrong
  */
-MUST_USE bool request_read_body(const char *body, size_t len, char *reason, struct error *err);
+MUST_USE bool request_read_body(
+	const char *body, size_t len, char *reason, bool *now, struct error *err);

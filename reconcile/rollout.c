@@ -289,6 +289,7 @@ static void dispatch(struct step *step)
 		break;
 	case EVENT_WINDOW:
 		rollout->stages[event->stage].closed = !event->ok;
+		rollout->stages[event->stage].opens_s = event->opens_s;
 		break;
 	case EVENT_STOP:
 		rollout->stopping = true;

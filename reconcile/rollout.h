@@ -53,7 +53,7 @@
  *
  * The rollout:
  *   RUNNING <--> WAITING (as its stage) --> SUCCEEDED | FAILED | SUPERSEDED | ABORTED
- *   WAITING ---- approved, window opens, host answers --> RUNNING
+ *   WAITING ---- approved, window opens (or a person says now), host answers --> RUNNING
  *   WAITING ---- approval expired --> ABORTED
  *   superseded or aborted while something of it runs: told at once, ended when that has ended
  *
@@ -136,6 +136,7 @@ struct rollout_stage {
 	int64_t max_failures, max_unreachable;
 	bool blocked;          /* a held client of the stage changes: no later stage starts */
 	bool closed;           /* outside of its windows: nothing starts */
+	int64_t opens_s;       /* then: when the next one opens; 0 not known */
 	int64_t bake_until_ms; /* monotonic, 0 = not baking */
 	int64_t wave_until_ms; /* monotonic, 0 = no pause between waves */
 };
@@ -213,6 +214,8 @@ struct rollout_event {
 	int64_t wall_s;   /* of every event, for records */
 	const char *text; /* why; borrowed for the call; may be NULL */
 	const char *who;  /* a person's name; borrowed for the call; may be NULL */
+	bool now;         /* EVENT_APPROVE: the stage starts outside of its windows too */
+	int64_t opens_s;  /* EVENT_WINDOW that closed: Unix seconds of the next one; 0 not known */
 	const char *tag;  /* EVENT_APPROVE: id of the tag that says so; may be NULL */
 };
 

@@ -13,6 +13,8 @@ enum rollout_wait wait_before_start(
 	if (stage->record->manual && !started &&
 		!rollout_record_is_approved(record, stage->record->name))
 		return WAIT_APPROVAL;
+	if (rollout_record_starts_now(record, stage->record->name))
+		return WAIT_NOTHING;
 	return stage->closed ? WAIT_WINDOW : WAIT_NOTHING;
 }
 
@@ -119,6 +121,8 @@ void wait_begin(struct step *step, enum rollout_wait wait)
 	if (!told) {
 		mem_replace_str(&record->waits_for, text.text);
 		record->waits_since_s = step->event->wall_s;
+		record->window_opens_s =
+			wait == WAIT_WINDOW ? rollout->stages[rollout->current].opens_s : 0;
 		step_record(step, FACT_WAITING, 0, rollout->current);
 	}
 	rollout->wait_until_ms = 0;
@@ -135,7 +139,7 @@ void wait_forget(struct rollout *rollout)
 	rollout->waits = WAIT_NOTHING;
 	rollout->wait_until_ms = 0;
 	rollout->record.state = ROLLOUT_RUNNING;
-	rollout->record.waits_since_s = 0;
+	rollout->record.waits_since_s = rollout->record.window_opens_s = 0;
 	mem_replace_str(&rollout->record.waits_for, NULL);
 }
 
@@ -176,13 +180,17 @@ void wait_on_approve(struct step *step)
 	struct rollout *rollout = step->rollout;
 	bool restore = rollout->waits == WAIT_RESTORE;
 	auto_buf struct buf what = BUF_INIT(1024);
-	if (!rollout_wait_is_for_person(rollout->waits) || rollout->superseded || rollout->aborted)
+	bool now = step->event->now &&
+		   (rollout->waits == WAIT_WINDOW || rollout->waits == WAIT_APPROVAL);
+	bool answers = rollout_wait_is_for_person(rollout->waits) || now;
+	if (!answers || rollout->superseded || rollout->aborted)
 		return;
 	describe_answer(rollout, &what);
 	const struct approval_record approval = {.what = what.text,
 		.by = (char *)text_or(step->event->who, "somebody"),
 		.reason = (char *)step->event->text,
 		.tag = (char *)step->event->tag,
+		.now = now,
 		.at_s = step->event->wall_s};
 	rollout_record_approve(&rollout->record, &approval);
 	wait_end(step); /* also while it is paused: one yes is enough */

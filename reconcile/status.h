@@ -221,6 +221,7 @@ struct approval_record {
 	char *what; /* name of a stage, or as above */
 	char *by, *reason;
 	char *tag; /* id of the approve/ tag that said so, or NULL */
+	bool now;  /* the stage starts outside of its windows too */
 	int64_t at_s;
 };
 
@@ -244,6 +245,7 @@ struct rollout_record {
 	char *over_limit;     /* why policy.max_changed asks for an approval, or NULL */
 	char *waits_for;      /* "approval of production", ... while it is waiting, or NULL */
 	int64_t waits_since_s;
+	int64_t window_opens_s;            /* while it waits for a window; 0: not known */
 	struct approval_record *approvals; /* oldest first */
 	size_t approval_count;
 	struct abort_record abort;
@@ -260,6 +262,10 @@ static inline bool rollout_record_is_apart(const struct rollout_record *record)
 }
 /** A further approval; texts are copied. */
 void rollout_record_approve(struct rollout_record *record, const struct approval_record *approval);
+/** Did somebody say that the stage starts outside of its windows? */
+bool rollout_record_starts_now(const struct rollout_record *record, const char *stage);
+/** What was approved: "production, outside of its windows"; the caller frees. */
+char *approval_record_what(const struct approval_record *approval);
 /** It was ended; texts are copied. @param by  NULL: by nobody */
 void rollout_record_abort(
 	struct rollout_record *record, const char *by, const char *reason, int64_t at_s);

@@ -13,6 +13,8 @@ MUST_USE bool said_read(const struct node *node, struct rollout_record *record, 
 
 /** Text of a scalar, or NULL if the key is missing or null. */
 const char *record_text(const struct node *map, const char *key);
+/** Is it there, and true? */
+bool record_flag(const struct node *map, const char *key);
 /** A time; left as it is if the key is missing. */
 MUST_USE bool record_time(
 	const struct node *map, const char *key, int64_t *wall_s, struct error *err);

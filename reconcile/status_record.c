@@ -137,6 +137,7 @@ static void emit_rollout(struct emitter *emitter, const struct rollout_record *r
 	emit_opt(emitter, "over_limit", record->over_limit);
 	emit_opt(emitter, "waits_for", record->waits_for);
 	emit_time(emitter, "waits_since", record->waits_since_s);
+	emit_time(emitter, "window_opens", record->window_opens_s);
 	said_emit(emitter, record);
 	emit_time(emitter, "started", record->started_s);
 	emit_time(emitter, "finished", record->finished_s);
@@ -264,7 +265,7 @@ static bool read_ref(const struct node *map, struct release_ref *ref, struct err
 	       READ_FIXED(map, "rollout", ref->rollout, err);
 }
 
-static bool read_flag(const struct node *map, const char *key)
+bool record_flag(const struct node *map, const char *key)
 {
 	const struct node *flag = node_get(map, key);
 	return flag && flag->kind == NODE_BOOL && flag->boolean;
@@ -275,7 +276,7 @@ static bool read_hold(const struct node *map, struct client_hold *hold, struct e
 	if (!map || map->kind != NODE_MAP)
 		return true;
 	hold->held = true;
-	hold->by_hand = read_flag(map, "by_hand");
+	hold->by_hand = record_flag(map, "by_hand");
 	hold->reason = mem_dup_str(record_text(map, "reason"));
 	return READ_FIXED(map, "commit", hold->commit, err) &&
 	       READ_FIXED(map, "release", hold->release, err) &&
@@ -346,7 +347,7 @@ static bool client_read(const struct node *node, struct client_record *record, s
 	record->stage = mem_dup_str(record_text(node, "stage"));
 	record->rollback_tag = mem_dup_str(record_text(node, "rollback_tag"));
 	record->going_back = mem_dup_str(record_text(node, "going_back"));
-	record->unsure = read_flag(node, "unsure");
+	record->unsure = record_flag(node, "unsure");
 	read_apps(node_get(node, "apps"), record);
 	if (!read_word(node, "state", client_word, CLIENT_STATES, &state, err))
 		return false;
@@ -454,6 +455,7 @@ static bool rollout_read(const struct node *node, struct rollout_record *record,
 		!READ_FIXED(node, "plan", record->plan, err) ||
 		!read_word(node, "state", rollout_word, ROLLOUT_STATES, &state, err) ||
 		!record_time(node, "waits_since", &record->waits_since_s, err) ||
+		!record_time(node, "window_opens", &record->window_opens_s, err) ||
 		!said_read(node, record, err) ||
 		!record_time(node, "started", &record->started_s, err) ||
 		!record_time(node, "finished", &record->finished_s, err))
@@ -461,8 +463,8 @@ static bool rollout_read(const struct node *node, struct rollout_record *record,
 	if (!clock_parse_id(record->id, &id_s))
 		return node_error(err, node_get(node, "id"), "'%s' is no rollout's id", record->id);
 	record->state = (enum rollout_state)state;
-	record->by_hand = read_flag(node, "by_hand");
-	record->drift = read_flag(node, "drift");
+	record->by_hand = record_flag(node, "by_hand");
+	record->drift = record_flag(node, "drift");
 	if (!stages || stages->kind != NODE_LIST)
 		return true;
 	record->stages = mem_zero(stages->count, sizeof(*record->stages));

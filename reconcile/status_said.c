@@ -11,7 +11,21 @@ void rollout_record_approve(struct rollout_record *record, const struct approval
 			.by = mem_dup_str(approval->by),
 			.reason = mem_dup_str(approval->reason),
 			.tag = mem_dup_str(approval->tag),
+			.now = approval->now,
 			.at_s = approval->at_s};
+}
+
+bool rollout_record_starts_now(const struct rollout_record *record, const char *stage)
+{
+	for (size_t i = 0; i < record->approval_count; i++)
+		if (record->approvals[i].now && !strcmp(record->approvals[i].what, stage))
+			return true;
+	return false;
+}
+
+char *approval_record_what(const struct approval_record *approval)
+{
+	return mem_printf("%s%s", approval->what, approval->now ? ", outside of its windows" : "");
 }
 
 bool rollout_record_knows_tag(const struct rollout_record *record, const char *tag)
@@ -84,6 +98,8 @@ static void emit_approvals(struct emitter *emitter, const struct rollout_record 
 		emit_str(emitter, "by", approval->by);
 		emit_opt(emitter, "reason", approval->reason);
 		emit_opt(emitter, "tag", approval->tag);
+		if (approval->now)
+			emit_bool(emitter, "now", true);
 		emit_time(emitter, "at", approval->at_s);
 		emit_close(emitter);
 	}
@@ -111,7 +127,8 @@ static bool read_approvals(
 		struct approval_record approval = {.what = (char *)record_text(item, "what"),
 			.by = (char *)record_text(item, "by"),
 			.reason = (char *)record_text(item, "reason"),
-			.tag = (char *)record_text(item, "tag")};
+			.tag = (char *)record_text(item, "tag"),
+			.now = record_flag(item, "now")};
 		if (!approval.what || !approval.by)
 			return node_error(err, item, "an approval needs 'what' and 'by'");
 		if (!record_time(item, "at", &approval.at_s, err))

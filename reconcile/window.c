@@ -81,3 +81,27 @@ bool windows_are_open(const struct windows *windows, int64_t wall_s, struct erro
 	}
 	return !windows->count;
 }
+
+static bool all_are_open(const struct windows *lists, size_t count, int64_t wall_s)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!windows_are_open(&lists[i], wall_s, NULL))
+			return false;
+	return true;
+}
+
+/* By looking, since zones change their offset: every five minutes, then back to the first. */
+int64_t windows_next(const struct windows *lists, size_t count, int64_t wall_s)
+{
+	int64_t begin_s = wall_s - wall_s % 300, end_s = wall_s + (int64_t)8 * DAY_MIN * 60;
+	for (int64_t at_s = begin_s + 300; at_s <= end_s; at_s += 300) {
+		if (!all_are_open(lists, count, at_s))
+			continue;
+		int64_t first_s = at_s;
+		while (first_s - 60 > wall_s && first_s > at_s - 300 &&
+			all_are_open(lists, count, first_s - 60))
+			first_s -= 60;
+		return first_s;
+	}
+	return 0;
+}

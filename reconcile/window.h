@@ -25,3 +25,6 @@ MUST_USE bool window_parse_time(const char *text, int *minutes_out);
 /** May something start at that time? A zone that can not be read is closed.
  *  @param err  set if a zone could not be read; may be NULL */
 bool windows_are_open(const struct windows *windows, int64_t wall_s, struct error *err);
+/** When all of @p count lists are open at once next, at most eight days on, to the minute.
+ *  @return Unix seconds; 0: not that soon, or a zone cannot be read */
+int64_t windows_next(const struct windows *lists, size_t count, int64_t wall_s);

@@ -48,8 +48,12 @@ static bool read_body(const struct http_request *request, const struct rule *rul
 	struct error err;
 	size_t len;
 	const char *body = http_request_body(request, &len);
-	if (!request_read_body(body, len, asked->reason, &err)) {
+	if (!request_read_body(body, len, asked->reason, &asked->now, &err)) {
 		http_respond_error(response, 400, "%s", err.message);
+		return false;
+	}
+	if (asked->now && asked->kind != REQUEST_APPROVE) {
+		http_respond_error(response, 400, "'now' is for approve");
 		return false;
 	}
 	if (rule->why && !asked->reason[0]) {

@@ -1,5 +1,6 @@
 /* What waits for whom, and the command that moves it on: the answer to "why does nothing happen?".
  */
+#include "base/clock.h"
 #include "base/emit.h"
 #include "server/views_parts.h"
 
@@ -27,18 +28,31 @@ static void add_one(struct buf *out, char *what, const char *next)
 	free(what);
 }
 
-static void add_question(const struct rollout_record *record, struct buf *out)
+static char *answer_of(const struct rollout_record *record)
 {
 	static const char restore[] = "approval of " APPROVES_RESTORE;
-	bool person = !strncmp(record->waits_for, "approval", strlen("approval"));
-	auto_free char *next =
-		!strncmp(record->waits_for, restore, sizeof(restore) - 1)
-			? mem_printf("aviary approve %s --reason '...' brings the data back, "
-				     "aviary abort %s --reason '...' leaves it as it is",
-				  record->id, record->id)
-			: mem_printf("aviary approve %s --reason '...'", record->id);
-	add_one(out, mem_printf("rollout %s waits for %s", record->id, record->waits_for),
-		person ? next : NULL);
+	static const char window[] = "the next window";
+	if (!strncmp(record->waits_for, restore, sizeof(restore) - 1))
+		return mem_printf("aviary approve %s --reason '...' brings the data back, "
+				  "aviary abort %s --reason '...' leaves it as it is",
+			record->id, record->id);
+	if (!strncmp(record->waits_for, window, sizeof(window) - 1))
+		return mem_printf("aviary approve %s --now --reason '...'", record->id);
+	if (!strncmp(record->waits_for, "approval", strlen("approval")))
+		return mem_printf("aviary approve %s --reason '...'", record->id);
+	return NULL;
+}
+
+static void add_question(const struct rollout_record *record, struct buf *out)
+{
+	auto_free char *next = answer_of(record);
+	char opens[CLOCK_TEXT_SIZE] = "";
+	if (record->window_opens_s)
+		(void)clock_format(record->window_opens_s, opens);
+	add_one(out,
+		mem_printf("rollout %s waits for %s%s%s", record->id, record->waits_for,
+			*opens ? ", which opens " : "", opens),
+		next);
 }
 
 static void add_commit(const struct rollout_record *record, struct buf *out)

@@ -54,13 +54,15 @@ static const char usage_rollback[] =
 	"  --reason TEXT       why; stands in the record\n" COMMON_JSON EXIT_STATES;
 
 static const char usage_approve[] =
-	"usage: aviary approve ID --reason TEXT [-c FILE | --url URL [--token-file FILE]]\n"
+	"usage: aviary approve ID --reason TEXT [--now] [-c FILE | --url URL [--token-file FILE]]\n"
 	"                      [--json]\n\n"
 	"Says yes to what a rollout waits for a person for: a stage with approval: manual, or\n"
 	"more changes than policy.max_changed allows. 'aviary status' shows its id and what it\n"
 	"asks.\n"
 	"Over HTTP the token must be one that may approve.\n"
-	"  --reason TEXT       why; stands in the record, with your name\n" COMMON_JSON EXIT_STATES;
+	"  --reason TEXT       why; stands in the record, with your name\n"
+	"  --now               the stage starts outside of its windows too; also when that is\n"
+	"                      all that it waits for\n" COMMON_JSON EXIT_STATES;
 
 static const char usage_abort[] =
 	"usage: aviary abort ID --reason TEXT [-c FILE | --url URL [--token-file FILE]]\n"
@@ -86,7 +88,8 @@ static const struct ask {
 	{"pause", usage_pause, ONLINE_ARGUMENT | ONLINE_WHY, "/pause", "/clients"},
 	{"resume", usage_resume, ONLINE_ARGUMENT, "/resume", "/clients"},
 	{"lead", usage_lead, 0, "/lead", NULL},
-	{"approve", usage_approve, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY, NULL, "/rollouts"},
+	{"approve", usage_approve, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY | ONLINE_NOW, NULL,
+		"/rollouts"},
 	{"abort", usage_abort, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY, NULL, "/rollouts"},
 	{"rollback", usage_rollback, ONLINE_ARGUMENT | ONLINE_MUST | ONLINE_WHY, NULL, "/clients"},
 	{"retry", usage_retry, ONLINE_ARGUMENT, "/retry", "/clients"},
@@ -108,6 +111,8 @@ static char *body_of(const struct online_options *options)
 	cJSON *body = cJSON_CreateObject();
 	if (options->reason)
 		cJSON_AddStringToObject(body, "reason", options->reason);
+	if (options->now)
+		cJSON_AddTrueToObject(body, "now");
 	char *printed = cJSON_PrintUnformatted(body);
 	char *text = mem_dup_str(printed);
 	cJSON_free(printed);

@@ -23,6 +23,7 @@ enum online_takes {
 	ONLINE_ALL = 256,     /* --all */
 	ONLINE_VERIFY = 512,  /* --verify instead of the argument; --signers with it */
 	ONLINE_FOLLOW = 1024, /* --follow */
+	ONLINE_NOW = 4096,    /* --now */
 	ONLINE_SECOND = 2048  /* a second argument, which must be there */
 };
 
@@ -33,7 +34,7 @@ struct online_options {
 	const char *argument;         /* NULL: none */
 	const char *second;           /* NULL: none */
 	const char *branch, *signers; /* NULL: none */
-	bool json, help, watch, accept_history, all, verify, follow;
+	bool json, help, watch, accept_history, all, now, verify, follow;
 };
 
 /**

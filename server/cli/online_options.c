@@ -13,6 +13,7 @@ static const struct {
 	{{"token-file", required_argument, NULL, 't'}, ONLINE_URL},
 	{{"reason", required_argument, NULL, 'r'}, ONLINE_REASON},
 	{{"watch", no_argument, NULL, 'w'}, ONLINE_WATCH},
+	{{"now", no_argument, NULL, 'N'}, ONLINE_NOW},
 	{{"accept-history", no_argument, NULL, 'a'}, ONLINE_ACCEPT},
 	{{"branch", required_argument, NULL, 'b'}, ONLINE_BRANCH},
 	{{"all", no_argument, NULL, 'A'}, ONLINE_ALL},
@@ -42,6 +43,8 @@ static bool take(struct online_options *options, int letter)
 		return options->help = true;
 	case 'w':
 		return options->watch = true;
+	case 'N':
+		return options->now = true;
 	case 'b':
 		options->branch = optarg;
 		return true;

@@ -1,5 +1,7 @@
 """Keys of a stage that say how many at once, when, and what becomes of hosts that are away."""
 
+import datetime
+import getpass
 import time
 
 from tests.lib.fleet import CLIENTS, POLICY, WITH_API
@@ -71,6 +73,37 @@ def test_outside_of_its_windows_a_stage_waits(idle_fleet):
     fleet.settle()
     assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
     assert fleet.ends(commit) == ["waiting", "succeeded"]
+
+
+def test_now_with_a_reason_does_not_wait_for_the_window(idle_fleet):
+    fleet = idle_fleet
+    zones = fleet.folder / "zones"
+    write_zone(zones, -time.gmtime().tm_hour % 24 - 12)  # noon or later by that clock
+    fleet.start(env={"TZDIR": str(zones)})
+    fleet.edit(POLICY, "batch: 2",
+               'batch: 2, windows: [{from: "00:00", to: "12:00", zone: Test/Here}]')
+    fleet.push("In the morning")
+    fleet.settle()
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for("the rollout to wait", lambda: [
+        record["state"] for record in fleet.rollouts(commit)] == ["waiting"])
+    record = fleet.rollout(commit)
+    opens = datetime.datetime.fromisoformat(str(record["window_opens"]).replace("Z", "+00:00"))
+    ahead = opens - datetime.datetime.now(datetime.timezone.utc)
+    assert datetime.timedelta(0) < ahead <= datetime.timedelta(hours=12)
+    rollout = record["id"]
+    status = fleet.command("status").stdout
+    assert "which opens 20" in status and f"aviary approve {rollout} --now --reason" in status
+    without = fleet.command("approve", rollout, "--reason", "urgent")
+    assert without.returncode == 1 and "--now does not wait" in without.stderr
+    assert fleet.command("approve", rollout, "--now").returncode == 2
+    assert fleet.command("approve", rollout, "--now", "--reason", "urgent").returncode == 0
+    fleet.wait_for("the end", lambda: fleet.ends(commit) == ["waiting", "succeeded"])
+    (fact,) = [fact for fact in fleet.history() if fact.subject.startswith("approve(")]
+    assert fact.subject == f"approve({rollout}): production, outside of its windows"
+    assert (fact.approved_by, fact.reason) == (getpass.getuser(), "urgent")
+    (approval,) = fleet.rollout(commit)["approvals"]
+    assert approval["now"] is True and approval["what"] == "production"
 
 
 def send_away(fleet, client):

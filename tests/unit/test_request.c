@@ -23,6 +23,8 @@ static const struct {
 	{"{\"reason\": [\"a\"]}", "", "no text"},
 	{"{\"reson\": \"a\"}", "", "did you mean 'reason'"},
 	{"{\"client\": \"a\"}", "", "'client' is unknown"},
+	{"{\"now\": 1}", "", "'now' is neither true nor false"},
+	{"{\"now\": false, \"reason\": \"a\"}", "a", NULL},
 	{"[]", "", "no JSON object"},
 	{"\"reason\"", "", "no JSON object"},
 	{"{\"reason\": \"a\"} {}", "", "no JSON object"},
@@ -35,8 +37,10 @@ static void a_body_is_empty_or_an_object_with_a_reason(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
 		char reason[REQUEST_REASON_MAX + 1] = "?";
+		bool now;
 		struct error err = {0};
-		bool good = request_read_body(bodies[i].body, strlen(bodies[i].body), reason, &err);
+		bool good = request_read_body(
+			bodies[i].body, strlen(bodies[i].body), reason, &now, &err);
 		if (good != !bodies[i].wrong)
 			fail_msg("'%s': %s", bodies[i].body, err.message);
 		if (good)
@@ -56,8 +60,9 @@ static void a_reason_has_a_limit_and_so_has_the_body(void **state)
 		memset(text, 'x', lens[i]);
 		auto_free char *body = mem_printf("{\"reason\": \"%s\"}", text);
 		char reason[REQUEST_REASON_MAX + 1];
+		bool now;
 		struct error err;
-		assert_int_equal(request_read_body(body, strlen(body), reason, &err), i == 0);
+		assert_int_equal(request_read_body(body, strlen(body), reason, &now, &err), i == 0);
 		if (i)
 			assert_non_null(strstr(err.message, i == 1 ? "500 bytes" : "KiB"));
 	}
@@ -68,8 +73,9 @@ static void a_nul_does_not_end_a_body(void **state)
 	(void)state;
 	static const char body[] = "{\"reason\": \"a\"}\0x";
 	char reason[REQUEST_REASON_MAX + 1];
+	bool now;
 	struct error err;
-	assert_false(request_read_body(body, sizeof(body) - 1, reason, &err));
+	assert_false(request_read_body(body, sizeof(body) - 1, reason, &now, &err));
 }
 
 static void a_snapshot_knows_old_requests_new_ones_and_none(void **state)

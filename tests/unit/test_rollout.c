@@ -86,6 +86,13 @@ static struct rollout *build(const struct setting *setting)
 	return rollout;
 }
 
+static void trace_approved(struct buf *out, const struct rollout_record *record)
+{
+	const struct approval_record *newest = &record->approvals[record->approval_count - 1];
+	auto_free char *what = approval_record_what(newest);
+	buf_addf(out, " approved[%s by %s]", what, newest->by);
+}
+
 static void trace_fact(struct machine *machine, const struct rollout_action *action)
 {
 	const struct rollout *rollout = machine->rollout;
@@ -117,9 +124,7 @@ static void trace_fact(struct machine *machine, const struct rollout_action *act
 		buf_addf(out, " waiting[%s]", rollout->record.waits_for);
 		break;
 	case FACT_APPROVED:
-		buf_addf(out, " approved[%s by %s]",
-			rollout->record.approvals[rollout->record.approval_count - 1].what,
-			rollout->record.approvals[rollout->record.approval_count - 1].by);
+		trace_approved(out, &rollout->record);
 		break;
 	case FACT_ENDING:
 		buf_addf(out, " ending[%s]",
@@ -225,6 +230,9 @@ static void play(struct machine *machine, const char *word)
 	else if (!strncmp(word, "lost", 4))
 		feed(machine, (struct rollout_event){
 				      .kind = EVENT_UNSURE, .client = (size_t)(word[4] - '0')});
+	else if (!strcmp(word, "now"))
+		feed(machine,
+			(struct rollout_event){.kind = EVENT_APPROVE, .who = "eva", .now = true});
 	else if (!strcmp(word, "yes") || !strcmp(word, "no"))
 		feed(machine,
 			(struct rollout_event){.kind = word[0] == 'y' ? EVENT_APPROVE : EVENT_ABORT,

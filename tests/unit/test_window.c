@@ -162,6 +162,32 @@ static void days_and_times_have_one_form(void **state)
 		assert_false(window_parse_time(times[i], &minutes));
 }
 
+static void the_next_window_is_told_to_the_minute(void **state)
+{
+	(void)state;
+	static const struct windows mornings = {.items = {{.days = 0x1f,
+							.from_min = 541,
+							.to_min = 960,
+							.zone = "Europe/Amsterdam"}},
+		.count = 1};
+	static const struct windows evenings = {
+		.items = {{.days = 0x1f, .from_min = 930, .to_min = 1080, .zone = "UTC"}},
+		.count = 1};
+	static const struct windows nowhere = {
+		.items = {{.days = 0x1f, .from_min = 0, .to_min = 60, .zone = "No/Where"}},
+		.count = 1};
+	const struct windows both[] = {mornings, evenings}, either[] = {mornings, {.count = 0}};
+	need_zones();
+	/* Friday after the window; the clocks change on Sunday */
+	assert_int_equal(
+		windows_next(either, 2, at("2026-10-23T14:00:00Z")), at("2026-10-26T08:01:00Z"));
+	assert_int_equal(
+		windows_next(either, 2, at("2026-10-23T06:59:30Z")), at("2026-10-23T07:01:00Z"));
+	/* from 15:30 UTC to 16:00 in Amsterdam: never at once */
+	assert_int_equal(windows_next(both, 2, at("2026-10-23T14:00:00Z")), 0);
+	assert_int_equal(windows_next(&nowhere, 1, at("2026-10-23T14:00:00Z")), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +196,7 @@ int main(void)
 		cmocka_unit_test(windows_open_and_close_by_the_local_clock),
 		cmocka_unit_test(a_zone_that_is_gone_is_closed_and_none_is_open),
 		cmocka_unit_test(days_and_times_have_one_form),
+		cmocka_unit_test(the_next_window_is_told_to_the_minute),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

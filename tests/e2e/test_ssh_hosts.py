@@ -239,13 +239,33 @@ def test_kill_9_during_an_activation_is_resumed_without_a_second_one(fleet):
     commit = fleet.upgrade("1.0.1")
     fleet.wait_for_activation("alpha", commit)
     fleet.service.kill()
-    fleet.let_go("alpha")
     fleet.start()
+    fleet.let_go("alpha")
     fleet.settle()
     assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
     assert fleet.versions() == {client: "1.0.1" for client in WITH_API}
-    per_client = [each.client for each in fleet.activations("end", commit)]
-    assert sorted(set(per_client)) == sorted(WITH_API)
+    started = [each.client for each in fleet.activations("start", commit)]
+    assert sorted(started) == sorted(WITH_API)
+
+
+def test_a_connection_that_is_lost_during_an_activation_is_asked_for_its_end(idle):
+    fleet = idle
+    server = fleet.hosts.servers["alpha"]
+    with Proxy(server.port) as proxy:
+        fleet.write_known_hosts(fleet.hosts.known_hosts() + server.known_hosts_line().replace(
+            str(server.port), str(proxy.port)) + "\n")
+        fleet.set_port("alpha", proxy.port)
+        fleet.start()
+        fleet.hold_back("alpha")
+        commit = fleet.upgrade("1.0.1")
+        fleet.wait_for_activation("alpha", commit)
+        proxy.cut()
+        # a second connection waits for what the first one began
+        fleet.wait_for("another connection", lambda: proxy.connections > 1)
+        fleet.let_go("alpha")
+        fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    assert [each.client for each in fleet.activations("start", commit)].count("alpha") == 1
 
 
 def test_a_connection_that_is_cut_in_the_stream_leaves_a_whole_release(idle):

@@ -155,7 +155,7 @@ static void on_time(struct loop *loop)
 static void finish_rollout(struct loop *loop)
 {
 	const struct rollout_record *record = &loop->rollout->record;
-	bool failed = record->state == ROLLOUT_FAILED || record->state == ROLLOUT_ABORTED;
+	bool failed = rollout_state_holds(record->state);
 	log_info("rollout ended", LOG_STR("rollout", record->id),
 		LOG_STR("state", rollout_state_name(record->state)));
 	loop->outcome.exit_status = failed ? 1 : 0;

@@ -3,11 +3,6 @@
 #include "base/strmap.h"
 #include "reconcile/loop_state.h"
 
-static bool ended_badly(const struct rollout_record *rollout)
-{
-	return rollout->state == ROLLOUT_FAILED || rollout->state == ROLLOUT_ABORTED;
-}
-
 static size_t stage_of(const struct rollout_record *rollout, const char *client)
 {
 	for (size_t s = 0; s < rollout->stage_count; s++)
@@ -45,7 +40,7 @@ static bool held_by_rollout(const struct status *status, const char *name)
 				const char *client = rollout->stages[s].members[m].client;
 				bool first = !strmap_get(&seen, client);
 				strmap_set(&seen, client, &seen);
-				if (first && ended_badly(rollout) &&
+				if (first && rollout_state_holds(rollout->state) &&
 					(!name || !strcmp(name, client)))
 					held = held || !is_forgiven(status, rollout, client, s);
 			}
@@ -70,7 +65,7 @@ static bool commit_is_held(const struct loop *loop)
 	for (size_t i = 0; i < status->rollout_count; i++)
 		if (!rollout_record_is_apart(status->rollouts[i]) &&
 			!strcmp(status->rollouts[i]->commit, loop->seen->head.hex))
-			return (ended_badly(status->rollouts[i]) ||
+			return (rollout_state_holds(status->rollouts[i]->state) ||
 				       status->rollouts[i]->state == ROLLOUT_REFUSED) &&
 			       !asked_record_retry(&status->asked, status->rollouts[i]->id);
 	return false;

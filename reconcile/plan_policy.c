@@ -346,8 +346,7 @@ void plan_judge(struct plan_work *work)
 			refuse_kept_back(plan);
 	}
 	check_max_changed(work);
-	bool failed = work->own &&
-		      (work->own->state == ROLLOUT_FAILED || work->own->state == ROLLOUT_ABORTED) &&
+	bool failed = work->own && rollout_state_holds(work->own->state) &&
 		      !asked_record_retry(&work->request->status->asked, work->own->id);
 	if (failed)
 		plan->verdict = PLAN_NOTHING;

@@ -104,7 +104,7 @@ void plan_find_members(struct plan_work *work)
 
 static bool failed(const struct rollout_record *rollout)
 {
-	return rollout && (rollout->state == ROLLOUT_FAILED || rollout->state == ROLLOUT_ABORTED);
+	return rollout && rollout_state_holds(rollout->state);
 }
 
 /* Has a person asked that this failure holds the client no more? With a client named: it, and the

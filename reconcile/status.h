@@ -155,6 +155,12 @@ static inline bool rollout_state_is_final(enum rollout_state state)
 	return state > ROLLOUT_WAITING;
 }
 
+/** It holds its commit. */
+static inline bool rollout_state_holds(enum rollout_state state)
+{
+	return state == ROLLOUT_FAILED || state == ROLLOUT_ABORTED;
+}
+
 enum stage_state {
 	STAGE_PENDING,
 	STAGE_RUNNING,

@@ -44,3 +44,7 @@ void check_may_start(struct world *world, struct sim_client *client);
 void check_stages(struct world *world);
 void check_starts(struct world *world, const struct rollout_actions *actions);
 void check_end(struct world *world);
+
+/* promises_end.c */
+/** An abort that no person asked for: an approval expired, and not too early. */
+void check_expired(struct world *world);

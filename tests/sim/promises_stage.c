@@ -452,20 +452,6 @@ static void check_waiting(struct world *world)
 		"approval_expires: the rollout waits on");
 }
 
-static void check_expired(struct world *world)
-{
-	const struct rollout *rollout = world_rollout(world);
-	if (!rollout->aborted || world->aborted)
-		return;
-	int64_t limit_ms = world->commit->stages[rollout->current].expires_ms;
-	demand(world,
-		limit_ms &&
-			(rollout->resumed || world->clock_was_set ||
-				(world->waits_ms && world->now_ms >= world->waits_ms + limit_ms)),
-		"approval_expires: the rollout is aborted by nobody");
-	world->aborted = true;
-}
-
 void check_end(struct world *world)
 {
 	const struct rollout *rollout = world_rollout(world);

@@ -192,8 +192,7 @@ static const struct {
 		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
 		" waiting[the next window of production] stage1.running c1.started deploy1 round1"
 		" c1.healthy succeeded"},
-	{"unless a person says now", {1, 1},
-		"shut1 rec ok0 ok0 rec yes now rec ok1 ok1",
+	{"unless a person says now", {1, 1}, "shut1 rec ok0 ok0 rec yes now rec ok1 ok1",
 		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
 		" waiting[the next window of production]"
 		" approved[production, outside of its windows by eva] c1.started deploy1 round1"
@@ -208,8 +207,7 @@ static const struct {
 		" started c0.started deploy0 round0 c0.healthy stage0.succeeded"
 		" waiting[approval of production] approved[production by eva]"
 		" waiting[the next window of production]"},
-	{"now is for the stage that waits", {0, 1}, "now shut1 rec",
-		" started c0.started deploy0"},
+	{"now is for the stage that waits", {0, 1}, "now shut1 rec", " started c0.started deploy0"},
 	{"a window that closes lets a wave end", {0, 2}, "rec shut1 ok0 ok0 +5000",
 		" started c0.started deploy0 round0 waiting[the next window of production]"},
 	{"nothing to check", {1, 0, .no_checks = true}, "rec ok0",

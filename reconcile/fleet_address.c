@@ -98,12 +98,11 @@ static bool read_jump(const struct fleet *fleet, struct client *client, struct p
 		at = strstr(arguments, options[i]);
 		at = at ? at + strlen(options[i]) : NULL;
 	}
-	if (!at)
+	at = at ? at + strspn(at, " \"'") : "";
+	if (!*at)
 		return true;
-	at += strspn(at, " ");
 	client->jump = arena_dup(fleet->arena, at, strcspn(at, " \"'"));
-	return client->jump[0] &&
-	       check_word(client, "ansible_ssh_common_args", client->jump, "._:@,[]-", problems);
+	return check_word(client, "ansible_ssh_common_args", client->jump, "._:@,[]-", problems);
 }
 
 static bool read_transport(struct client *client, struct problems *problems)

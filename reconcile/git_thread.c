@@ -18,6 +18,7 @@ struct task {
 	struct fact *const *facts;
 	size_t count; /* of facts, or tags to keep */
 	uint64_t batch;
+	struct oid decided_on;
 };
 
 struct git_thread {
@@ -71,7 +72,13 @@ static void do_append(struct git_thread *thread, const struct task *task)
 {
 	struct message *answer = message_new(MESSAGE_APPENDED);
 	answer->ok =
+		ledger_is_still(thread->ledger, &task->decided_on, &answer->err) &&
 		ledger_append(thread->ledger, task->batch, task->facts, task->count, &answer->err);
+	if (answer->ok) {
+		auto_status struct status *status = ledger_status(thread->ledger);
+		answer->data = mem_dup(&status->tip, sizeof(status->tip));
+		answer->free_data = free;
+	}
 	inbox_post(thread->inbox, answer);
 }
 
@@ -144,11 +151,14 @@ void git_thread_look(struct git_thread *thread, struct look_request request)
 	add_task(thread, (struct task){.kind = TASK_LOOK, .look = request});
 }
 
-void git_thread_append(
-	struct git_thread *thread, uint64_t batch, struct fact *const *facts, size_t count)
+void git_thread_append(struct git_thread *thread, uint64_t batch, struct fact *const *facts,
+	size_t count, const struct oid *decided_on)
 {
-	add_task(thread,
-		(struct task){.kind = TASK_APPEND, .batch = batch, .facts = facts, .count = count});
+	add_task(thread, (struct task){.kind = TASK_APPEND,
+				 .batch = batch,
+				 .facts = facts,
+				 .count = count,
+				 .decided_on = *decided_on});
 }
 
 void git_thread_prune_tags(struct git_thread *thread, size_t keep)

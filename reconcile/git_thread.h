@@ -93,10 +93,13 @@ DEFINE_CLEANUP(struct git_thread, git_thread_free)
 
 /** Answered by MESSAGE_LOOKED. */
 void git_thread_look(struct git_thread *thread, struct look_request request);
-/** Answered by MESSAGE_APPENDED. The array and its facts stay the caller's and must live until
- * then. */
-void git_thread_append(
-	struct git_thread *thread, uint64_t batch, struct fact *const *facts, size_t count);
+/**
+ * Answered by MESSAGE_APPENDED. The array and its facts stay the caller's and must live until then.
+ * @param decided_on  tip of the status branch whose records led to these facts: a look that comes
+ *                    before them may have seen a newer one
+ */
+void git_thread_append(struct git_thread *thread, uint64_t batch, struct fact *const *facts,
+	size_t count, const struct oid *decided_on);
 /** Prune rollback tags; no answer, failures are logged. */
 void git_thread_prune_tags(struct git_thread *thread, size_t keep);
 /** A handle of the mirror for another thread. */

@@ -10,7 +10,8 @@
 enum message_kind {
 	MESSAGE_LOOK,     /* look again now; several fold into one */
 	MESSAGE_LOOKED,   /* the git thread looked: `data` is a struct look_result */
-	MESSAGE_APPENDED, /* the git thread wrote facts, or could not: `err` */
+	MESSAGE_APPENDED, /* the git thread wrote facts: `data` is the branch's tip; or not: `err`
+			   */
 	MESSAGE_WORKED,   /* a worker ended: `data` is a struct work */
 	MESSAGE_ROUND,    /* a round of checks ended: `client`, `ok`, `err.message` */
 	MESSAGE_REQUEST,  /* a person asks: `data` is a struct request */

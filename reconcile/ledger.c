@@ -204,16 +204,16 @@ static bool path_is_same(
 
 /* Do the facts still hold on a tip that somebody else moved? They were decided on all records: also
  * a late push of a service that died meanwhile may have changed what they say of others. */
-static bool facts_hold(struct ledger *ledger, const struct oid *now, struct error *err)
+static bool facts_hold(
+	struct ledger *ledger, const struct oid *from, const struct oid *now, struct error *err)
 {
 	static const char *const records[] = {
-		"leader.yaml", "clients", "rollouts", "requests.yaml", "digest-key.sops.yaml"};
+		"leader.yaml", "clients", "rollouts", "requests.yaml"};
 	auto_tree struct tree *before = NULL;
 	auto_tree struct tree *after = NULL;
 	auto_strlist struct strlist paths = STRLIST_INIT;
 	bool same = true;
-	if (ledger->status->tip.hex[0] &&
-		!tree_open_commit(ledger->repo, &ledger->status->tip, &before, err))
+	if (from->hex[0] && !tree_open_commit(ledger->repo, from, &before, err))
 		return false;
 	if (!tree_open_commit(ledger->repo, now, &after, err))
 		return false;
@@ -222,6 +222,12 @@ static bool facts_hold(struct ledger *ledger, const struct oid *now, struct erro
 			return false;
 	return same ||
 	       error_set(err, ERR_REJECTED, "somebody else changed records of '%s'", ledger->ref);
+}
+
+bool ledger_is_still(struct ledger *ledger, const struct oid *tip, struct error *err)
+{
+	return !ledger->status || oid_equal(&ledger->status->tip, tip) ||
+	       facts_hold(ledger, tip, &ledger->status->tip, err);
 }
 
 /* What was accepted is the status from now on. */
@@ -269,11 +275,10 @@ static bool look_again(struct ledger *ledger, bool *accepted_out, struct error *
 	if (tip.hex[0] && ledger->attempt.tip.hex[0] &&
 		!repo_is_ancestor(ledger->repo, &ledger->attempt.tip, &tip, &ours, err))
 		return false;
-	if (ours) {
-		*accepted_out = true;
-		return read_status(ledger, &tip, err) && set_ref(ledger, ledger->seen, &tip, err);
-	}
-	if (!oid_equal(&tip, &ledger->status->tip) && !facts_hold(ledger, &tip, err))
+	const struct oid from = ours ? ledger->attempt.tip : ledger->status->tip;
+	*accepted_out = ours;
+	/* Also when ours arrived: who came after it may lead now. */
+	if (!oid_equal(&tip, &from) && !facts_hold(ledger, &from, &tip, err))
 		return false;
 	return read_status(ledger, &tip, err) && set_ref(ledger, ledger->seen, &tip, err);
 }

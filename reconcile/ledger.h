@@ -47,6 +47,14 @@ MUST_USE bool ledger_load(
 MUST_USE bool ledger_append(struct ledger *ledger, uint64_t batch, struct fact *const *facts,
 	size_t count, struct error *err);
 
+/**
+ * Facts are decided on the records of one commit of the branch. Has nobody changed a record since,
+ * as far as the last load or append has seen?
+ * @param tip  that commit; empty: there was no branch
+ * @return false: ERR_REJECTED (decide again)
+ */
+MUST_USE bool ledger_is_still(struct ledger *ledger, const struct oid *tip, struct error *err);
+
 /** What the branch said after the last load or append; the caller frees. */
 struct status *ledger_status(const struct ledger *ledger);
 

@@ -95,7 +95,8 @@ void loop_push(struct loop *loop)
 		loop->queued_of_rollout = 0;
 	}
 	loop->append_running = true;
-	git_thread_append(loop->git, loop->batch, loop->sent.items, loop->sent.count);
+	git_thread_append(
+		loop->git, loop->batch, loop->sent.items, loop->sent.count, &loop->status->tip);
 }
 
 static void retry_later(struct loop *loop, const struct error *err)
@@ -131,6 +132,7 @@ void loop_on_appended(struct loop *loop, const struct message *message)
 		if (leading)
 			loop_keep_instance(loop);
 		size_t recorded = loop->sent_of_rollout;
+		loop->status->tip = *(const struct oid *)message->data;
 		loop->accepted_ever += loop->sent.count;
 		list_clear(&loop->sent);
 		loop->sent_of_rollout = 0;

@@ -311,6 +311,22 @@ static void answered(struct driver_task *task)
 	activation_free(activation);
 }
 
+/* Whoever led before and does not know yet that we do must not change what the host says now. */
+static bool ask_fenced(const struct target *target, struct work *work, struct driver_task *task)
+{
+	const struct driver *driver = target->driver;
+	bool fenced = true;
+	if (driver->fence && !driver->fence(task->host, work->epoch, &fenced, &task->err)) {
+		work->refused = task->err.code == ERR_REFUSED;
+		return false;
+	}
+	if (!driver->ask(task->host, &task->state, &task->err))
+		return false;
+	/* What runs there may be his: not sure before it has ended. */
+	task->state.activating = task->state.activating || !fenced;
+	return true;
+}
+
 void workers_ask(struct workers *workers, struct work *work)
 {
 	struct target *target = NULL;
@@ -327,6 +343,6 @@ void workers_ask(struct workers *workers, struct work *work)
 		target->driver->begin(task);
 		return;
 	}
-	task->ok = target->driver->ask(task->host, &task->state, &task->err);
+	task->ok = ask_fenced(target, work, task);
 	answered(task);
 }

@@ -139,6 +139,15 @@ struct driver {
 	 *  ERR_UNREACHABLE, ERR_INVALID (the state file does not read). */
 	bool (*ask)(
 		const struct driver_host *host, struct driver_state *state_out, struct error *err);
+	/**
+	 * From now on the host refuses every lower epoch, also of a leader that does not know yet
+	 * that it is none. A host without state has nobody to refuse.
+	 * @param fenced_out  false: an activation or a step runs there, which ends by itself
+	 * @return false: ERR_REFUSED (a higher epoch rules this host), ERR_UNREACHABLE,
+	 * ERR_INVALID, ERR_SYSTEM. NULL: the driver cannot.
+	 */
+	bool (*fence)(
+		const struct driver_host *host, int64_t epoch, bool *fenced_out, struct error *err);
 	/** Is the release's folder on the host? ERR_UNREACHABLE, ERR_INVALID. */
 	bool (*has_release)(const struct driver_host *host, const char *digest, bool *has_out,
 		struct error *err);

@@ -130,11 +130,20 @@ static bool read_state(struct place *place, struct driver_state *state, struct e
 	return error_hint(err, "remove the file if the host should count as new");
 }
 
+static bool put_state(struct place *place, const struct driver_state *state, struct error *err)
+{
+	auto_buf struct buf text = BUF_INIT(STATE_MAX);
+	driver_state_format(state, &text);
+	const struct fs_content content = {text.text, text.len, 0600};
+	if (!fs_write_at(place->own, STATE_NAME, &content, err))
+		return error_wrap(err, "state of the host");
+	return true;
+}
+
 static bool write_state(struct place *place, const struct driver_release *release, bool activating,
 	struct error *err)
 {
 	struct driver_state state = {.epoch = release->epoch, .activating = activating};
-	auto_buf struct buf text = BUF_INIT(STATE_MAX);
 	(void)snprintf(state.release, sizeof(state.release), "%s", release->digest);  /* checked */
 	(void)snprintf(state.commit, sizeof(state.commit), "%s", release->commit);    /* 40 hex */
 	(void)snprintf(state.rollout, sizeof(state.rollout), "%s", release->rollout); /* an id */
@@ -142,11 +151,7 @@ static bool write_state(struct place *place, const struct driver_release *releas
 	if (release->restore)
 		(void)snprintf(state.restore, sizeof(state.restore), "%s",
 			release->restore->backup); /* fits */
-	driver_state_format(&state, &text);
-	const struct fs_content content = {text.text, text.len, 0600};
-	if (!fs_write_at(place->own, STATE_NAME, &content, err))
-		return error_wrap(err, "state of the host");
-	return true;
+	return put_state(place, &state, err);
 }
 
 /* The folder that current names, "" if none of ours. */
@@ -252,17 +257,40 @@ static bool run_activate(struct place *place, const struct driver_release *relea
 	return run_in_current(place, release, NULL, run, err);
 }
 
+/* @param state_out  as it is there */
 static bool check_epoch(
-	struct place *place, const struct driver_release *release, struct error *err)
+	struct place *place, int64_t epoch, struct driver_state *state_out, struct error *err)
 {
-	struct driver_state state;
-	if (!read_state(place, &state, err))
+	if (!read_state(place, state_out, err))
 		return false;
-	if (!state.found || release->epoch >= state.epoch)
+	if (!state_out->found || epoch >= state_out->epoch)
 		return true;
 	return error_set(err, ERR_REFUSED,
 		"the host of '%s' follows a newer leader (epoch %lld, ours is %lld)",
-		place->host->client, (long long)state.epoch, (long long)release->epoch);
+		place->host->client, (long long)state_out->epoch, (long long)epoch);
+}
+
+static bool local_fence(
+	const struct driver_host *host, int64_t epoch, bool *fenced_out, struct error *err)
+{
+	struct driver_state state;
+	auto_place struct place place;
+	place_init(&place, host);
+	*fenced_out = true;
+	if (!place_open(&place, err) || !check_epoch(&place, epoch, &state, err))
+		return false;
+	if (!state.found || state.epoch == epoch)
+		return true;
+	*fenced_out = false;
+	if (local_lock_is_held(place.own))
+		return true;
+	if (!local_lock_take(place.own, 0, -1, &place.lock, err))
+		return err->code == ERR_TIMEOUT;
+	if (!check_epoch(&place, epoch, &state, err))
+		return false;
+	*fenced_out = true;
+	state.epoch = epoch;
+	return put_state(&place, &state, err);
 }
 
 static bool check_link(const struct place *place, struct error *err)
@@ -292,7 +320,8 @@ static bool prepare(struct place *place, const struct driver_release *release, c
 	if (!local_lock_take(
 		    place->own, timeout_of(place->host), run->cancel_fd, &place->lock, err))
 		return error_wrap(err, "host of '%s'", place->host->client);
-	return check_epoch(place, release, err) && check_link(place, err) &&
+	struct driver_state state;
+	return check_epoch(place, release->epoch, &state, err) && check_link(place, err) &&
 	       local_release_tidy(place->releases, place->releases_path, err) &&
 	       local_release_put(place->releases, place->releases_path, name, release, err) &&
 	       check_cancel(run, err);
@@ -333,7 +362,8 @@ static bool local_run_step(const struct driver_host *host, const struct driver_r
 		return false;
 	if (!local_lock_take(place.own, step->timeout_ms, run->cancel_fd, &place.lock, err))
 		return error_wrap(err, "host of '%s'", host->client);
-	if (!check_epoch(&place, release, err) || !check_cancel(run, err))
+	struct driver_state state;
+	if (!check_epoch(&place, release->epoch, &state, err) || !check_cancel(run, err))
 		return false;
 	run->touched = DRIVER_TOUCHED_FAILED;
 	return run_in_current(&place, release, step, run, err);
@@ -390,6 +420,7 @@ static bool local_prune(
 const struct driver driver_local = {
 	.name = "local",
 	.ask = local_ask,
+	.fence = local_fence,
 	.has_release = local_has_release,
 	.compare = local_compare,
 	.activate = local_activate,

@@ -233,24 +233,24 @@ static void ask(struct world *world, struct job *job)
 	job->good =
 		job->work->kind == WORK_ROUND && round_is_good(world, &world->clients[job->client]);
 	job->done_ms = world->now_ms + 1 + choose(world, STREAM_TIMES, slow ? 2500 : 60);
-	/* whoever asks a host waits for an activation that is under way there */
-	for (size_t i = 0; job->work->kind == WORK_ASK && i < world->job_count; i++) {
-		const struct job *other = &world->jobs[i];
-		if (other->client == job->client && other->work->kind == WORK_ACTIVATE &&
-			job->done_ms <= other->done_ms)
-			job->done_ms = other->done_ms + 1;
-	}
 }
 
 static void end_ask(struct world *world, struct job *job)
 {
-	const struct sim_client *client = &world->clients[job->client];
+	struct sim_client *client = &world->clients[job->client];
 	struct work *work = job->work;
 	struct service *service = job->service;
 	bool drift = work->kind == WORK_DRIFT;
+	bool busy = hosts_are_busy(world, job->client, NULL);
 	work->ok = !client->host.away &&
 		   (world->chapter == CHAPTER_RESCUE || !chance(world, STREAM_OUTCOMES, 100));
+	work->refused = !drift && client->host.epoch > work->epoch;
+	work->ok = work->ok && !work->refused;
+	if (work->ok && !drift && !busy)
+		client->host.epoch = work->epoch; /* who led before is refused from now on */
 	say_state(world, client, &work->state);
+	if (!drift)
+		work->state.activating = work->state.activating || busy;
 	if (drift)
 		drift_compare(work->target.release, &work->state, &work->drift);
 	work->compared = drift && work->ok;
@@ -333,11 +333,11 @@ void hosts_happen(struct world *world)
 		}
 }
 
-bool hosts_are_busy(const struct world *world, size_t client, bool now)
+bool hosts_are_busy(const struct world *world, size_t client, const struct service *service)
 {
 	for (size_t i = 0; i < world->job_count; i++)
 		if (world->jobs[i].client == client && is_locked(&world->jobs[i]) &&
-			(!now || world->jobs[i].service == world->service))
+			(!service || world->jobs[i].service == service))
 			return true;
 	return false;
 }

@@ -61,6 +61,9 @@ void promises_before(struct world *world, const struct rollout_event *event)
 	}
 	if (event_is_of_client(event->kind) && event->client != ROLLOUT_ALL)
 		watch_event(&world_member(world, event->client)->watch, event);
+	if (event->kind == EVENT_RUNS)
+		world_member(world, event->client)->watch.doubted =
+			event->runs == RUNS_TARGET_UNSURE;
 	if (event->kind != EVENT_ROUND)
 		return;
 	struct watch *watch = &world_member(world, event->client)->watch;
@@ -210,7 +213,7 @@ static bool is_in_step(const struct world *world, const struct move *move)
 	if (move->from == PHASE_RESUME)
 		return !is_answer(move, EVENT_RUNS, true);
 	if (move->from == PHASE_STEP)
-		return hosts_are_busy(world, client_index(move->client->name), true);
+		return hosts_are_busy(world, client_index(move->client->name), world->service);
 	if (move->from != PHASE_DEPLOY && move->from != PHASE_BACK)
 		return false;
 	return !move->own ||

@@ -168,7 +168,8 @@ void promises_begin_rollout(struct world *world, bool adopted)
 {
 	const struct rollout *rollout = world_rollout(world);
 	bool new = !rollout->resumed || strcmp(rollout->record.id, world->rollout) != 0;
-	world->superseded = world->aborted = world->clock_was_set = false;
+	world->superseded = world->aborted = false;
+	world->clock_was_set = adopted; /* nobody saw since when it waits */
 	world->commit = world_commit(world, rollout->record.commit);
 	world->by_hand = rollout->record.by_hand;
 	if (!new)
@@ -198,7 +199,7 @@ void promises_begin_rollout(struct world *world, bool adopted)
 		watch->stepped = watch->verified = false;
 		/* a person is asked what was decided before */
 		watch->unknown = watch->phase == PHASE_RESUME || watch->phase == PHASE_ASK;
-		watch->lost = false;
+		watch->lost = watch->doubted = false;
 		watch->attempts = watch->failed_ms = 0;
 		watch->since_ms = world->now_ms;
 		watch->healthy_ms = watch->round_ms = 0;

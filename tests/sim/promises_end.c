@@ -11,7 +11,7 @@ static void accept_final(struct world *world, struct sim_client *client, const s
 	demand(world, client->watch.finals == 1,
 		"promise 6, crash-safe: %s has %u final records in one rollout", client->name,
 		client->watch.finals);
-	demand(world, !hosts_are_busy(world, client_index(client->name), true),
+	demand(world, !hosts_are_busy(world, client_index(client->name), world->service),
 		"promise 6, crash-safe: %s has its final record while a step runs", client->name);
 	uint8_t good = release_version(record->known_good.release);
 	bool succeeded =
@@ -33,6 +33,11 @@ static void accept_client(struct world *world, const struct fact *fact)
 {
 	const char *result = fact_trailer(fact, "Result");
 	struct sim_client *client = &world->clients[client_index(fact->client->client)];
+	if (!strcmp(result, "started")) {
+		client->intent_epoch = world->branch->epoch;
+		(void)snprintf(client->intent_of, sizeof(client->intent_of), "%s",
+			fact_trailer(fact, "Rollout"));
+	}
 	if (strcmp(fact_trailer(fact, "Rollout"), world->rollout) != 0)
 		return;
 	accept_backup(world, client, fact);

@@ -225,7 +225,7 @@ static void check_need(struct world *world, size_t member, struct sim_client *cl
 	bool runs = client->host.version == release_version(to) && !client->host.activating;
 	demand(world, !client->watch.failed,
 		"promise 3, automatic rollback: %s failed and is activated again", client->name);
-	demand(world, !runs || client->host.away || client->restored,
+	demand(world, !runs || client->host.away || client->restored || client->watch.doubted,
 		"promise 6, crash-safe: %s is activated, though it runs the release already",
 		client->name);
 	demand(world, !client->watch.starts++, "promise 6, crash-safe: %s is activated twice",
@@ -261,7 +261,7 @@ void check_may_start(struct world *world, struct sim_client *client)
 static void check_activation(struct world *world, size_t member)
 {
 	struct sim_client *client = world_member(world, member);
-	demand(world, !hosts_are_busy(world, client_index(client->name), true),
+	demand(world, !hosts_are_busy(world, client_index(client->name), world->service),
 		"promise 6, crash-safe: two steps at once on %s", client->name);
 	check_recorded_first(world, client);
 	if (world->service->loop->rollout->clients[member].phase == PHASE_BACK)
@@ -272,6 +272,22 @@ static void check_activation(struct world *world, size_t member)
 		check_backup(world, member);
 }
 
+/* Another one leads, and it does not know yet: what was accepted of it before is brought to an end,
+ * until the new leader has come to the host. */
+static void check_overtaken(struct world *world, const struct service *service, size_t member)
+{
+	const struct rollout *rollout = service->loop->rollout;
+	const struct sim_client *client =
+		&world->clients[client_index(rollout->clients[member].record->client)];
+	demand(world,
+		client->host.epoch > service->loop->epoch || /* it is refused there */
+			(client->intent_epoch <= service->epoch &&
+				!strcmp(client->intent_of, rollout->record.id)),
+		"leadership: %s starts %s, and %s leads", service->instance, client->name,
+		world->service->instance);
+}
+
+/* Whoever touches a host must be the one who leads. */
 void check_leads(struct world *world, const struct service *service)
 {
 	demand(world, service->loop->epoch == service->epoch,
@@ -286,6 +302,8 @@ void promises_on_activate(struct world *world, const struct service *service, si
 	check_leads(world, service);
 	if (service == world->service)
 		check_activation(world, member);
+	else
+		check_overtaken(world, service, member);
 }
 
 /* ---- stages -----------------------------------------------------------------------------------

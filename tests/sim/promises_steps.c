@@ -31,7 +31,7 @@ static void check_step(struct world *world, size_t member)
 {
 	struct sim_client *client = world_member(world, member);
 	struct watch *watch = &client->watch;
-	demand(world, !hosts_are_busy(world, client_index(client->name), true),
+	demand(world, !hosts_are_busy(world, client_index(client->name), world->service),
 		"promise 6, crash-safe: two steps at once on %s", client->name);
 	check_recorded_first(world, client);
 	check_may_start(world, client);

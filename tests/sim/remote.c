@@ -27,6 +27,12 @@ static void take_file(struct world *world, struct fact_file *file)
 	}
 }
 
+static void set_tip(struct world *world, unsigned tip)
+{
+	world->tip = tip;
+	(void)snprintf(world->branch->tip.hex, sizeof(world->branch->tip.hex), "%040x", tip);
+}
+
 static void land(struct world *world, struct fact *const *facts, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -46,13 +52,13 @@ static void land(struct world *world, struct fact *const *facts, size_t count)
 		replays_on_accepted(world, fact);
 	}
 	world->record_tip = world->tip;
-	(void)snprintf(world->branch->tip.hex, sizeof(world->branch->tip.hex), "%040x", world->tip);
+	set_tip(world, world->tip);
 }
 
 /* As the ledger sees it: nobody else changed records of ours. */
-static bool facts_hold(const struct world *world, const struct service *service)
+static bool facts_hold(const struct world *world, const struct push *push)
 {
-	return world->record_tip <= service->tip;
+	return world->record_tip <= push->decided_on;
 }
 
 /* ---- pushes -----------------------------------------------------------------------------------
@@ -79,17 +85,19 @@ static bool push_lands(struct world *world, struct service *service)
 	const struct push *push = &service->push;
 	bool again = service->attempt == push->batch && service->attempt_landed;
 	if (!again && world->others_moved) { /* a record was changed by hand, or something else */
-		world->tip++;
+		set_tip(world, world->tip + 1);
 		if (world->others_moved == OTHERS_MOVED_RECORDS)
 			world->record_tip = world->tip;
 		world->others_moved = OTHERS_STILL;
 	}
-	if (!again && !facts_hold(world, service))
+	if (again)
+		return world->record_tip <= service->attempt_tip;
+	if (!facts_hold(world, push))
 		return false;
 	service->attempt = push->batch;
 	service->attempt_landed = true;
-	if (!again)
-		land(world, push->facts, push->count);
+	land(world, push->facts, push->count);
+	service->attempt_tip = world->tip;
 	return true;
 }
 
@@ -106,7 +114,8 @@ static void push_done(struct world *world, struct service *service)
 		(void)error_set(&answer->err, ERR_UNREACHABLE, "the remote cannot be reached");
 	} else if (push_lands(world, service)) {
 		answer->ok = true;
-		service->tip = world->tip;
+		answer->data = mem_dup(&world->branch->tip, sizeof(world->branch->tip));
+		answer->free_data = free;
 	} else {
 		tell(world, "the push is rejected: somebody else moved the branch");
 		(void)error_set(&answer->err, ERR_REJECTED, "somebody else changed our records");
@@ -132,7 +141,7 @@ void remote_after_crash(struct world *world, struct service *service)
 	world->ghosts = STEAL(sent->items);
 	world->ghost_count = sent->count;
 	*sent = (struct fact_list){0};
-	world->ghost_tip = service->tip;
+	world->ghost_tip = push->decided_on;
 	world->ghost_ms = world->now_ms + 1 + choose(world, STREAM_TIMES, 400);
 }
 
@@ -252,7 +261,7 @@ static struct look_result *look_at_all(struct world *world, struct service *serv
 	if (!result->stands_by)
 		look_for_work(world, request, result);
 	service->looked = true;
-	service->tip = service->look_tip = world->tip;
+	service->look_tip = world->tip;
 	memcpy(service->head, head, sizeof(service->head));
 	return result;
 }

@@ -55,9 +55,9 @@ void service_look(struct world *world)
 	}
 }
 
-void service_ask(struct world *world, enum request_kind kind, const char *target)
+static void ask(
+	struct world *world, struct service *service, enum request_kind kind, const char *target)
 {
-	struct service *service = world->service;
 	struct request request = {.kind = kind, .by = "eva", .reason = "for the simulation"};
 	struct error err;
 	if (!service->loop)
@@ -65,6 +65,17 @@ void service_ask(struct world *world, enum request_kind kind, const char *target
 	(void)snprintf(request.target, sizeof(request.target), "%s", target ? target : "");
 	if (loop_ask(service->loop, &request, &err))
 		service_turn(world, service);
+}
+
+void service_ask(struct world *world, enum request_kind kind, const char *target)
+{
+	ask(world, world->service, kind, target);
+}
+
+void service_lead(struct world *world, struct service *service)
+{
+	service->may_lead++;
+	ask(world, service, REQUEST_LEAD, NULL);
 }
 
 bool service_may_approve(const struct world *world)
@@ -142,7 +153,7 @@ void service_boot(struct world *world, struct service *service)
 	service->crash_in = 0;
 	service->attempt = 0;
 	service->attempt_landed = false;
-	service->tip = service->look_tip = 0;
+	service->look_tip = 0;
 	service->born_ms = world->now_ms;
 	struct service *before = world->active;
 	world->active = service;

@@ -123,6 +123,7 @@ struct watch {
 	bool failed;          /* did not get along with the release */
 	bool unreachable;     /* was not reached */
 	uint8_t good_version; /* known good when the rollout began */
+	bool doubted;         /* its host could not say whether its activation ended well */
 	bool left_out;        /* was paused when its stage succeeded */
 	bool intent_out;      /* its intent went out in this life */
 	bool returned;        /* its host answered: it waits for a wave again */
@@ -157,6 +158,8 @@ struct sim_client {
 	struct sim_backup backups[BACKUPS_MAX]; /* a ring */
 	size_t backup_next;
 	struct watch watch;
+	int64_t intent_epoch; /* of the branch, when its newest intent was accepted, and whose */
+	char intent_of[ROLLOUT_TEXT];
 	bool hold_known; /* a failure that the branch knows forbids `hold_version` */
 	bool hold_by_hand;
 	uint8_t hold_version;
@@ -174,6 +177,7 @@ struct push {
 	struct fact *const *facts;
 	size_t count;
 	uint64_t batch;
+	unsigned decided_on; /* this tip of the status branch */
 	int64_t done_ms;
 	bool fails, lands; /* the remote cannot be reached; the facts arrive all the same */
 };
@@ -195,10 +199,10 @@ struct service {
 	int64_t look_ms;
 	char head[OID_HEX + 1]; /* of its last look */
 	unsigned look_tip;
-	unsigned tip; /* of the status branch, as it knows it */
 	struct push push;
 	uint64_t attempt; /* batch of the push that failed last, and did it land? */
 	bool attempt_landed;
+	unsigned attempt_tip;
 	int64_t born_ms;
 	int64_t epoch;            /* highest that the remote has accepted of it */
 	unsigned leads, may_lead; /* so often it began to lead where it did not; was allowed to */
@@ -326,8 +330,8 @@ void hosts_happen(struct world *world);
 /** The service died; is given back. */
 void hosts_after_crash(struct world *world, const struct service *service);
 void hosts_clear(struct world *world);
-/** Does an activation run on that client's host? @param now  not one of a service that died */
-bool hosts_are_busy(const struct world *world, size_t client, bool now);
+/** Does an activation run on that client's host? @param service  of that one; NULL: of anybody */
+bool hosts_are_busy(const struct world *world, size_t client, const struct service *service);
 
 /* remote.c */
 
@@ -366,6 +370,8 @@ bool service_is_quiet(const struct world *world, const struct service *service);
 void service_look(struct world *world);
 /** A person asks whoever leads. @param target  a client, or NULL */
 void service_ask(struct world *world, enum request_kind kind, const char *target);
+/** A person says that this one leads from now on. */
+void service_lead(struct world *world, struct service *service);
 /** Would `approve` answer something? */
 bool service_may_approve(const struct world *world);
 /** The windows of a stage open or close. */

@@ -44,8 +44,8 @@ bool __wrap_git_thread_new(const struct git_options *options, struct inbox *inbo
 void __wrap_git_thread_free(struct git_thread *thread);
 bool __wrap_git_thread_repo(struct git_thread *thread, struct repo **repo_out, struct error *err);
 void __wrap_git_thread_look(struct git_thread *thread, struct look_request request);
-void __wrap_git_thread_append(
-	struct git_thread *thread, uint64_t batch, struct fact *const *facts, size_t count);
+void __wrap_git_thread_append(struct git_thread *thread, uint64_t batch, struct fact *const *facts,
+	size_t count, const struct oid *decided_on);
 void __wrap_git_thread_prune_tags(struct git_thread *thread, size_t keep);
 struct renderer *__wrap_renderer_new(struct repo *repo, const struct keyring *keyring);
 void __wrap_renderer_free(struct renderer *renderer);
@@ -120,11 +120,14 @@ void __wrap_git_thread_look(struct git_thread *thread, struct look_request reque
 		remote_look(the_world, service, &request);
 }
 
-void __wrap_git_thread_append(
-	struct git_thread *thread, uint64_t batch, struct fact *const *facts, size_t count)
+void __wrap_git_thread_append(struct git_thread *thread, uint64_t batch, struct fact *const *facts,
+	size_t count, const struct oid *decided_on)
 {
 	struct service *service = service_of(thread);
-	const struct push push = {.facts = facts, .count = count, .batch = batch};
+	const struct push push = {.facts = facts,
+		.count = count,
+		.batch = batch,
+		.decided_on = (unsigned)strtoul(decided_on->hex, NULL, 16)};
 	if (!service->dead)
 		remote_append(the_world, service, &push);
 }

@@ -16,7 +16,7 @@ void tell(const struct world *world, const char *format, ...)
 
 static const char *member_name(const struct world *world, size_t member)
 {
-	return world_rollout(world)->clients[member].record->client;
+	return world->active->loop->rollout->clients[member].record->client;
 }
 
 static const char *runs_words[] = {
@@ -62,8 +62,8 @@ void tell_event(const struct world *world, const struct rollout_event *event)
 		return;
 	switch (event->kind) {
 	case EVENT_START:
-		tell(world, "rollout %s %s", world_rollout(world)->record.id,
-			world_rollout(world)->resumed ? "goes on" : "begins");
+		tell(world, "rollout %s %s", world->active->loop->rollout->record.id,
+			world->active->loop->rollout->resumed ? "goes on" : "begins");
 		break;
 	case EVENT_RECORDED:
 		tell(world, "the remote accepted %zu facts", event->count);

@@ -25,6 +25,8 @@ enum trouble {
 	TROUBLE_WINDOW,
 	TROUBLE_TRANSIENT,
 	TROUBLE_UNSURE,
+	TROUBLE_SECOND, /* another service is pointed at the same repository */
+	TROUBLE_LEAD,   /* a person says who leads */
 	TROUBLES
 };
 
@@ -195,6 +197,12 @@ static void begin(struct world *world, enum trouble trouble)
 	case TROUBLE_UNSURE:
 		world->unsure_steps = 1 + choose(world, STREAM_TROUBLE, 6);
 		break;
+	case TROUBLE_SECOND:
+		world->service_count = SERVICES;
+		break;
+	case TROUBLE_LEAD:
+		service_lead(world, some_service(world));
+		break;
 	case TROUBLE_NONE:
 	case TROUBLES:
 		break;
@@ -211,7 +219,8 @@ void trouble_happen(struct world *world)
 		TROUBLE_BACK_AGAIN, TROUBLE_PAUSE, TROUBLE_PAUSE, TROUBLE_RESUME, TROUBLE_CLOCK,
 		TROUBLE_STOP, TROUBLE_DUPLICATE, TROUBLE_SLOW, TROUBLE_APPROVE, TROUBLE_ABORT,
 		TROUBLE_WINDOW, TROUBLE_TRANSIENT, TROUBLE_UNSURE, TROUBLE_UNSURE, TROUBLE_RETRY,
-		TROUBLE_RETRY, TROUBLE_RETRY, TROUBLE_ROLLBACK, TROUBLE_ROLLBACK};
+		TROUBLE_RETRY, TROUBLE_RETRY, TROUBLE_ROLLBACK, TROUBLE_ROLLBACK, TROUBLE_SECOND,
+		TROUBLE_LEAD};
 	world->troubles_left--;
 	begin(world, kinds[choose(world, STREAM_TROUBLE, ARRAY_LEN(kinds))]);
 	set_next(world);

@@ -322,6 +322,48 @@ static void a_deploy_tag_stays_on_the_remote_alone(void **state)
 				    "rollback/beta/20260101-000001-1111111");
 }
 
+/* A look between the decision and its push has read what others wrote. */
+static void facts_of_before_a_load_are_rejected_after_it(void **state)
+{
+	(void)state;
+	auto_side struct side one = side_open("one");
+	auto_side struct side two = side_open("two");
+	load(&one);
+	must_append(&one, "alpha", NULL);
+	load(&two);
+	auto_status struct status *decided = ledger_status(two.ledger);
+	write_note(7);
+	load(&two);
+	assert_true(ledger_is_still(two.ledger, &decided->tip, &err));
+	must_append(&one, "gamma", NULL);
+	load(&two);
+	assert_false(ledger_is_still(two.ledger, &decided->tip, &err));
+	assert_int_equal(err.code, ERR_REJECTED);
+}
+
+/* The answer to our push is lost, and before it is asked for again another one leads. */
+static void ours_arrived_and_another_one_leads_means_decide_again(void **state)
+{
+	(void)state;
+	auto_side struct side one = side_open("one");
+	auto_side struct side two = side_open("two");
+	auto_fact struct fact *fact = fact_about("alpha", NULL);
+	auto_fact struct fact *leader = fact_leader("two", 7, NULL, 1700000000);
+	struct fact *const facts[] = {fact}, *const leads[] = {leader};
+	load(&one);
+	must_append(&one, "beta", NULL);
+	hook("post-receive", "#!/bin/sh\nkill -9 $PPID\n");
+	bool told = ledger_append(one.ledger, 100, facts, 1, &err);
+	unhook("post-receive");
+	if (told)
+		return; /* the answer was faster */
+	load(&two);
+	assert_true(ledger_append(two.ledger, 1, leads, 1, &err));
+	assert_false(ledger_append(one.ledger, 100, facts, 1, &err));
+	assert_int_equal(err.code, ERR_REJECTED);
+	assert_int_equal(count_commits("drift(alpha)"), 1);
+}
+
 static void only_the_newest_rollback_tags_of_a_client_stay(void **state)
 {
 	(void)state;
@@ -435,6 +477,8 @@ int main(void)
 		TEST(an_answer_that_was_lost_leads_to_no_second_commit),
 		TEST(a_new_rollback_tag_takes_the_oldest_with_it),
 		TEST(a_deploy_tag_stays_on_the_remote_alone),
+		TEST(facts_of_before_a_load_are_rejected_after_it),
+		TEST(ours_arrived_and_another_one_leads_means_decide_again),
 		TEST(only_the_newest_rollback_tags_of_a_client_stay),
 		TEST(a_branch_that_lost_commits_is_refused_until_accepted),
 		TEST(a_branch_that_vanishes_under_a_write_is_refused_too),

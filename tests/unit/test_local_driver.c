@@ -249,6 +249,25 @@ static void a_lower_epoch_is_refused(void **state)
 	assert_int_equal(host_ask(fixture).epoch, 8);
 }
 
+/* A new leader that only asks what runs keeps the old one out all the same. */
+static void a_fence_keeps_lower_epochs_out(void **state)
+{
+	struct local_host *fixture = *state;
+	struct host_release release;
+	struct error err = {0};
+	bool fenced = false;
+	assert_true(driver_local.fence(&fixture->host, 9, &fenced, &err) && fenced);
+	host_activate_well(fixture, 'a'); /* a host without state refused nobody */
+	assert_true(driver_local.fence(&fixture->host, 7, &fenced, &err) && fenced);
+	assert_true(driver_local.fence(&fixture->host, 9, &fenced, &err) && fenced);
+	assert_int_equal(host_ask(fixture).epoch, 9);
+	host_assert_active(fixture, 'a');
+	host_release(&release, 'b')->release.epoch = 8;
+	assert_refused(fixture, &release, ERR_REFUSED, "epoch 9");
+	assert_false(driver_local.fence(&fixture->host, 8, &fenced, &err));
+	assert_int_equal(err.code, ERR_REFUSED);
+}
+
 static void files_that_leave_the_release_are_refused(void **state)
 {
 	struct local_host *fixture = *state;
@@ -417,6 +436,7 @@ int main(void)
 		CASE(cancelling_before_the_switch_touches_nothing),
 		CASE(cancelling_a_running_activate_leaves_the_outcome_open),
 		CASE(a_lower_epoch_is_refused),
+		CASE(a_fence_keeps_lower_epochs_out),
 		CASE(files_that_leave_the_release_are_refused),
 		CASE(digests_and_roots_that_are_none_are_refused),
 		CASE(a_release_that_is_not_on_the_host_needs_its_files),

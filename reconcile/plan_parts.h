@@ -148,4 +148,8 @@ bool plan_verifies_pinned(
 /* ---- policy ---- */
 /** Stages and limits: the stricter of base and target where fleet.yaml changed. */
 void plan_set_policy(struct plan_work *work);
+/** The same of two policies. @param old  of the last deployed commit, if that is another one; or
+ * NULL
+ */
+void plan_take_policy(struct plan_work *work, const struct policy *new, const struct policy *old);
 void plan_judge(struct plan_work *work);

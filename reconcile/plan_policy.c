@@ -106,13 +106,16 @@ static bool fleet_file_differs(struct plan_work *work)
 
 void plan_set_policy(struct plan_work *work)
 {
-	struct plan *plan = work->plan;
-	const struct policy *new = work->target.fleet->policy;
 	const struct policy *old = NULL;
-
-	plan->fleet_changed = fleet_file_differs(work);
-	if (plan->fleet_changed && work->base->fleet)
+	work->plan->fleet_changed = fleet_file_differs(work);
+	if (work->plan->fleet_changed && work->base->fleet)
 		old = work->base->fleet->policy;
+	plan_take_policy(work, work->target.fleet->policy, old);
+}
+
+void plan_take_policy(struct plan_work *work, const struct policy *new, const struct policy *old)
+{
+	struct plan *plan = work->plan;
 	set_stages(work, new, old);
 	plan->roll_back = new->on_failure == ON_FAILURE_ROLLBACK;
 	plan->keep_rollback_tags = (size_t) new->keep_rollback_tags;

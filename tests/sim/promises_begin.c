@@ -164,13 +164,61 @@ static void find_ended(struct world *world)
 	world->aborted |= record && record->abort.asked;
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static void make_stricter(struct sim_stage *stage, const struct sim_stage *old)
+{
+	stage->old_batch = old->batch;
+	stage->bake_ms = most(stage->bake_ms, old->bake_ms);
+	stage->rollback_bake_ms = most(stage->rollback_bake_ms, old->rollback_bake_ms);
+	stage->wave_pause_ms = most(stage->wave_pause_ms, old->wave_pause_ms);
+	stage->max_failures = least(stage->max_failures, old->max_failures);
+	stage->max_unreachable = least(stage->max_unreachable, old->max_unreachable);
+	if (old->manual && !stage->manual)
+		stage->expires_ms = old->expires_ms;
+	stage->manual = stage->manual || old->manual;
+}
+
+/* What is promised of this rollout: the stricter of the old and the new policy. */
+static void find_policy(struct world *world)
+{
+	const struct rollout *rollout = world_rollout(world);
+	const struct sim_commit *commit = world_commit(world, rollout->record.commit);
+	const struct sim_commit *base = world_last_deployed(world, world->branch);
+	struct sim_commit *effective = &world->effective;
+	*effective = *commit;
+	world->commit = effective;
+	if (!world->service->loop->plan) { /* as without a fleet.yaml */
+		effective->retries = 0;
+		effective->interval_ms = 5000;
+		effective->healthy = 3;
+		effective->timeout_ms = 300000;
+		effective->roll_back = true;
+		return;
+	}
+	if (!base || base->policy == commit->policy)
+		return;
+	for (size_t i = 0; i < world->stage_count; i++)
+		make_stricter(&effective->stages[i], &base->stages[i]);
+	effective->healthy = most(commit->healthy, base->healthy);
+	effective->max_changed = least(commit->max_changed, base->max_changed);
+}
+
 void promises_begin_rollout(struct world *world, bool adopted)
 {
 	const struct rollout *rollout = world_rollout(world);
 	bool new = !rollout->resumed || strcmp(rollout->record.id, world->rollout) != 0;
 	world->superseded = world->aborted = false;
 	world->clock_was_set = adopted; /* nobody saw since when it waits */
-	world->commit = world_commit(world, rollout->record.commit);
+	find_policy(world);
 	world->by_hand = rollout->record.by_hand;
 	if (!new)
 		for (size_t i = 0; i < world->client_count; i++)

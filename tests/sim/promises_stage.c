@@ -4,13 +4,20 @@
 /* A bake is watched: longer than this no client is without an answer. */
 #define ROUND_SLOWEST_MS 2600
 
-size_t wave_size(const struct world *world, size_t stage, size_t wave)
+static size_t size_by(const struct batches *policy, int64_t members, size_t wave)
 {
-	const struct batches *policy = &world->commit->stages[stage].batch;
 	const struct batch *batch = &policy->items[wave < policy->count ? wave : policy->count - 1];
-	int64_t members = (int64_t)world_rollout(world)->stages[stage].count;
 	int64_t size = batch->percent ? members * batch->size / 100 : batch->size;
 	return size < 1 ? 1 : (size_t)size;
+}
+
+size_t wave_size(const struct world *world, size_t stage, size_t wave)
+{
+	const struct sim_stage *policy = &world->commit->stages[stage];
+	int64_t members = (int64_t)world_rollout(world)->stages[stage].count;
+	size_t size = size_by(&policy->batch, members, wave);
+	size_t old = policy->old_batch.count ? size_by(&policy->old_batch, members, wave) : size;
+	return old < size ? old : size;
 }
 
 /* Number of the wave that comes when so many were started. */

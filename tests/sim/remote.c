@@ -201,7 +201,7 @@ static void look_by_hand(
 	const struct sim_commit *back = world_commit(world, request->only_commit.hex);
 	const struct client_record *record = status_client(result->status, request->only);
 	result->by_hand = true;
-	if (!back) {
+	if (!back || back->gone) {
 		strlist_add(&result->refusals, "the commit is not in the repository any more");
 		return;
 	}
@@ -223,8 +223,8 @@ static void look_at_running(
 	rollout_record_copy(result->resume, running);
 	if (world->events_text && !strcmp(world->events_of, running->id))
 		result->resume_events = mem_dup_str(world->events_text);
-	result->resume_gone = !commit;
-	if (commit)
+	result->resume_gone = commit->gone;
+	if (!commit->gone)
 		result->resume_plan = world_plan(world, commit, result->status, NULL);
 }
 

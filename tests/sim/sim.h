@@ -52,7 +52,7 @@ enum quality {
 };
 
 struct sim_stage {
-	struct batches batch;
+	struct batches batch, old_batch; /* the second one counts too, if there is one */
 	int64_t wave_pause_ms, bake_ms, rollback_bake_ms;
 	int64_t max_failures, max_unreachable;
 	bool manual;
@@ -61,7 +61,9 @@ struct sim_stage {
 
 struct sim_commit {
 	char id[OID_HEX + 1];
-	bool bad; /* does not parse */
+	bool bad;       /* does not parse */
+	bool gone;      /* the branch was rewritten without it */
+	uint8_t policy; /* number of its fleet.yaml */
 	bool roll_back;
 	uint8_t wanted[CLIENTS_MAX]; /* version of each client; VERSION_NONE: not in the inventory
 				      */
@@ -241,9 +243,10 @@ struct world {
 	struct service *active;  /* whose turn it is */
 	struct job *jobs;
 	size_t job_count, job_capacity;
-	const struct sim_commit *commit; /* of the rollout */
-	struct rollout_event stepped;    /* of the machine that is judged, and what it wants */
-	bool stepping;                   /* is being carried out */
+	const struct sim_commit *commit; /* of the rollout, and under its policy: `effective` */
+	struct sim_commit effective;
+	struct rollout_event stepped; /* of the machine that is judged, and what it wants */
+	bool stepping;                /* is being carried out */
 	enum chapter chapter;
 	unsigned troubles_left;
 	uint64_t trouble_at; /* number of the event */
@@ -305,6 +308,9 @@ struct plan *world_plan(struct world *world, const struct sim_commit *commit,
 	const struct status *status, const char *only);
 /** The newest commit; a commit by its id, or NULL. */
 const struct sim_commit *world_head(const struct world *world);
+/** Newest commit that is deployed, or NULL. */
+const struct sim_commit *world_last_deployed(
+	const struct world *world, const struct status *status);
 const struct sim_commit *world_commit(const struct world *world, const char *id);
 /** Digest of a version on a client, and back. */
 void release_text(size_t client, uint8_t version, char text[DIGEST_TEXT]);
@@ -318,6 +324,8 @@ int64_t world_wall_s(const struct world *world);
 void world_push_commit(struct world *world, bool rescue);
 void world_push_bad(struct world *world);
 void world_push_revert(struct world *world);
+/** A forced push: the newest commits are gone, and another one is there. */
+void world_push_forced(struct world *world);
 
 /* hosts.c */
 

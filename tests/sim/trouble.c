@@ -8,6 +8,7 @@ enum trouble {
 	TROUBLE_COMMIT,
 	TROUBLE_REVERT,
 	TROUBLE_BAD_COMMIT,
+	TROUBLE_FORCED,
 	TROUBLE_OTHERS_MOVE,
 	TROUBLE_PUSHES_FAIL,
 	TROUBLE_AWAY,
@@ -89,6 +90,8 @@ static void push_commit(struct world *world, enum trouble trouble)
 		world_push_commit(world, false);
 	else if (trouble == TROUBLE_REVERT)
 		world_push_revert(world);
+	else if (trouble == TROUBLE_FORCED)
+		world_push_forced(world);
 	else
 		world_push_bad(world);
 	/* a webhook comes at once, late, or not at all: then the poll */
@@ -143,6 +146,7 @@ static void begin(struct world *world, enum trouble trouble)
 	case TROUBLE_COMMIT:
 	case TROUBLE_REVERT:
 	case TROUBLE_BAD_COMMIT:
+	case TROUBLE_FORCED:
 		push_commit(world, trouble);
 		break;
 	case TROUBLE_OTHERS_MOVE:
@@ -220,7 +224,7 @@ void trouble_happen(struct world *world)
 		TROUBLE_STOP, TROUBLE_DUPLICATE, TROUBLE_SLOW, TROUBLE_APPROVE, TROUBLE_ABORT,
 		TROUBLE_WINDOW, TROUBLE_TRANSIENT, TROUBLE_UNSURE, TROUBLE_UNSURE, TROUBLE_RETRY,
 		TROUBLE_RETRY, TROUBLE_RETRY, TROUBLE_ROLLBACK, TROUBLE_ROLLBACK, TROUBLE_SECOND,
-		TROUBLE_LEAD};
+		TROUBLE_LEAD, TROUBLE_FORCED};
 	world->troubles_left--;
 	begin(world, kinds[choose(world, STREAM_TROUBLE, ARRAY_LEN(kinds))]);
 	set_next(world);

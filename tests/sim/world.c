@@ -71,22 +71,35 @@ struct sim_client *world_member(struct world *world, size_t member)
 /* ---- plans ------------------------------------------------------------------------------------
  */
 
-static void plan_policy(
-	struct plan *plan, const struct world *world, const struct sim_commit *commit)
+const struct sim_commit *world_last_deployed(const struct world *world, const struct status *status)
 {
-	plan->roll_back = commit->roll_back;
-	plan->verify_interval_ms = commit->interval_ms;
-	plan->verify_healthy = commit->healthy;
-	plan->verify_timeout_ms = commit->timeout_ms;
-	plan->retries = commit->retries;
-	plan->restore = commit->restore;
-	(void)snprintf(plan->onboard, sizeof(plan->onboard), "%s", commit->onboard); /* fits */
-	(void)snprintf(plan->upgrade, sizeof(plan->upgrade), "%s", commit->upgrade); /* fits */
-	plan->stages = mem_zero(world->stage_count, sizeof(*plan->stages));
-	plan->stage_count = world->stage_count;
+	const struct sim_commit *newest = NULL;
+	for (size_t i = 0; i < status->rollout_count; i++) {
+		const struct rollout_record *record = status->rollouts[i];
+		const struct sim_commit *commit = world_commit(world, record->commit);
+		if (record->state == ROLLOUT_SUCCEEDED && !record->by_hand && commit &&
+			!commit->gone && (!newest || commit > newest))
+			newest = commit;
+	}
+	return newest;
+}
+
+static void fill_policy(const struct world *world, const struct sim_commit *commit,
+	struct policy_stage *stages, struct policy *policy)
+{
+	*policy = (struct policy){.stages = stages,
+		.stage_count = world->stage_count,
+		.on_failure = commit->roll_back ? ON_FAILURE_ROLLBACK : ON_FAILURE_HOLD,
+		.verify_interval_ms = commit->interval_ms,
+		.verify_healthy = commit->healthy,
+		.verify_timeout_ms = commit->timeout_ms,
+		.canary_coverage = COVERAGE_OFF,
+		.drift = DRIFT_OFF,
+		.max_changed = commit->max_changed};
+	policy->driver.retries = commit->retries;
 	for (size_t i = 0; i < world->stage_count; i++) {
 		const struct sim_stage *stage = &commit->stages[i];
-		plan->stages[i] = (struct plan_stage){.name = mem_dup_str(stage_names[i]),
+		stages[i] = (struct policy_stage){.name = stage_names[i],
 			.batch = stage->batch,
 			.wave_pause_ms = stage->wave_pause_ms,
 			.bake_ms = stage->bake_ms,
@@ -96,6 +109,31 @@ static void plan_policy(
 			.max_failures = stage->max_failures,
 			.max_unreachable = stage->max_unreachable};
 	}
+}
+
+static void take_pipelines(struct plan *plan, const struct sim_commit *commit)
+{
+	plan->restore = commit->restore;
+	(void)snprintf(plan->onboard, sizeof(plan->onboard), "%s", commit->onboard); /* fits */
+	(void)snprintf(plan->upgrade, sizeof(plan->upgrade), "%s", commit->upgrade); /* fits */
+}
+
+/* The stricter of the commit's policy and that of the last deployed one. */
+static void take_policy(
+	struct world *world, const struct sim_commit *commit, struct plan_work *work)
+{
+	const struct sim_commit *base = world_last_deployed(world, work->request->status);
+	struct policy_stage stages[2][STAGES_MAX];
+	struct policy policies[2];
+	bool ratchets = base && base->policy != commit->policy;
+	fill_policy(world, commit, stages[0], &policies[0]);
+	if (base) {
+		memcpy(work->plan->base, base->id, sizeof(work->plan->base));
+		fill_policy(world, base, stages[1], &policies[1]);
+	}
+	work->plan->fleet_changed = ratchets;
+	plan_take_policy(work, &policies[0], ratchets ? &policies[1] : NULL);
+	take_pipelines(work->plan, commit);
 }
 
 struct desk {
@@ -143,7 +181,6 @@ static int by_stage(const void *a, const void *b)
 	return order ? order : strcmp(left->client, right->client);
 }
 
-/* The commit that plans compare with decides nothing here: `fleet.yaml` never changes alone. */
 struct plan *world_plan(struct world *world, const struct sim_commit *commit,
 	const struct status *status, const char *only)
 {
@@ -163,8 +200,7 @@ struct plan *world_plan(struct world *world, const struct sim_commit *commit,
 		.problems = &problems,
 		.arena = arena,
 		.wanted = desk.wanted,
-		.stages = desk.stages,
-		.max_changed = (int)commit->max_changed};
+		.stages = desk.stages};
 	for (size_t i = 0; i < world->client_count; i++)
 		if (commit->wanted[i] != VERSION_NONE)
 			put_client(&desk, &fleet, &world->clients[i], commit->wanted[i]);
@@ -173,7 +209,7 @@ struct plan *world_plan(struct world *world, const struct sim_commit *commit,
 	struct plan *plan = work.plan = mem_zero(1, sizeof(*plan));
 	memcpy(plan->target, commit->id, sizeof(plan->target));
 	(void)snprintf(plan->digest, sizeof(plan->digest), "p-%.8s", commit->id);
-	plan_policy(plan, world, commit);
+	take_policy(world, commit, &work);
 	demand(world, plan_compare_records(&work), "the plan cannot be made");
 	if (plan->entry_count > 1)
 		qsort(plan->entries, plan->entry_count, sizeof(*plan->entries), by_stage);
@@ -194,7 +230,7 @@ static struct sim_commit *add_commit(struct world *world)
 		*commit = *before;
 	memset(commit->id, hex_digit((unsigned)world->commit_count), OID_HEX);
 	commit->id[OID_HEX] = '\0';
-	commit->bad = false;
+	commit->bad = commit->gone = false;
 	world->commit_count++;
 	return commit;
 }
@@ -252,6 +288,7 @@ static void choose_policy(struct world *world, struct sim_commit *commit)
 	commit->healthy = 1 + choose(world, STREAM_WORLD, 3);
 	commit->timeout_ms = 1500;
 	choose_pipelines(world, commit);
+	commit->policy = (uint8_t)world->commit_count;
 }
 
 static enum quality choose_quality(struct world *world)
@@ -312,6 +349,15 @@ void world_push_revert(struct world *world)
 	memcpy(commit->wanted, world->commits[older].wanted, sizeof(commit->wanted));
 	tell(world, "commit %.7s is pushed, which wants again what %.7s wanted", commit->id,
 		world->commits[older].id);
+}
+
+void world_push_forced(struct world *world)
+{
+	size_t lost = 1 + choose(world, STREAM_WORLD, 2);
+	for (size_t i = world->commit_count; i > 1 && lost; i--, lost--)
+		world->commits[i - 1].gone = true;
+	tell(world, "the branch is rewritten: the newest commits are gone");
+	world_push_commit(world, false);
 }
 
 /* ---- the beginning ----------------------------------------------------------------------------

@@ -97,6 +97,8 @@ void watch_step(struct world *world, size_t member)
 {
 	struct watch *watch = &world_member(world, member)->watch;
 	enum rollout_phase to = world_rollout(world)->clients[member].phase;
+	if (to == watch->phase && !watch->stepped && !world_member(world, member)->no_checks)
+		return; /* as most often */
 	size_t verify = pipeline_find(pipeline_of(world, member), STEP_VERIFY);
 	if (watch->phase == PHASE_RESUME && (to == PHASE_VERIFY || to == PHASE_STEP))
 		watch->attempts = 0;

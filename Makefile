@@ -105,7 +105,7 @@ comma := ,
 sim_wraps := $(addprefix -Wl$(comma)--wrap=,client_record_to_yaml rollout_record_to_yaml \
 	clock_mono_ms clock_wall_s randombytes_uniform inbox_new inbox_free inbox_post \
 	git_thread_new git_thread_free git_thread_repo git_thread_look git_thread_append \
-	git_thread_prune_tags renderer_new renderer_free workers_new workers_free workers_add \
+	git_thread_prune_tags renderer_new renderer_free workers_new workers_free workers_add hosts_new hosts_stop hosts_free \
 	loop_read_instance loop_keep_instance loop_record rollout_step rollout_actions_clear \
 	rollout_is_changed_by rollout_is_left_behind_by event_log_new)
 $(BUILD)/tests/sim.parts/%.o: tests/sim/%.c

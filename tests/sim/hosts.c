@@ -119,7 +119,7 @@ static void say_state(
 	state->activating = host->activating;
 	if (host->restored)
 		(void)snprintf(state->restore, sizeof(state->restore), "a backup");
-	state->locked = hosts_are_busy(world, index, false);
+	state->locked = hosts_are_busy(world, index, NULL);
 }
 
 /* As the workers do before the first step of a rollout there. */

@@ -53,6 +53,10 @@ bool __wrap_workers_new(
 	const struct workers_options *options, struct workers **workers_out, struct error *err);
 void __wrap_workers_free(struct workers *workers);
 void __wrap_workers_add(struct workers *workers, struct work *work);
+bool __wrap_hosts_new(
+	const struct hosts_options *options, struct hosts **hosts_out, struct error *err);
+void __wrap_hosts_stop(struct hosts *hosts);
+void __wrap_hosts_free(struct hosts *hosts);
 bool __wrap_loop_read_instance(struct loop *loop, struct error *err);
 void __wrap_loop_keep_instance(struct loop *loop);
 void __real_loop_record(struct loop *loop, struct fact *fact, bool of_rollout);
@@ -159,6 +163,23 @@ bool __wrap_workers_new(
 void __wrap_workers_free(struct workers *workers)
 {
 	(void)workers;
+}
+
+bool __wrap_hosts_new(
+	const struct hosts_options *options, struct hosts **hosts_out, struct error *err)
+{
+	(void)options, (void)hosts_out, (void)err;
+	return true;
+}
+
+void __wrap_hosts_stop(struct hosts *hosts)
+{
+	(void)hosts;
+}
+
+void __wrap_hosts_free(struct hosts *hosts)
+{
+	(void)hosts;
 }
 
 static void act_or_die(struct service *service)

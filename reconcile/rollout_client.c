@@ -42,6 +42,8 @@ void client_end(struct step *step, size_t index, enum member_state state)
 	if (!touched)
 		return; /* told only in the rollout's last record */
 	client->record->finished_s = step->event->wall_s;
+	/* A wave is over when the last of it is; that can be in the bake. */
+	step->rollout->stages[client->stage].wave_until_ms = 0;
 	step_record_client(step, FACT_CLIENT_ENDED, index);
 	if (client->failed)
 		step_record_client(step, FACT_CLIENT_HELD, index);

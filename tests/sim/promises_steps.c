@@ -202,6 +202,12 @@ void check_restore(struct world *world, size_t member, enum rollout_phase from, 
 	bool may = has_backup(world, client) && (has_begun(world, client) || client->watch.unknown);
 	bool must = has_backup(world, client) && has_begun(world, client) && !client->watch.unknown;
 	bool resumed = from == PHASE_RESUME; /* what was decided before goes on */
+	demand(world, from != PHASE_STEP || !is_fresh(world, client),
+		"steps: %s goes back, and nothing was touched", client->name);
+	bool interrupted = resumed && client->host.by_way_back && client->host.restored &&
+			   !strcmp(client->host.rollout, world->rollout);
+	demand(world, !interrupted || restores,
+		"restore: the data of %s are left as a crash left them", client->name);
 	if (asks) {
 		demand(world, when == RESTORE_ASK && may, "restore: %s asks for no reason",
 			client->name);

@@ -64,7 +64,8 @@ def limit_memory():
 
 def validate(place):
     """(exit status, output) of `aviary validate`, which must end in time and by itself."""
-    sanitized = b"__asan_init" in Path(AVIARY).read_bytes()  # reserves terabytes of addresses
+    program = Path(AVIARY).read_bytes()
+    sanitized = b"__asan_init" in program or b"__tsan_init" in program  # reserve terabytes
     done = subprocess.run([AVIARY, "validate", str(place)], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, timeout=TIME_S * (5 if sanitized else 1),
                           preexec_fn=None if sanitized else limit_memory, check=False)

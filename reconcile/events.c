@@ -34,10 +34,12 @@ static uint64_t mix(uint64_t print, const void *bytes, size_t len)
 static uint64_t print_of(const struct rollout *rollout)
 {
 	uint64_t print = mix(0xcbf29ce484222325u, rollout, offsetof(struct rollout, onboard));
-	print = mix(print, rollout->stages, rollout->stage_count * sizeof(*rollout->stages));
-	for (size_t i = 0; i < rollout->stage_count; i++)
-		print = mix(print, &rollout->stages[i].record->state,
-			sizeof(rollout->stages[i].record->state));
+	for (size_t i = 0; i < rollout->stage_count; i++) {
+		const struct rollout_stage *stage = &rollout->stages[i];
+		const char *moves = (const char *)&stage->blocked; /* its policy stays */
+		print = (print ^ stage->record->state) * 0x100000001b3u;
+		print = mix(print, moves, (size_t)((const char *)(stage + 1) - moves));
+	}
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		const struct rollout_client *client = &rollout->clients[i];
 		const char *flags = (const char *)&client->unproved;

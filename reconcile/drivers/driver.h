@@ -141,7 +141,7 @@ struct driver {
 		const struct driver_host *host, struct driver_state *state_out, struct error *err);
 	/**
 	 * From now on the host refuses every lower epoch, also of a leader that does not know yet
-	 * that it is none. A host without state has nobody to refuse.
+	 * that it is none. A host without folders of ours has nobody to refuse.
 	 * @param fenced_out  false: an activation or a step runs there, which ends by itself
 	 * @return false: ERR_REFUSED (a higher epoch rules this host), ERR_UNREACHABLE,
 	 * ERR_INVALID, ERR_SYSTEM. NULL: the driver cannot.

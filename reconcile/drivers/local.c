@@ -20,6 +20,8 @@
 
 #define STATE_NAME          "state"
 #define STATE_MAX           4096
+#define FENCE_NAME          "epoch"
+#define FENCE_MAX           32
 #define LINK_NAME           "current"
 #define LINK_PREFIX         "releases/"
 #define STANDARD_TIMEOUT_MS (10 * 60 * 1000)
@@ -116,15 +118,35 @@ static bool place_make(struct place *place, struct error *err)
 
 /* ---- state ---------------------------------------------------------------------------------- */
 
+/* What a leader left that only asked: a file of its own, since an activation of somebody else may
+ * be writing the state. */
+static bool read_fence(const struct place *place, int64_t *epoch_out, struct error *err)
+{
+	auto_buf struct buf text = BUF_INIT(FENCE_MAX);
+	auto_free char *path = mem_printf("%s/.aviary/" FENCE_NAME, place->host->root);
+	*epoch_out = 0;
+	if (!fs_read(path, FENCE_MAX, &text, err))
+		return err->code == ERR_NOT_FOUND;
+	*epoch_out = strtoll(text.text, NULL, 10);
+	return true;
+}
+
+/* The epoch is the highest that was seen here. */
 static bool read_state(struct place *place, struct driver_state *state, struct error *err)
 {
 	auto_buf struct buf text = BUF_INIT(STATE_MAX);
 	auto_free char *path = mem_printf("%s/.aviary/" STATE_NAME, place->host->root);
+	int64_t fence;
 	*state = (struct driver_state){0};
+	if (!read_fence(place, &fence, err))
+		return false;
+	state->epoch = fence;
 	if (!fs_read(path, STATE_MAX, &text, err))
 		return err->code == ERR_NOT_FOUND;
-	if (driver_state_parse(text.text, state, err))
+	if (driver_state_parse(text.text, state, err)) {
+		state->epoch = state->epoch > fence ? state->epoch : fence;
 		return true;
+	}
 	(void)error_wrap(err, "state of the host"); /* returns false */
 	(void)error_at(err, path, 0);               /* returns false */
 	return error_hint(err, "remove the file if the host should count as new");
@@ -263,7 +285,7 @@ static bool check_epoch(
 {
 	if (!read_state(place, state_out, err))
 		return false;
-	if (!state_out->found || epoch >= state_out->epoch)
+	if (epoch >= state_out->epoch)
 		return true;
 	return error_set(err, ERR_REFUSED,
 		"the host of '%s' follows a newer leader (epoch %lld, ours is %lld)",
@@ -279,18 +301,15 @@ static bool local_fence(
 	*fenced_out = true;
 	if (!place_open(&place, err) || !check_epoch(&place, epoch, &state, err))
 		return false;
-	if (!state.found || state.epoch == epoch)
+	if (place.own < 0)
 		return true;
-	*fenced_out = false;
-	if (local_lock_is_held(place.own))
-		return true;
-	if (!local_lock_take(place.own, 0, -1, &place.lock, err))
-		return err->code == ERR_TIMEOUT;
-	if (!check_epoch(&place, epoch, &state, err))
-		return false;
-	*fenced_out = true;
-	state.epoch = epoch;
-	return put_state(&place, &state, err);
+	auto_free char *text = mem_printf("%lld\n", (long long)epoch);
+	const struct fs_content content = {text, strlen(text), 0600};
+	if (state.epoch < epoch && !fs_write_at(place.own, FENCE_NAME, &content, err))
+		return error_wrap(err, "fence of the host");
+	/* Whoever holds the lock looked at the epoch before this. */
+	*fenced_out = state.epoch == epoch || !local_lock_is_held(place.own);
+	return true;
 }
 
 static bool check_link(const struct place *place, struct error *err)

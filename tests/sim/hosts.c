@@ -246,7 +246,7 @@ static void end_ask(struct world *world, struct job *job)
 		   (world->chapter == CHAPTER_RESCUE || !chance(world, STREAM_OUTCOMES, 100));
 	work->refused = !drift && client->host.epoch > work->epoch;
 	work->ok = work->ok && !work->refused;
-	if (work->ok && !drift && !busy)
+	if (work->ok && !drift)
 		client->host.epoch = work->epoch; /* who led before is refused from now on */
 	say_state(world, client, &work->state);
 	if (!drift)

@@ -420,10 +420,10 @@ static void check_told(struct world *world, size_t member, enum rollout_phase be
 	const struct rollout_actions *actions)
 {
 	const struct rollout_client *client = &world_rollout(world)->clients[member];
-	const struct client_record *known =
-		status_client(world->service->loop->status, client->record->client);
 	if (client->phase == before)
 		return;
+	const struct client_record *known =
+		status_client(world->service->loop->status, client->record->client);
 	if (client->phase == PHASE_BACK || client->phase == PHASE_BACK_VERIFY)
 		demand(world, known && known->going_back,
 			"promise 4, recorded first: nobody is told that %s goes back",

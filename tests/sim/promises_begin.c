@@ -202,6 +202,7 @@ static void find_policy(struct world *world)
 		effective->healthy = 3;
 		effective->timeout_ms = 300000;
 		effective->roll_back = true;
+		effective->restore = RESTORE_NEVER;
 		return;
 	}
 	if (!base || base->policy == commit->policy)

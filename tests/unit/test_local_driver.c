@@ -257,7 +257,7 @@ static void a_fence_keeps_lower_epochs_out(void **state)
 	struct error err = {0};
 	bool fenced = false;
 	assert_true(driver_local.fence(&fixture->host, 9, &fenced, &err) && fenced);
-	host_activate_well(fixture, 'a'); /* a host without state refused nobody */
+	host_activate_well(fixture, 'a'); /* a host without folders refused nobody */
 	assert_true(driver_local.fence(&fixture->host, 7, &fenced, &err) && fenced);
 	assert_true(driver_local.fence(&fixture->host, 9, &fenced, &err) && fenced);
 	assert_int_equal(host_ask(fixture).epoch, 9);

@@ -183,9 +183,11 @@ write_state() {
 	} >"$own/state.new" && to_disk "$own/state.new" && mv -T "$own/state.new" "$own/state"
 }
 
-# Did the activation that we waited for do what we came for?
+# Has this rollout activated the release already? So it is when somebody asked while activate ran,
+# and it has ended since.
 was_done() {
-	[ "$waited" -gt 0 ] && [ -z "$restore" ] || return 1
+	[ -z "$restore" ] && [ -z "$staged" ] || return 1
+	[ "$(readlink "$root/current" 2>/dev/null)" = "releases/$name" ] || return 1
 	read_state | {
 		same=0
 		while IFS= read -r line; do
@@ -274,6 +276,7 @@ copy_same() {
 # Into a folder of its own, without the lock: a slow connection keeps nobody waiting.
 stage() {
 	mkdir "$new" || fail stage 'the new release cannot be made'
+	staged=yes
 	[ -z "$copy" ] || copy_same
 	tar -xof - -C "$new" || unstage stage 'the release did not arrive whole'
 	is_whole "$new" || unstage digest 'a file of the release is not what was sent'
@@ -486,7 +489,7 @@ prepare() {
 	check_epoch
 	[ -L "$root/current" ] || [ ! -e "$root/current" ] || fail link "'$root/current' is not a symlink"
 	make_parts
-	new=$releases/.new-$me
+	new=$releases/.new-$me staged=
 	if ! is_whole "$releases/$name"; then
 		[ "$order" = put ] || fail missing "the release '$name' is not on the host"
 		stage

@@ -200,6 +200,20 @@ static void a_failed_activate_is_told_with_its_end(void **state)
 	}
 }
 
+static void what_this_rollout_has_activated_is_not_activated_again(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	put_well(fixture, 'a');
+	host_release(&release, 'a')->release.epoch = 8;
+	assert_true(put(fixture, &release));
+	host_assert_text(&fixture->local, "notes", "aaaaaaaaaaaaaaaa\n");
+	assert_int_equal(host_ask(&fixture->local).epoch, 8);
+	release.release.rollout = "20261125-101542-9f2c41d";
+	assert_true(put(fixture, &release));
+	host_assert_text(&fixture->local, "notes", "aaaaaaaaaaaaaaaa\naaaaaaaaaaaaaaaa\n");
+}
+
 static void a_lower_epoch_is_refused(void **state)
 {
 	struct script_host *fixture = host_of(state);
@@ -305,6 +319,7 @@ static void a_stream_that_is_cut_leaves_everything_as_it_was(void **state)
 		TEST(shell, a_step_runs_in_the_root_and_then_in_current),                          \
 		TEST(shell, data_are_restored_before_activate),                                    \
 		TEST(shell, a_failed_activate_is_told_with_its_end),                               \
+		TEST(shell, what_this_rollout_has_activated_is_not_activated_again),               \
 		TEST(shell, a_lower_epoch_is_refused),                                             \
 		TEST(shell, a_damaged_release_is_replaced_even_if_it_is_current),                  \
 		TEST(shell, what_a_killed_one_left_is_swept),                                      \

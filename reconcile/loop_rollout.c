@@ -118,8 +118,8 @@ static void start_work(struct loop *loop, const struct rollout_action *action)
 {
 	enum rollout_phase phase = loop->rollout->clients[action->client].phase;
 	enum work_kind kind = kind_of(action);
-	/* Another one leads, or a host knows more than we do: the rollout is dropped as soon as what
-	 * runs has ended. */
+	/* Another one leads, or a host knows more than we do: the rollout is dropped as soon as
+	 * what runs has ended. */
 	if (loop->stands_by || loop->halted[0])
 		return;
 	struct work *work = work_for(loop, kind, action->client);

@@ -40,11 +40,12 @@ void check_leads(struct world *world, const struct service *service);
 void check_recorded_first(struct world *world, const struct sim_client *client);
 /** Of what starts, a release or the steps before it: nothing forbids it. */
 void check_may_start(struct world *world, struct sim_client *client);
-/** After each step: the stages, what starts, and the end. */
+/** After each step: the stages, and what starts. */
 void check_stages(struct world *world);
 void check_starts(struct world *world, const struct rollout_actions *actions);
-void check_end(struct world *world);
 
 /* promises_end.c */
+/** After each step: is the rollout over, and was it to be? */
+void check_end(struct world *world);
 /** An abort that no person asked for: an approval expired, and not too early. */
 void check_expired(struct world *world);

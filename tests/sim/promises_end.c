@@ -1,4 +1,4 @@
-/* Promises about the branch, and about the end of a run. */
+/* Promises about the branch, and about the ends of rollouts and of a run. */
 #include "tests/lib/facts.h"
 #include "tests/sim/promises.h"
 
@@ -334,4 +334,111 @@ void promises_at_rest(struct world *world)
 		"promise 6, crash-safe: a rollout has no final record");
 	for (size_t i = 0; i < world->client_count; i++)
 		check_client_at_rest(world, &world->clients[i]);
+}
+
+/* ---- the end of a rollout -----------------------------------------------------------------------
+ */
+
+/* Whoever stands behind a held client cannot be reached by this rollout, paused or not. */
+static bool is_behind_blocked(const struct world *world, size_t stage)
+{
+	for (size_t s = 0; s < stage; s++)
+		if (world->blocked[s])
+			return true;
+	return false;
+}
+
+static enum rollout_state expected_state(struct world *world)
+{
+	const struct rollout *rollout = world_rollout(world);
+	for (size_t i = 0; i < rollout->client_count; i++)
+		if (world_member(world, i)->watch.failed)
+			return ROLLOUT_FAILED;
+	if (world->aborted)
+		return ROLLOUT_ABORTED;
+	if (world->superseded)
+		return ROLLOUT_SUPERSEDED;
+	for (size_t i = 0; i < rollout->client_count; i++)
+		if (rollout->clients[i].record->state != MEMBER_HEALTHY &&
+			(!rollout->clients[i].paused ||
+				is_behind_blocked(world, rollout->clients[i].stage)) &&
+			!world_member(world, i)->watch.left_out &&
+			!world_member(world, i)->watch.unreachable)
+			return ROLLOUT_FAILED;
+	return ROLLOUT_SUCCEEDED;
+}
+
+/* A superseded rollout waits for steps that run, and for nothing else. */
+static void check_superseded(struct world *world)
+{
+	const struct rollout *rollout = world_rollout(world);
+	bool busy = false;
+	for (size_t i = 0; i < rollout->client_count; i++) {
+		enum rollout_phase phase = rollout->clients[i].phase;
+		busy |= phase == PHASE_DEPLOY || phase == PHASE_BACK || phase == PHASE_RESUME ||
+			phase == PHASE_BACK_VERIFY ||
+			(phase == PHASE_STEP && rollout->clients[i].round_running) ||
+			(phase == PHASE_ASK && world_member(world, i)->watch.yes);
+	}
+	for (size_t i = 0; i < rollout->client_count; i++)
+		busy |= rollout->clients[i].phase == PHASE_RETRY &&
+			(rollout->clients[i].going_back || rollout->clients[i].touched);
+	demand(world, busy, "superseded: the fix waits for the failing one");
+	const struct rollout_record *known =
+		status_rollout(world->service->loop->status, world->rollout);
+	demand(world, known && (!world->superseded || world->aborted || known->superseded_by[0]),
+		"promise 6, crash-safe: nobody is told that the rollout is superseded");
+	demand(world, known && (!world->aborted || known->abort.asked),
+		"promise 6, crash-safe: nobody is told that the rollout is aborted");
+}
+
+/* An approval that nobody gave is an abort, in time and not before. */
+static void check_waiting(struct world *world)
+{
+	const struct rollout *rollout = world_rollout(world);
+	bool waits = rollout->record.state == ROLLOUT_WAITING;
+	/* after a restart the record says so before the machine finds out what it waits for */
+	demand(world, waits == (rollout->waits != WAIT_NOTHING) || (waits && rollout->resumed),
+		"waiting: the record and the machine differ");
+	demand(world, !waits || rollout->record.waits_for, "waiting: nobody knows for what");
+	if (rollout->waits != WAIT_APPROVAL) {
+		world->waits_ms = 0;
+		return;
+	}
+	if (!world->waits_ms)
+		world->waits_ms = world->now_ms;
+	int64_t limit_ms = world->commit->stages[rollout->current].expires_ms;
+	demand(world, !limit_ms || rollout->stopping || world->now_ms < world->waits_ms + limit_ms,
+		"approval_expires: the rollout waits on");
+}
+
+void check_end(struct world *world)
+{
+	const struct rollout *rollout = world_rollout(world);
+	if (!rollout->ended) {
+		demand(world,
+			rollout->record.state == ROLLOUT_RUNNING ||
+				rollout->record.state == ROLLOUT_WAITING,
+			"promise 6, crash-safe: a rollout that goes on has a final state");
+		if (world->superseded || world->aborted)
+			check_superseded(world);
+		check_waiting(world);
+		return;
+	}
+	check_expired(world);
+	demand(world, rollout->record.state == expected_state(world),
+		"promise 3, automatic rollback: the rollout ends '%s' instead of '%s'",
+		rollout_state_name(rollout->record.state),
+		rollout_state_name(expected_state(world)));
+	for (size_t i = 0; i < rollout->client_count; i++)
+		demand(world, rollout->clients[i].phase == PHASE_DONE,
+			"promise 6, crash-safe: the rollout ends before %s does",
+			rollout->clients[i].record->client);
+	for (size_t s = 0; s < rollout->stage_count; s++)
+		demand(world, rollout->stages[s].record->state > STAGE_WAITING,
+			"promise 6, crash-safe: the rollout ends before a stage does");
+	demand(world, !world->aborted || rollout->record.abort.asked,
+		"promise 6, crash-safe: the record does not name the abort");
+	demand(world, rollout->record.state == ROLLOUT_SUCCEEDED || rollout->record.reasons.count,
+		"the rollout ends without a reason");
 }

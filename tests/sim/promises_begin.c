@@ -196,13 +196,13 @@ static void find_policy(struct world *world)
 	struct sim_commit *effective = &world->effective;
 	*effective = *commit;
 	world->commit = effective;
-	if (!world->service->loop->plan) { /* as without a fleet.yaml */
+	world->unplanned = !world->service->loop->plan;
+	if (world->unplanned) { /* as without a fleet.yaml */
 		effective->retries = 0;
 		effective->interval_ms = 5000;
 		effective->healthy = 3;
 		effective->timeout_ms = 300000;
 		effective->roll_back = true;
-		effective->restore = RESTORE_NEVER;
 		return;
 	}
 	if (!base || base->policy == commit->policy)

@@ -208,6 +208,8 @@ void check_restore(struct world *world, size_t member, enum rollout_phase from, 
 			   !strcmp(client->host.rollout, world->rollout);
 	demand(world, !interrupted || restores,
 		"restore: the data of %s are left as a crash left them", client->name);
+	if (world->unplanned)
+		return; /* its commit is gone, and what that said of data with it */
 	if (asks) {
 		demand(world, when == RESTORE_ASK && may, "restore: %s asks for no reason",
 			client->name);

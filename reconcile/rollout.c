@@ -70,7 +70,7 @@ static bool is_wait(const struct rollout_client *client)
 	case PHASE_STEP:
 		return !client->round_running;
 	case PHASE_RETRY:
-		return !client->going_back && !client->touched;
+		return client->stepping || (!client->going_back && !client->touched);
 	default:
 		return false;
 	}

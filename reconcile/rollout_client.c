@@ -282,6 +282,7 @@ static void resume(struct step *step, size_t index, enum rollout_runs runs)
 		client_resume_back(step, index, runs == RUNS_BACK);
 	} else if (runs == RUNS_TARGET) {
 		client->activated = client->begun = true;
+		client->touched = false;
 		client->step =
 			pipeline_find(rollout_pipeline(step->rollout, client), STEP_DEPLOY) + 1;
 		client_go_on(step, index);

@@ -200,7 +200,9 @@ void check_restore(struct world *world, size_t member, enum rollout_phase from, 
 	enum restore_when when = world->commit->restore;
 	bool restores = about->restore == RESTORE_YES;
 	bool may = has_backup(world, client) && (has_begun(world, client) || client->watch.unknown);
-	bool must = has_backup(world, client) && has_begun(world, client) && !client->watch.unknown;
+	/* Whose commit is gone, its policy and its steps are too. */
+	bool must = has_backup(world, client) && has_begun(world, client) &&
+		    !client->watch.unknown && world->service->loop->plan;
 	bool resumed = from == PHASE_RESUME; /* what was decided before goes on */
 	demand(world, from != PHASE_STEP || !is_fresh(world, client),
 		"steps: %s goes back, and nothing was touched", client->name);

@@ -319,6 +319,11 @@ static const struct {
 		" started c0.started backup0 c0.backup c0.superseded superseded"},
 	{"aborted in a backup, which ends first", {1, 1, .steps = BACKUP}, "rec no ok0 rec",
 		" started c0.started backup0 ending[eva] c0.backup c0.skipped aborted"},
+	{"superseded before a step is repeated, whatever became of the activation before",
+		{1, 0, .steps = "deploy verify backup", .retries = 1},
+		"rec lost0 runs0:target-unsure rec +1000 lost0 runs0:target ok0 lost0 newer",
+		" started c0.started deploy0 ask0 c0.retry1 deploy0 ask0 round0 backup0 c0.retry1"
+		" c0.superseded superseded"},
 	{"stopping in a backup", {1, 1, .steps = BACKUP}, "rec stop ok0 rec +5000",
 		" started c0.started backup0 c0.backup"},
 	{"a step after deploy that fails", {1, 0, .steps = "deploy fill verify"},

@@ -240,6 +240,10 @@ void promises_begin_rollout(struct world *world, bool adopted)
 		watch->failed = is_known_failed(world, world_member(world, i));
 		watch->phase = rollout->clients[i].phase;
 		watch->intent_out = watch->phase == PHASE_RESUME;
+		if (watch->phase == PHASE_AWAY) { /* whatever a push that was lost said */
+			watch->unreachable = true;
+			watch->returned = false;
+		}
 		watch->good = adopted ? rollout->clients[i].good_rounds : 0;
 		watch->bad = adopted ? rollout->clients[i].bad_rounds : 0;
 		watch->starts = 0;

@@ -111,13 +111,15 @@ void loop_start_look(struct loop *loop)
 		&loop->poked, false, __ATOMIC_RELEASE); /* before the fetch: none is lost */
 	loop->look_running = true;
 	loop->look_wanted = false;
-	git_thread_look(loop->git, (struct look_request){.force = loop->look_forced,
-					   .resume = loop->look_resumes,
-					   .instance = loop->instance,
-					   .leads = loop->leads,
-					   .take_over = loop->take_over,
-					   .state_is_new = loop->state_is_new,
-					   .epoch = loop->epoch});
+	/* After one that failed nothing is known to have been considered. */
+	git_thread_look(
+		loop->git, (struct look_request){.force = loop->look_forced || loop->looks_failed,
+				   .resume = loop->look_resumes,
+				   .instance = loop->instance,
+				   .leads = loop->leads,
+				   .take_over = loop->take_over,
+				   .state_is_new = loop->state_is_new,
+				   .epoch = loop->epoch});
 	loop->look_forced = false;
 }
 

@@ -210,6 +210,16 @@ static void resume_client(struct rollout_client *client, const struct rollout_re
 			"was skipped before the service restarted");
 }
 
+/* Its host had come back, and it was paused when its stage went on without it. */
+static void leave_out(struct rollout *rollout, struct rollout_client *client)
+{
+	if (client->phase != PHASE_AWAY ||
+		rollout->stages[client->stage].record->state <= STAGE_WAITING)
+		return;
+	client->phase = PHASE_PENDING;
+	client->record->state = MEMBER_PENDING;
+}
+
 struct rollout *rollout_from_record(
 	const struct rollout_record *recorded, const struct plan *plan, const struct status *status)
 {
@@ -221,6 +231,8 @@ struct rollout *rollout_from_record(
 	for (size_t i = 0; i < rollout->client_count; i++)
 		resume_client(&rollout->clients[i], recorded,
 			status_client(status, rollout->clients[i].record->client));
+	for (size_t i = 0; i < rollout->client_count; i++)
+		leave_out(rollout, &rollout->clients[i]);
 	/* What was ended does not go on, even if the newer commit is gone again. */
 	rollout->superseded = rollout->record.superseded_by[0] != '\0';
 	rollout->aborted = rollout->record.abort.asked;

@@ -5,9 +5,11 @@ ended, so that one follows the other without a pause of anybody; every so often 
 service comes to rest, and is looked at.
 """
 
+import contextlib
 import dataclasses
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from tests.lib.faulty import Site, descendants, inventory, wait_until
@@ -63,19 +65,16 @@ class Footprint:
     heap_kib: int     # and whatever else no file backs
     descriptors: int  # but those of packs, whose number goes up and down
     threads: int
-    children: int
-    scratch: list     # names of temporary files and locks
     files: int
     mirror_kib: int
     rest_kib: int     # of the state folder
 
-    HEAD = ("rollouts  resident      heap  descriptors  threads  children  temporary  files"
-            "    mirror      rest")
+    HEAD = ("rollouts   resident       heap  descriptors  threads  files     mirror       rest")
 
     def __str__(self):
-        return (f"{self.rollouts:8,} {self.resident_kib:6,} KiB {self.heap_kib:5,} KiB "
-                f"{self.descriptors:12} {self.threads:8} {self.children:9} {len(self.scratch):10} "
-                f"{self.files:6} {self.mirror_kib:5,} KiB {self.rest_kib:5,} KiB")
+        return (f"{self.rollouts:8,} {self.resident_kib:6,} KiB {self.heap_kib:6,} KiB "
+                f"{self.descriptors:12} {self.threads:8} {self.files:6} {self.mirror_kib:6,} KiB "
+                f"{self.rest_kib:6,} KiB")
 
 
 def field(pid, name):
@@ -109,7 +108,7 @@ class Soak:
         for path in (self.site.gates, self.site.folder / "hosts", self.scratch):
             path.mkdir()
         self.site.open()
-        self.site.poll = "500ms"  # after a refusal nobody looks before
+        self.site.poll = "1h"  # at rest nobody opens anything
         self.first = self.write_commits(rollouts)
         set_hook(self.site.bare, "post-receive", NEXT)
 
@@ -191,30 +190,52 @@ class Soak:
         commits = (self.site.bare / "commits").read_text().splitlines()
         (self.site.bare / "next").write_text(f"{first + 1}\n")
         git(self.site.bare, "update-ref", "refs/heads/main", commits[first - 1])
-        service.poke()
-        wait_until(lambda: f"{self.done} rollouts: {service.status()}\n{self.site.log_text()[-9000:]}",
-                   lambda: self.progress() > self.done, patience_s=rollouts * 10 + 180)
+        seen = [0, 0]  # progress, and until when to wait with the next poke
+
+        def has_come():
+            """After a refusal nobody looks until somebody pokes."""
+            if time.monotonic() > seen[1]:
+                service.poke()
+                seen[1] = time.monotonic() + 0.5
+            if self.progress() > seen[0]:
+                seen[:] = self.progress(), time.monotonic() + 0.5
+            return seen[0] > self.done
+        wait_until(lambda: f"{self.done} rollouts: {service.status()}\n"
+                   f"{self.site.log_text()[-9000:]}", has_come, patience_s=rollouts * 10 + 180)
         self.rest(service)
 
     def progress(self):
         text = (self.site.bare / "next").read_text()
         return int(text or 0)  # empty while the hook writes it
 
-    def footprint(self, service):
-        """What the service at rest holds."""
-        pid = service.process.pid
-        wait_until("the end of its children", lambda: len(descendants(pid)) == 1)
-        state = self.site.folder / "state"
-        files = [path for path in state.rglob("*") if path.is_file()]
-        sizes = {path: path.stat().st_blocks // 2 for path in files}
-        mirror = sum(size for path, size in sizes.items() if "mirror.git" in path.parts)
+    def looked_at(self, service):
+        """(names of what is open, sizes of the files of the state folder, temporary files)"""
+        sizes = {}
+        for path in (self.site.folder / "state").rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # the mirror is packed
+                if path.is_file():
+                    sizes[path] = path.stat().st_blocks // 2
         scratch = [path.name for path in self.scratch.rglob("*")] + [
-            path.name for path in files if path.name.startswith(("tmp", "pack_git2_", ".tmp"))
+            path.name for path in sizes if path.name.startswith(("tmp", "pack_git2_", ".tmp"))
             or path.suffix in (".lock", ".part", ".new")]
-        return Footprint(
-            self.done, field(pid, "VmRSS"), field(pid, "RssAnon"), len(descriptors(pid)),
-            field(pid, "Threads"), len(descendants(pid)) - 1, scratch, len(files), mirror,
-            sum(sizes.values()) - mirror)
+        return descriptors(service.process.pid), sizes, scratch
+
+    def footprint(self, service, opened=None):
+        """What the service holds at rest: packing, children and connections come to their end.
+        opened: what it has open then."""
+        pid, last = service.process.pid, [None]
+
+        def is_quiet():
+            before, last[0] = last[0], self.looked_at(service)
+            return before == last[0] and not last[0][2] and len(descendants(pid)) == 1 and \
+                opened in (None, last[0][0])
+        wait_until(lambda: f"rest, open is {last[0][0]}, was {opened}; temporary: {last[0][2]}; "
+                   f"processes: {descendants(pid)}", is_quiet)
+        names, sizes, _ = last[0]
+        mirror = sum(size for path, size in sizes.items() if "mirror.git" in path.parts)
+        return Footprint(self.done, field(pid, "VmRSS"), field(pid, "RssAnon"), len(names),
+                         field(pid, "Threads"), len(sizes), mirror,
+                         sum(sizes.values()) - mirror)
 
 
 def data(text):

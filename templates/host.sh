@@ -328,14 +328,14 @@ tidy() {
 }
 
 prune() {
-	count=0
+	count=1 # the one that was just activated; by time it may be second: busybox counts seconds
 	# shellcheck disable=SC2012 # as above
 	ls -t "$releases" | while IFS= read -r each; do
 		[ ${#each} = 16 ] || continue
+		[ "$each" != "$name" ] || continue
 		case $each in *[!0-9a-f]*) continue ;; esac
 		count=$((count + 1))
 		[ "$count" -gt "$keep" ] || continue
-		[ "$each" != "$name" ] || continue
 		case "
 $keeps
 " in *"

@@ -355,12 +355,18 @@ run() {
 	[ ! -d "$own" ] || [ ! -w "$own" ] || pipe=$own/output.$$
 	status=unstarted
 	mkfifo "$pipe" || return
+	# Both ways first: then no open waits for the other end. In busybox's shell the end of any
+	# child cuts such a wait short, and the script with it.
+	exec 5<>"$pipe"
+	exec 6<"$pipe"
+	exec 4>"$pipe"
+	exec 5>&-
+	rm -f "$pipe"
 	{
 		cat >&2 2>/dev/null
 		cat >/dev/null
-	} <"$pipe" &
-	exec 4>"$pipe"
-	rm -f "$pipe"
+	} <&6 4>&- 6<&- &
+	exec 6<&-
 	began=$(date +%s) # before it starts: a late end is one after so many seconds at least
 	(
 		trap - HUP PIPE INT TERM

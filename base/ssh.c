@@ -300,11 +300,6 @@ enum ssh_step ssh_open_step(struct ssh *self, struct error *err)
 	return step;
 }
 
-bool ssh_is_stranger(const struct ssh *self)
-{
-	return self->phase != SSH_READY;
-}
-
 bool ssh_was_dropped(const struct ssh *self)
 {
 	return self->dropped;

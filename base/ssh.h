@@ -78,8 +78,6 @@ MUST_USE bool ssh_start(const struct ssh_options *options, struct dialer *dialer
 	struct ssh **ssh_out, struct error *err);
 /** Go on connecting and logging in. */
 enum ssh_step ssh_open_step(struct ssh *ssh, struct error *err);
-/** Is the login still to come? Then it counts against the server's MaxStartups. */
-bool ssh_is_stranger(const struct ssh *ssh);
 /** Did the server hang up before it knew us, as it does when too many knock at once? */
 bool ssh_was_dropped(const struct ssh *ssh);
 /** Start a command; the same one until it is done. */

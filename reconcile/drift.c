@@ -33,17 +33,6 @@ void drift_compare(const char *recorded, const struct driver_state *state, struc
 			mem_printf("the activation of " SHORT " did not end", recorded));
 }
 
-static struct driver_file *files_of(struct arena *arena, const struct release *release)
-{
-	struct driver_file *files = arena_array(arena, release->file_count, sizeof(*files));
-	for (size_t i = 0; i < release->file_count; i++)
-		files[i] = (struct driver_file){.path = release->files[i].path,
-			.mode = release->files[i].mode,
-			.bytes = release->files[i].bytes,
-			.len = release->files[i].len};
-	return files;
-}
-
 static bool look_into_folder(
 	const char *recorded, const struct target *target, struct drift *drift, struct error *err)
 {
@@ -59,9 +48,8 @@ static bool look_into_folder(
 	/* One that renders otherwise than recorded, by a key that was lost, tells nothing. */
 	if (!target->driver->compare || !release || strcmp(release->digest, recorded) != 0)
 		return true;
-	const struct driver_release delivered = {.digest = recorded,
-		.files = files_of(target->arena, release),
-		.count = release->file_count};
+	const struct driver_release delivered = {
+		.digest = recorded, .files = target_files(target), .count = release->file_count};
 	if (!target->driver->compare(&target->host, &delivered, &path, err))
 		return false;
 	if (path)

@@ -203,6 +203,20 @@ struct driver_step *target_step(const struct target *target, const char *name)
 	return NULL;
 }
 
+struct driver_file *target_files(const struct target *target)
+{
+	const struct release *release = target->release;
+	if (!release)
+		return NULL;
+	struct driver_file *files = arena_array(target->arena, release->file_count, sizeof(*files));
+	for (size_t i = 0; i < release->file_count; i++)
+		files[i] = (struct driver_file){.path = release->files[i].path,
+			.mode = release->files[i].mode,
+			.bytes = release->files[i].bytes,
+			.len = release->files[i].len};
+	return files;
+}
+
 /* With texts of its own: the commit may be forgotten before the target is done with. */
 static void fill_host(struct target *target, const struct policy_driver *policy,
 	const struct client *client, struct hosts *hosts)

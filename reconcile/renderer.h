@@ -46,6 +46,8 @@ void target_free(struct target *target);
 DEFINE_CLEANUP(struct target, target_free)
 #define auto_target CLEANUP(target_free_at)
 
+/** The files of its release as a driver takes them, in the target's arena; NULL without one. */
+struct driver_file *target_files(const struct target *target);
 /** A step by its name, or NULL. */
 struct driver_step *target_step(const struct target *target, const char *name);
 

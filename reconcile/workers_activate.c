@@ -2,17 +2,6 @@
 #include "reconcile/output.h"
 #include "reconcile/workers_parts.h"
 
-static struct driver_file *driver_files(struct arena *arena, const struct release *release)
-{
-	struct driver_file *files = arena_array(arena, release->file_count, sizeof(*files));
-	for (size_t i = 0; i < release->file_count; i++)
-		files[i] = (struct driver_file){.path = release->files[i].path,
-			.mode = release->files[i].mode,
-			.bytes = release->files[i].bytes,
-			.len = release->files[i].len};
-	return files;
-}
-
 static bool same_as_planned(const struct work *work, const struct target *target, struct error *err)
 {
 	if (!strcmp(target->release->digest, work->target.release))
@@ -94,7 +83,7 @@ static struct driver_release release_of(const struct work *work, const struct ta
 	const struct release *release = target->release;
 	return (struct driver_release){
 		.digest = work->target.release,
-		.files = release ? driver_files(target->arena, release) : NULL,
+		.files = target_files(target),
 		.count = release ? release->file_count : 0,
 		.commit = work->target.commit,
 		.rollout = work->rollout,

@@ -22,22 +22,13 @@ def make_folder():
 
 @pytest.fixture(name="ready", scope="module")
 def make_ready(folder):
-    """Everyone runs 1.0.0."""
-    site = Site.make(folder / "ready", verify_timeout="1s")
-    commit = site.commit("1.0.0")
-    with site.serve() as service:
-        site.wait_ended(commit, service=service)
-        service.wait_status("rest", lambda now: now.get("idle"))
-        assert service.stop() == 0
-    site.close()
-    return site
+    return Site.make_ready(folder / "ready")
 
 
 @pytest.fixture(name="site")
-def copy_ready(ready, folder, request):
-    site = ready.copy(folder / f"{abs(hash(request.node.name)):x}")
-    yield site
-    site.close()
+def copy_ready(ready, request):
+    with ready.copy_for(request) as site:
+        yield site
 
 
 def push_as_somebody(site, path, change, fair=False):

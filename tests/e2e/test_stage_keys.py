@@ -49,21 +49,25 @@ def write_zone(folder, hours):
     part.rename(path)
 
 
-def test_outside_of_its_windows_a_stage_waits(idle_fleet):
-    fleet = idle_fleet
-    zones = fleet.folder / "zones"
-    # the window is open for twelve hours from now on
-    hour = time.gmtime().tm_hour
+def upgrade_outside_of_windows(fleet, zones, hour):
+    """The window is the morning of a clock by which it is noon or later now: an upgrade waits."""
     write_zone(zones, -hour % 24 - 12)
     fleet.start(env={"TZDIR": str(zones)})
     fleet.edit(POLICY, "batch: 2",
                'batch: 2, windows: [{from: "00:00", to: "12:00", zone: Test/Here}]')
-    # by that clock it is noon or later now
     fleet.push("In the morning")
     fleet.settle()
     commit = fleet.upgrade("1.0.1")
     fleet.wait_for("the rollout to wait", lambda: [
         record["state"] for record in fleet.rollouts(commit)] == ["waiting"])
+    return commit
+
+
+def test_outside_of_its_windows_a_stage_waits(idle_fleet):
+    fleet = idle_fleet
+    zones = fleet.folder / "zones"
+    hour = time.gmtime().tm_hour
+    commit = upgrade_outside_of_windows(fleet, zones, hour)
     assert fleet.rollout(commit)["waits_for"] == "the next window of production"
     fleet.service.kill()
     fleet.start(env={"TZDIR": str(zones)})
@@ -77,16 +81,7 @@ def test_outside_of_its_windows_a_stage_waits(idle_fleet):
 
 def test_now_with_a_reason_does_not_wait_for_the_window(idle_fleet):
     fleet = idle_fleet
-    zones = fleet.folder / "zones"
-    write_zone(zones, -time.gmtime().tm_hour % 24 - 12)  # noon or later by that clock
-    fleet.start(env={"TZDIR": str(zones)})
-    fleet.edit(POLICY, "batch: 2",
-               'batch: 2, windows: [{from: "00:00", to: "12:00", zone: Test/Here}]')
-    fleet.push("In the morning")
-    fleet.settle()
-    commit = fleet.upgrade("1.0.1")
-    fleet.wait_for("the rollout to wait", lambda: [
-        record["state"] for record in fleet.rollouts(commit)] == ["waiting"])
+    commit = upgrade_outside_of_windows(fleet, fleet.folder / "zones", time.gmtime().tm_hour)
     record = fleet.rollout(commit)
     opens = datetime.datetime.fromisoformat(str(record["window_opens"]).replace("Z", "+00:00"))
     ahead = opens - datetime.datetime.now(datetime.timezone.utc)

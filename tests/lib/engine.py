@@ -21,13 +21,13 @@ import signal
 import subprocess
 import tarfile
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.lib.fleet import PATIENCE_S, environment
+from tests.lib.webserver import WebServer
 
 PLUGIN_FOLDERS = ("~/.docker/cli-plugins", "/usr/local/lib/docker/cli-plugins",
                   "/usr/local/libexec/docker/cli-plugins", "/usr/lib/docker/cli-plugins",
@@ -210,10 +210,8 @@ class Engine:
         self.stop()
 
 
-class Registry(http.server.ThreadingHTTPServer):
+class Registry(WebServer):
     """Has the images that were added; while `sick` it answers 503, as an overloaded one does."""
-
-    daemon_threads = True
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def log_message(self, *_):
@@ -249,10 +247,9 @@ class Registry(http.server.ThreadingHTTPServer):
                 self.wfile.write(body)
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), self.Handler)
+        super().__init__(self.Handler)
         self.sick, self.asked, self.answers = False, [], {}
-        self.address = f"127.0.0.1:{self.server_address[1]}"
-        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
+        self.address = f"127.0.0.1:{self.port}"
 
     def add(self, name, tag, layer):
         """An image of one layer (a tar file); returns its digest."""
@@ -273,12 +270,3 @@ class Registry(http.server.ThreadingHTTPServer):
         for reference in (tag, digest(manifest)):
             self.answers[f"/v2/{name}/manifests/{reference}"] = (manifest_kind, manifest)
         return digest(manifest)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.thread.join()
-        self.server_close()

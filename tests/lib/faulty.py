@@ -290,6 +290,18 @@ class Site:
         site.open()
         return site
 
+    @classmethod
+    def make_ready(cls, folder):
+        """Everyone runs 1.0.0, and the service is at rest: to be copied."""
+        site = cls.make(folder, verify_timeout="1s")
+        commit = site.commit("1.0.0")
+        with site.serve() as service:
+            site.wait_ended(commit, service=service)
+            service.wait_status("rest", lambda now: now.get("idle"))
+            assert service.stop() == 0
+        site.close()
+        return site
+
     def copy(self, folder):
         """The same installation, at rest, at another place."""
         shutil.copytree(self.folder, folder, symlinks=True,
@@ -297,6 +309,15 @@ class Site:
         site = Site(folder)
         site.open()
         return site
+
+    @contextlib.contextmanager
+    def copy_for(self, request):
+        """A copy beside it for one test, open while `with` lasts."""
+        site = self.copy(self.folder.parent / f"{abs(hash(request.node.name)):x}")
+        try:
+            yield site
+        finally:
+            site.close()
 
     def open(self):
         for name in ("reached", "go"):

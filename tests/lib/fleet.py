@@ -20,7 +20,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,6 +29,7 @@ from pathlib import Path
 import yaml
 
 from tests.lib.gitserver import ENVIRONMENT, git
+from tests.lib.webserver import WebServer
 
 ROOT = Path(__file__).resolve().parents[2]
 AVIARY = os.environ.get("AVIARY", str(ROOT / "build/aviary"))
@@ -200,10 +200,8 @@ def sops(*arguments, text=None):
     return done.stdout
 
 
-class CheckServer(http.server.ThreadingHTTPServer):
+class CheckServer(WebServer):
     """What `http` checks ask: /NAME answers whether that client is well."""
-
-    daemon_threads = True
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -224,10 +222,8 @@ class CheckServer(http.server.ThreadingHTTPServer):
             self.wfile.write(body)
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), self.Handler)
+        super().__init__(self.Handler)
         self.sick, self.flapping, self.asked = set(), set(), []
-        self.port = self.server_address[1]
-        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
 
     def reset(self):
         self.sick.clear()
@@ -236,15 +232,6 @@ class CheckServer(http.server.ThreadingHTTPServer):
 
     def handle_error(self, request, client_address):
         pass  # a check that is given up closes its connection
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
 
 
 class Fact:

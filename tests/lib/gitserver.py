@@ -18,6 +18,8 @@ import subprocess
 import threading
 from pathlib import Path
 
+from tests.lib.webserver import WebServer
+
 ENVIRONMENT = {
     "PATH": os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/sbin:/sbin",
     "HOME": "/nonexistent",
@@ -287,7 +289,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._serve()
 
 
-class HttpsServer(http.server.ThreadingHTTPServer):
+class HttpsServer(WebServer):
     """`git http-backend` for the repositories below `root`, by TLS, or plain with tls=False.
 
     password: what Basic authentication must bring, with any user; None = none asked
@@ -295,15 +297,12 @@ class HttpsServer(http.server.ThreadingHTTPServer):
     many bytes of a POST's answer. users and requests keep what came.
     """
 
-    daemon_threads = True
-
     def __init__(self, folder, root, password=None, tls=True, certificate=None,
                  tls_versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)):
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.root, self.password, self.tls = root, password, tls
         self.answer = self.cut_after = None
         self.users, self.requests = [], []
-        self.port = self.server_address[1]
         self.ca = None
         if tls:
             keep = Path(folder) / f"https-{os.urandom(4).hex()}"
@@ -314,19 +313,9 @@ class HttpsServer(http.server.ThreadingHTTPServer):
             context.load_cert_chain(certificate or make_certificate(self.ca))
             self.socket = context.wrap_socket(self.socket, server_side=True,
                                               do_handshake_on_connect=False)
-        self.thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
 
     def handle_error(self, request, client_address):
         pass  # clients that break off are what the tests are about
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
 
     def url(self, name, host="127.0.0.1"):
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}/{name}"

@@ -125,20 +125,37 @@ find_files() {
 	export COMPOSE_FILE COMPOSE_PATH_SEPARATOR
 }
 
-# Lines "service file" for the files of the release that a service gets as configs or secrets.
+# Sets $shown: the files as one, as Compose understands them. Both generations print the same YAML.
+show_files() {
+	text=$(compose config -q 2>&1) || fail "the compose files are refused: $(reason "$text")"
+	shown=$(compose config 2>/dev/null) || fail "'$program config' ended with status $?"
+}
+
+# Lines "service file" for the files of the release that a service gets as configs or secrets. Both generations of
+# Compose break a long line at a blank, and the rest stands deeper on the next one.
 list_mounted() {
-	compose config 2>/dev/null | awk '
+	printf '%s\n' "$shown" | awk '
 		function word(text) { gsub(/["'\'':]*$|^["'\'']/, "", text); return text }
+		open && /^      / { sub(/^ +/, " "); file[open] = file[open] $0; next }
+		{ open = "" }
 		/^[^ ]/ { top = word($1); part = ""; next }
 		/^  [^ ]/ { name = word($1); part = "" }
 		/^    [^ -]/ { part = word($1) }
 		top ~ /^(configs|secrets)$/ && part == "file" && /^    file: / {
-			sub(/^    file: /, ""); file[top, name] = word($0)
+			sub(/^    file: /, ""); open = top SUBSEP name; file[open] = $0
 		}
 		top == "services" && part ~ /^(configs|secrets)$/ && /^ +(- )?source: / {
 			sub(/^.*source: /, ""); used[++count] = name; key[count] = part SUBSEP word($0)
 		}
-		END { for (i = 1; i <= count; i++) if (key[i] in file) print used[i], file[key[i]] }'
+		END { for (i = 1; i <= count; i++) if (key[i] in file) print used[i], word(file[key[i]]) }'
+}
+
+# What the files of a service hold, as one line of sums.
+sum_mounted() {
+	printf '%s\n' "$mounted" | while read -r name file; do
+		[ "$name" = "$1" ] || continue
+		cksum < "$file"
+	done | tr '\n' ' '
 }
 
 # Compose does not see that the text of such a file has changed, and would leave the container with the old one: a label
@@ -149,14 +166,15 @@ label_mounted() {
 	labels=${folder%/*}/.aviary/compose.labels.yaml
 	umask 077
 	mkdir -p "${labels%/*}"
+	unread=$(printf '%s\n' "$mounted" | while read -r service file; do
+		[ -r "$file" ] || printf '%s\n' "'$file' of service '$service'"
+	done)
+	[ -z "$unread" ] || fail "cannot read $(last_line "$unread"), which the compose files name"
 	{
 		sed -n '/^version:/p' "${COMPOSE_FILE%%"$COMPOSE_PATH_SEPARATOR"*}"
 		echo services:
 		printf '%s\n' "$mounted" | sed 's/ .*//' | sort -u | while read -r service; do
-			sums=$(printf '%s\n' "$mounted" | while read -r name file; do
-				[ "$name" != "$service" ] || cksum < "$file"
-			done)
-			printf '  "%s": {labels: {aviary.files: "%s"}}\n' "$service" "$(printf '%s' "$sums" | tr '\n' ' ')"
+			printf '  "%s": {labels: {aviary.files: "%s"}}\n' "$service" "$(sum_mounted "$service")"
 		done
 	} > "$labels" || fail "cannot write '$labels'"
 	COMPOSE_FILE=$COMPOSE_FILE$COMPOSE_PATH_SEPARATOR$labels
@@ -164,9 +182,9 @@ label_mounted() {
 
 # ---- images ---------------------------------------------------------------------------------------
 
-# Lines "service image" of what is not built here. Both generations of Compose print the same YAML.
+# Lines "service image" of what is not built here.
 list_images() {
-	compose config 2>/dev/null | awk '
+	printf '%s\n' "$shown" | awk '
 		function word(text) { gsub(/["'\'':]*$|^["'\'']/, "", text); return text }
 		/^[^ ]/ { inside = $1 == "services:"; next }
 		!inside { next }
@@ -373,7 +391,7 @@ find_engine
 find_compose
 find_files
 say "$program $version, project $AVIARY_CLIENT"
-text=$(compose config -q 2>&1) || fail "the compose files are refused: $(reason "$text")"
+show_files
 label_mounted
 pull
 before=$(look)

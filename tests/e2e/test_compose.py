@@ -96,7 +96,8 @@ def take_compose(request):
 
 @pytest.fixture(name="host")
 def make_host(engine, compose, tmp_path):
-    host = Host(tmp_path / "a root", engine.environment(compose), f"c{id(tmp_path):x}")
+    root = tmp_path / "a root whose path is long enough for Compose to break the lines that it prints"
+    host = Host(root, engine.environment(compose), f"c{id(tmp_path):x}")
     yield host
     for each in engine.docker("ps", "-aq", "--filter",
                               f"label=com.docker.compose.project={host.client}").split():

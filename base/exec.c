@@ -243,7 +243,8 @@ static bool read_chunk(struct run *run)
 static void start_ending(struct run *run, int64_t now)
 {
 	int64_t grace = run->request->grace_ms ? run->request->grace_ms : STANDARD_GRACE_MS;
-	(void)kill(-run->pid, SIGTERM); /* ESRCH: gone by itself, seen by the pidfd */
+	int signal = run->request->end_signal ? run->request->end_signal : SIGTERM;
+	(void)kill(-run->pid, signal); /* ESRCH: gone by itself, seen by the pidfd */
 	run->kill_at = now + grace;
 	run->deadline = 0;
 }

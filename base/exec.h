@@ -19,9 +19,10 @@ struct exec_request {
 	size_t input_len;
 	int64_t timeout_ms; /* from the start of the child; 0 = 10 minutes */
 	int64_t grace_ms;   /* between SIGTERM and SIGKILL; 0 = 5 s */
-	int cancel_fd;      /* readable = end the child as at the deadline; -1 none */
-	size_t max_output;  /* kept of stdout and stderr together, the rest is read and dropped
-			     * with a note; 0 = 1 MiB */
+	int end_signal;    /* for SIGTERM another one, of which the child knows more; 0 = SIGTERM */
+	int cancel_fd;     /* readable = end the child as at the deadline; -1 none */
+	size_t max_output; /* kept of stdout and stderr together, the rest is read and dropped
+			    * with a note; 0 = 1 MiB */
 	int keep_fd; /* descriptor that the child inherits under the same number (lock); -1 none */
 	void (*output)(void *data, const char *bytes,
 		size_t len); /* called as output comes; may be NULL */

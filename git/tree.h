@@ -50,3 +50,9 @@ MUST_USE bool tree_list(
 /** All files below a folder, folders left out; refuses what this header refuses. */
 MUST_USE bool tree_list_deep(
 	struct tree *tree, const char *folder, struct tree_entries *out, struct error *err);
+/**
+ * Write all files into an empty private folder, as nobody else may read them: executables 0700,
+ * files 0600. Refuses what this header refuses, and more than 1 GiB or 100,000 files (ERR_INVALID).
+ * Nothing is synced: whoever dies begins anew.
+ */
+MUST_USE bool tree_check_out(struct tree *tree, const char *folder, struct error *err);

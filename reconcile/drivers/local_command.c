@@ -24,7 +24,9 @@ static bool judge(const struct local_command *command, const struct exec_result 
 	if (result->signal)
 		return error_set(
 			err, ERR_INVALID, "%s was ended by signal %d", name, result->signal);
-	if (result->exit_status)
+	if (command->status_out)
+		*command->status_out = result->exit_status;
+	else if (result->exit_status)
 		return error_set(
 			err, ERR_INVALID, "%s ended with status %d", name, result->exit_status);
 	return true;
@@ -39,6 +41,8 @@ bool local_command_run(const struct local_command *command, struct local_lock *l
 	request.environ_ = command->environment;
 	request.folder = command->folder;
 	request.timeout_ms = command->timeout_ms;
+	request.grace_ms = command->grace_ms;
+	request.end_signal = command->end_signal;
 	request.cancel_fd = run->cancel_fd;
 	request.keep_fd = lock->fd;
 	request.output = run->output;

@@ -9,6 +9,10 @@ struct local_command {
 	const char *const *environment; /* ends with NULL */
 	const char *folder;             /* to run in */
 	int64_t timeout_ms;
+	int64_t grace_ms; /* from being asked to end to SIGKILL; 0 = 5 s */
+	int end_signal;   /* that asks it to end; 0 = SIGTERM */
+	/* To be told its status, which then is no error, whatever it is; or NULL. */
+	int *status_out;
 };
 
 /**

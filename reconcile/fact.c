@@ -300,10 +300,10 @@ struct fact *fact_leader(
 	return fact;
 }
 
-struct fact *fact_digest_keys(const char *key_id, const char *text, size_t len)
+struct fact *fact_digest_keys(const char *key_id, const char *what, const char *text, size_t len)
 {
 	struct fact *fact = mem_zero(1, sizeof(*fact));
-	fact->subject = mem_printf("key(%s): digest key made", key_id);
+	fact->subject = mem_printf("key(%s): %s", key_id, what);
 	fact_add_file(fact, mem_dup_str("digest-key.sops.yaml"), mem_dup(text, len), len);
 	return fact;
 }

@@ -87,5 +87,5 @@ struct fact *fact_hold_by_hand(const struct client_record *client, const struct 
 /** leader(<instance>): epoch N. @param request  of who said so; NULL: the service itself */
 struct fact *fact_leader(
 	const char *instance, int64_t epoch, const struct request *request, int64_t wall_s);
-/** key(<id>): digest key made. */
-struct fact *fact_digest_keys(const char *key_id, const char *text, size_t len);
+/** key(<id>): @p what, for example "digest key made". */
+struct fact *fact_digest_keys(const char *key_id, const char *what, const char *text, size_t len);

@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "reconcile/look_parts.h"
-#include "reconcile/secrets/sops.h"
 
 void look_result_free(struct look_result *result)
 {
@@ -114,76 +113,6 @@ bool look_author(struct looker *looker, const struct oid *commit, struct look_re
 		sizeof(result->resume_author), err);
 }
 
-/* ---- digest keys -------------------------------------------------------------------------------
- */
-
-/* Who may read the digest keys: whoever may read the shared secrets, else this service. */
-static bool key_recipients(struct looker *looker, const struct oid *head,
-	struct strlist *recipients, struct error *err)
-{
-	auto_tree struct tree *tree = NULL;
-	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
-	auto_problems struct problems problems = {0};
-	auto_buf struct buf text = BUF_INIT(TREE_FILE_MAX);
-	struct policy *policy;
-	if (!tree_open_commit(looker->repo, head, &tree, err))
-		return false;
-	if (policy_load(tree, arena, &policy, &problems) && policy->secrets_shared &&
-		tree_read(tree, policy->secrets_shared, &text, NULL, err) &&
-		sops_recipients(policy->secrets_shared, text.text, text.len, recipients, err) &&
-		recipients->count)
-		return true;
-	/* A commit that does not even read is refused by the plan, with a better sentence. */
-	keyring_recipients(looker->options->keyring, recipients);
-	return true;
-}
-
-/* Ids are never used twice, also when the list itself is lost. */
-static void next_key_id(const struct status *status, char id[KEY_ID_TEXT])
-{
-	unsigned long newest = 0;
-	for (size_t i = 0; i < status->client_count; i++) {
-		const char *key = status->clients[i]->current.release_key;
-		unsigned long number = key[0] == 'k' ? strtoul(key + 1, NULL, 10) : 0;
-		newest = number > newest ? number : newest;
-	}
-	(void)snprintf(id, KEY_ID_TEXT, "k%lu", newest + 1);
-}
-
-static bool make_digest_keys(struct looker *looker, const struct oid *head,
-	const struct status *status, struct digest_keys *keys, struct error *err)
-{
-	auto_strlist struct strlist recipients = STRLIST_INIT;
-	auto_buf struct buf text = BUF_INIT(1 << 20);
-	char id[KEY_ID_TEXT];
-	if (!key_recipients(looker, head, &recipients, err) || !digest_keys_add(keys, err))
-		return false;
-	next_key_id(status, id);
-	memcpy(keys->items[keys->count - 1].id, id, sizeof(id));
-	if (!digest_keys_write(keys, &recipients, &text, err))
-		return error_wrap(err, "digest key");
-	auto_fact struct fact *fact = fact_digest_keys(id, text.text, text.len);
-	struct fact *const facts[] = {fact};
-	log_info("digest key made", LOG_STR("key", id));
-	return ledger_append(looker->ledger, 0, facts, 1, err);
-}
-
-/* Read the digest keys, or make them on first use and when no identity opens them any more. */
-static bool digest_keys_of(struct looker *looker, const struct oid *head,
-	const struct status *status, struct digest_keys *keys, struct error *err)
-{
-	*keys = (struct digest_keys){0};
-	if (status->digest_keys) {
-		if (digest_keys_read(status->digest_keys, status->digest_keys_len,
-			    looker->options->keyring, keys, err))
-			return true;
-		if (err->code != ERR_AUTH)
-			return error_wrap(err, "digest-key.sops.yaml");
-		log_warn("digest keys are lost: no identity opens them", LOG_ERROR_FIELD(err));
-	}
-	return make_digest_keys(looker, head, status, keys, err);
-}
-
 /* ---- plans -------------------------------------------------------------------------------------
  */
 
@@ -227,7 +156,7 @@ bool look_plan_commit(struct looker *looker, const struct oid *commit, const str
 	if (refusals->count)
 		return true;
 	if (keyring_count(keyring)) {
-		if (!digest_keys_of(looker, commit, status, &keys, err))
+		if (!look_digest_keys(looker, commit, status, &keys, err))
 			return false;
 		request.keys = &keys;
 	}
@@ -461,6 +390,7 @@ bool look(struct looker *looker, const struct look_request *request,
 		!describe(looker, &result->head, result->subject, sizeof(result->subject),
 			result->author, sizeof(result->author), err))
 		return false;
+	looker->newest = result->head;
 	/* With --accept-history whoever asks leads from now on. */
 	result->stands_by = !accept && !look_may_lead(request, result->status);
 	if (accept && !ask_hosts(looker, result, err))

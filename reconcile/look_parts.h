@@ -1,6 +1,7 @@
 /* reconcile/look_parts.h - what the parts of a look share; nobody else includes this */
 #pragma once
 #include "git/commit.h"
+#include "reconcile/digest_key.h"
 #include "reconcile/look.h"
 
 /** Does the commit change nothing but our records? Then we made it (status.branch is the tracked
@@ -36,6 +37,13 @@ MUST_USE bool look_author(struct looker *looker, const struct oid *commit,
 MUST_USE bool look_plan_commit(struct looker *looker, const struct oid *commit,
 	const struct status *status, struct plan **plan_out, struct strlist *refusals,
 	struct error *err);
+
+/**
+ * The digest keys for a plan of @p commit, made on first use and when no identity opens them any
+ * more. The newest commit also tells for whom they are encrypted, and when a new one is due.
+ */
+MUST_USE bool look_digest_keys(struct looker *looker, const struct oid *commit,
+	const struct status *status, struct digest_keys *keys, struct error *err);
 
 /** Plan what request->repair names, to what is recorded of it. */
 MUST_USE bool look_to_repair(struct looker *looker, const struct look_request *request,

@@ -285,7 +285,7 @@ static void an_answer_that_was_lost_leads_to_no_second_commit(void **state)
 	(void)state;
 	auto_side struct side one = side_open("one");
 	auto_fact struct fact *fact = fact_about("alpha", NULL);
-	auto_fact struct fact *keys = fact_digest_keys("k1", "keys: []\n", 9);
+	auto_fact struct fact *keys = fact_digest_keys("k1", "digest key made", "keys: []\n", 9);
 	struct fact *const facts[] = {fact};
 	struct fact *const others[] = {keys};
 	load(&one);

@@ -119,5 +119,5 @@ def test_keys_that_nobody_opens_are_lost_and_each_client_comes_once(two):
     (key,) = ids(two, "eva.txt")
     assert key != "k1"
     members = two.rollout(commit)["stages"][0]["clients"]
-    assert members["alpha"]["reasons"] == ["digest key lost"], members
+    assert "digest key lost" in members["alpha"]["reasons"], members
     assert {two.record(client)["release_key"] for client in CLIENTS} == {key}

@@ -101,10 +101,25 @@ static bool client_uses(const struct client_record *record, const char *id)
 	       !strcmp(record->previous.release_key, id) || !strcmp(record->hold.release_key, id);
 }
 
+/* What a failed or aborted rollout wanted holds its clients, also those that it did not reach. */
+static bool rollout_uses(const struct rollout_record *rollout, const char *id)
+{
+	if (!rollout_state_holds(rollout->state))
+		return false;
+	for (size_t s = 0; s < rollout->stage_count; s++)
+		for (size_t m = 0; m < rollout->stages[s].member_count; m++)
+			if (!strcmp(rollout->stages[s].members[m].to_key, id))
+				return true;
+	return false;
+}
+
 static bool is_used(const struct status *status, const char *id)
 {
 	for (size_t i = 0; i < status->client_count; i++)
 		if (client_uses(status->clients[i], id))
+			return true;
+	for (size_t i = 0; i < status->rollout_count; i++)
+		if (rollout_uses(status->rollouts[i], id))
 			return true;
 	return status_running(status) != NULL; /* what it wants is compared later */
 }

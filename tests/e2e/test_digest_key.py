@@ -90,6 +90,21 @@ def test_a_key_that_no_record_uses_goes(two):
     assert ids(two, "age-key.txt") == ["k1", "k3"]
 
 
+def test_a_key_stays_under_which_a_failed_rollout_holds_whom_it_did_not_reach(two):
+    encrypt_for(two, "age-key.txt", "eva.txt")
+    encrypt_for(two, "age-key.txt")
+    two.sick("alpha", "api:1.0.1")
+    bad = two.upgrade("1.0.1")
+    two.settle(bad)
+    assert two.ends(bad) == ["failed"]
+    encrypt_for(two, "age-key.txt", "eva.txt")
+    two.sick("alpha", "")
+    encrypt_for(two, "age-key.txt")
+    assert ids(two, "age-key.txt") == ["k1", "k2", "k3"]
+    two.settle()
+    assert set(two.versions().values()) == {"1.0.0"}  # nobody's hold has ended
+
+
 def test_the_only_recipient_is_replaced_while_the_old_identity_is_still_there(two):
     before = len(two.activations())
     two.write_key("old.txt", key_text(two, "age-key.txt"))

@@ -230,36 +230,49 @@ bool ledger_is_still(struct ledger *ledger, const struct oid *tip, struct error 
 	       facts_hold(ledger, tip, &ledger->status->tip, err);
 }
 
-/* What was accepted is the status from now on. */
-static bool accept(struct ledger *ledger, struct fact *const *facts, size_t count,
-	const struct oid *tip, struct error *err)
+static void put_records(struct status *status, struct fact *const *facts, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (facts[i]->client)
-			status_put_client(ledger->status, facts[i]->client);
+			status_put_client(status, facts[i]->client);
 		if (facts[i]->rollout)
-			status_put_rollout(ledger->status, facts[i]->rollout);
+			status_put_rollout(status, facts[i]->rollout);
 		if (facts[i]->asked)
-			status_put_asked(ledger->status, facts[i]->asked);
+			status_put_asked(status, facts[i]->asked);
 	}
-	ledger->status->tip = *tip;
-	ledger->attempt.accepted = true;
-	return set_ref(ledger, ledger->tracking, tip, err) &&
-	       set_ref(ledger, ledger->seen, tip, err);
 }
 
-/* Facts that change more than records (leader, digest keys) are read back from the commit. */
-static bool accept_and_read(struct ledger *ledger, struct fact *const *facts, size_t count,
+/* Some facts change more than records (leader, digest keys): that is read back from the commit.
+ * The records are not, since snapshots hold them: those of a large fleet would be there twice. */
+static bool read_beside_records(struct ledger *ledger, struct fact *const *facts, size_t count,
+	const struct oid *tip, struct error *err)
+{
+	auto_tree struct tree *tree = NULL;
+	auto_status struct status *status = status_copy(ledger->status);
+	put_records(status, facts, count);
+	if (!tree_open_commit(ledger->repo, tip, &tree, err) ||
+		!status_load_beside(tree, ledger->folder, status, err))
+		return false;
+	status_free(ledger->status);
+	ledger->status = STEAL(status);
+	return true;
+}
+
+/* What was accepted is the status from now on. */
+static bool accept(struct ledger *ledger, struct fact *const *facts, size_t count,
 	const struct oid *tip, struct error *err)
 {
 	bool records_only = true;
 	for (size_t i = 0; i < count; i++)
 		records_only =
 			records_only && (facts[i]->client || facts[i]->rollout || facts[i]->asked);
-	if (records_only)
-		return accept(ledger, facts, count, tip, err);
 	ledger->attempt.accepted = true;
-	return read_status(ledger, tip, err) && set_ref(ledger, ledger->tracking, tip, err) &&
+	if (records_only)
+		put_records(ledger->status, facts, count);
+	else if (!read_beside_records(ledger, facts, count, tip, err))
+		return false;
+	ledger->status->tip = *tip;
+	return set_ref(ledger, ledger->tracking, tip, err) &&
 	       set_ref(ledger, ledger->seen, tip, err);
 }
 
@@ -301,7 +314,7 @@ static bool push_batch(struct ledger *ledger, uint64_t batch, struct fact *const
 		.name = ledger->ref, .id = tip, .expected = ledger->status->tip};
 	if (!remote_push(ledger->remote, objects, &update, 1, err))
 		return false;
-	return accept_and_read(ledger, facts, count, &tip, err);
+	return accept(ledger, facts, count, &tip, err);
 }
 
 /* So that two writers who lost to each other do not meet again at once. */

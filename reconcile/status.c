@@ -395,6 +395,19 @@ static bool load_digest_keys(
 	return true;
 }
 
+bool status_load_beside(
+	struct tree *tree, const char *folder, struct status *status, struct error *err)
+{
+	free(status->digest_keys);
+	status->digest_keys = NULL;
+	status->digest_keys_len = 0;
+	status->leader[0] = '\0';
+	status->epoch = 0;
+	asked_record_clear(&status->asked);
+	return load_leader(tree, folder, status, err) && load_asked(tree, folder, status, err) &&
+	       load_digest_keys(tree, folder, status, err);
+}
+
 bool status_load(struct tree *tree, const char *folder, const struct oid *tip,
 	struct status **status_out, struct error *err)
 {
@@ -404,8 +417,7 @@ bool status_load(struct tree *tree, const char *folder, const struct oid *tip,
 	status->tip = *tip;
 	if (!load_folder(tree, clients, status, load_client, err) ||
 		!load_folder(tree, rollouts, status, load_rollout, err) ||
-		!load_leader(tree, folder, status, err) || !load_asked(tree, folder, status, err) ||
-		!load_digest_keys(tree, folder, status, err))
+		!status_load_beside(tree, folder, status, err))
 		return false;
 	*status_out = STEAL(status);
 	return true;

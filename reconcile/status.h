@@ -325,6 +325,10 @@ struct status {
  */
 MUST_USE bool status_load(struct tree *tree, const char *folder, const struct oid *tip,
 	struct status **status_out, struct error *err);
+/** Read what stands beside the records anew: leader, requests of the fleet, digest keys.
+ *  @return false likewise; @p status is of no use then */
+MUST_USE bool status_load_beside(
+	struct tree *tree, const char *folder, struct status *status, struct error *err);
 /** A copy that shares the records: cheap, and safe to read in another thread while the original
  *  is changed by status_put_*(). */
 struct status *status_copy(const struct status *status);

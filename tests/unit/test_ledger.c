@@ -215,6 +215,7 @@ static void another_leader_means_decide_again_whatever_is_written(void **state)
 	load(&one);
 	must_append(&one, "alpha", NULL);
 	load(&two);
+	auto_status struct status *before = ledger_status(one.ledger);
 	auto_fact struct fact *leader = fact_leader("one", 7, NULL, 1700000000);
 	struct fact *const facts[] = {leader};
 	assert_true(ledger_append(one.ledger, 1, facts, 1, &err));
@@ -223,6 +224,8 @@ static void another_leader_means_decide_again_whatever_is_written(void **state)
 	auto_status struct status *seen = ledger_status(one.ledger);
 	assert_int_equal(seen->epoch, 7);
 	assert_string_equal(seen->leader, "one");
+	/* no second copy of what was not changed */
+	assert_ptr_equal(status_client(seen, "alpha"), status_client(before, "alpha"));
 }
 
 /* ---- declined, and tags ------------------------------------------------------------------------

@@ -1,30 +1,10 @@
 /* The digest keys of the status branch: who may read them, new ones, old ones that go. */
 #include "base/log.h"
 #include "reconcile/look_parts.h"
+#include "reconcile/recipients.h"
 #include "reconcile/secrets/sops.h"
 
 #define KEYS_FILE "digest-key.sops.yaml"
-
-/* Who may read the digest keys: whoever may read the shared secrets, else this service. */
-static bool find_recipients(struct looker *looker, const struct oid *head,
-	struct strlist *recipients, struct error *err)
-{
-	auto_tree struct tree *tree = NULL;
-	auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
-	auto_problems struct problems problems = {0};
-	auto_buf struct buf text = BUF_INIT(TREE_FILE_MAX);
-	struct policy *policy;
-	if (!tree_open_commit(looker->repo, head, &tree, err))
-		return false;
-	if (policy_load(tree, arena, &policy, &problems) && policy->secrets_shared &&
-		tree_read(tree, policy->secrets_shared, &text, NULL, err) &&
-		sops_recipients(policy->secrets_shared, text.text, text.len, recipients, err) &&
-		recipients->count)
-		return true;
-	/* A commit that does not even read is refused by the plan, with a better sentence. */
-	keyring_recipients(looker->options->keyring, recipients);
-	return true;
-}
 
 /* Ids are never used twice, also when the list itself is lost. */
 static void next_key_id(const struct status *status, char id[KEY_ID_TEXT])
@@ -38,13 +18,13 @@ static void next_key_id(const struct status *status, char id[KEY_ID_TEXT])
 	(void)snprintf(id, KEY_ID_TEXT, "k%lu", newest + 1);
 }
 
-/* As find_recipients(). While its own identities are none of them (the only one was replaced, and
- * age_key_file comes later) this service stays one: keys that it cannot open would be lost. */
+/* As recipients_of_commit(). While its own identities are none of them (the only one was replaced,
+ * and age_key_file comes later) this service stays one: keys that it cannot open would be lost. */
 static bool key_recipients(struct looker *looker, const struct oid *head,
 	struct strlist *recipients, struct error *err)
 {
 	auto_strlist struct strlist own = STRLIST_INIT;
-	if (!find_recipients(looker, head, recipients, err))
+	if (!recipients_of_commit(looker->repo, head, looker->options->keyring, recipients, err))
 		return false;
 	keyring_recipients(looker->options->keyring, &own);
 	for (size_t i = 0; i < own.count; i++)

@@ -61,12 +61,15 @@ static void name_user(uid_t uid, char by[REQUEST_BY_TEXT])
 
 enum verdict { VERDICT_YES, VERDICT_UNKNOWN, VERDICT_LACKS };
 
-static enum verdict judge(struct api *api, const struct http_request *request, unsigned rights,
-	char by[REQUEST_BY_TEXT])
+typedef const struct http_token *(*find_token)(
+	const struct http_request *request, const struct http_token *tokens, size_t count);
+
+static enum verdict judge(struct api *api, const struct http_request *request, find_token find,
+	unsigned rights, char by[REQUEST_BY_TEXT])
 {
 	bool any_reader = false;
 	pthread_rwlock_rdlock(&api->lock);
-	const struct http_token *token = http_request_token(request, api->tokens, api->token_count);
+	const struct http_token *token = find(request, api->tokens, api->token_count);
 	for (size_t i = 0; i < api->token_count; i++)
 		any_reader = any_reader || (api->tokens[i].may & API_READ);
 	bool allowed = token && (token->may & rights);
@@ -84,6 +87,21 @@ static const char *right_name(unsigned rights)
 	return rights & API_READ ? "read" : rights & API_WRITE ? "write" : "approve";
 }
 
+static bool refuse(const struct http_request *request, struct http_response *response,
+	enum verdict verdict, unsigned rights, const char *by)
+{
+	if (verdict == VERDICT_LACKS) {
+		http_respond_error(response, 403,
+			"token '%s' may not %s: 'may' of it lacks '%s' (api.tokens)", by,
+			right_name(rights), right_name(rights));
+		return false;
+	}
+	http_request_auth_failed(request);
+	http_respond_error(
+		response, 401, "a token that may %s is needed (api.tokens)", right_name(rights));
+	return false;
+}
+
 bool api_check(struct api *api, const struct http_request *request, struct http_response *response,
 	unsigned rights, char by[REQUEST_BY_TEXT])
 {
@@ -92,20 +110,19 @@ bool api_check(struct api *api, const struct http_request *request, struct http_
 		name_user(uid, by);
 		return true;
 	}
-	enum verdict verdict = judge(api, request, rights, by);
-	if (verdict == VERDICT_YES)
-		return true;
-	if (verdict == VERDICT_LACKS) {
-		http_respond_error(response, 403,
-			"token '%s' may not %s: 'may' of it lacks '%s' (api.tokens)", by,
-			right_name(rights), right_name(rights));
-		return false;
-	}
-	http_request_auth_failed(request);
-	http_respond_header(response, "WWW-Authenticate", "Bearer");
-	http_respond_error(
-		response, 401, "a token that may %s is needed (api.tokens)", right_name(rights));
-	return false;
+	enum verdict verdict = judge(api, request, http_request_token, rights, by);
+	if (verdict == VERDICT_UNKNOWN)
+		http_respond_header(response, "WWW-Authenticate", "Bearer");
+	return verdict == VERDICT_YES || refuse(request, response, verdict, rights, by);
+}
+
+bool api_check_password(struct api *api, const struct http_request *request,
+	struct http_response *response, unsigned rights, char by[REQUEST_BY_TEXT])
+{
+	enum verdict verdict = judge(api, request, http_request_password, rights, by);
+	if (verdict == VERDICT_UNKNOWN)
+		http_respond_header(response, "WWW-Authenticate", "Basic realm=\"aviary\"");
+	return verdict == VERDICT_YES || refuse(request, response, verdict, rights, by);
 }
 
 /* ---- handlers -----------------------------------------------------------------------------------

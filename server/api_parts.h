@@ -11,6 +11,11 @@
 MUST_USE bool api_check(struct api *api, const struct http_request *request,
 	struct http_response *response, unsigned rights, char by[REQUEST_BY_TEXT]);
 
+/** Likewise by the token as the password of basic authentication, which is all that OpenTofu can.
+ */
+MUST_USE bool api_check_password(struct api *api, const struct http_request *request,
+	struct http_response *response, unsigned rights, char by[REQUEST_BY_TEXT]);
+
 /** What the API was made with. */
 const struct api_options *api_options_of(const struct api *api);
 

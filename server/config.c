@@ -1,6 +1,7 @@
 #include "server/config.h"
 #include "base/buf.h"
 #include "base/fs.h"
+#include "reconcile/tofu_state.h"
 #include "server/config_file.h"
 #include <netdb.h>
 #include <sys/un.h>
@@ -193,6 +194,29 @@ static bool convert_hosts(struct converter *self)
 		"add 'hosts.ssh_key_file'", "hosts are known, but no key logs in there");
 }
 
+/* States are full of secrets, and the backend has no TLS: they stay on this machine. */
+static bool is_local_listen(const char *text)
+{
+	return is_listen(text) && (!strncmp(text, "127.", 4) || !strncmp(text, "[::1]:", 6) ||
+					  !strncmp(text, "localhost:", 10));
+}
+
+static bool convert_tofu(struct converter *self)
+{
+	const char *listen = self->raw->tofu.listen;
+	const char *branch = self->config->status.branch;
+	self->config->tofu.listen = listen;
+	if (listen && branch && !strcmp(branch, TOFU_STATE_BRANCH))
+		return config_problem(self->problems, node_path(self->root, "status.branch"),
+			"choose another name", "'status.branch' is the branch of tofu's states");
+	if (!listen || is_local_listen(listen))
+		return true;
+	return config_problem(self->problems, node_path(self->root, "tofu.listen"),
+		"write a loopback address with a port, such as 127.0.0.1:8751",
+		"'tofu.listen' is '%.100s', where states would leave this machine unprotected",
+		listen);
+}
+
 static bool convert_author(struct converter *self, const char *author)
 {
 	struct config_status *out = &self->config->status;
@@ -345,6 +369,7 @@ static bool convert(struct converter *self)
 	good = convert_repository(self) && good;
 	good = convert_status(self) && good;
 	good = convert_hosts(self) && good;
+	good = convert_tofu(self) && good;
 	good = convert_webhooks(self) && good;
 	return convert_tokens(self) && good;
 }

@@ -43,6 +43,10 @@ struct config_hosts {
 	const char *program_config; /* file for the program ssh, in state_dir */
 };
 
+struct config_tofu {
+	const char *listen; /* address of the state backend; NULL: there is none */
+};
+
 struct config_webhook {
 	enum webhook_forge forge; /* each at most once */
 	const char **secret_files;
@@ -67,6 +71,7 @@ struct config {
 	struct config_repository repository;
 	struct config_status status;
 	struct config_hosts hosts;
+	struct config_tofu tofu;
 	struct config_webhook *webhooks;
 	size_t webhook_count;
 	int64_t webhook_max_body; /* bytes */

@@ -30,6 +30,9 @@ struct config_raw {
 		int64_t concurrency;
 		int transport; /* transports */
 	} hosts;
+	struct {
+		char *listen;
+	} tofu;
 	struct key_list webhooks; /* struct webhook_file */
 	int64_t webhook_max_body;
 	char *age_key_file;

@@ -165,6 +165,17 @@ static const struct key hosts_keys[] = {
 	KEYS_END,
 };
 
+static const struct key tofu_keys[] = {
+	{.name = "listen",
+		.type = KEY_TEXT,
+		AT(tofu.listen),
+		.env = "AVIARY_TOFU_LISTEN",
+		.doc = "Loopback address and port of the state backend for OpenTofu and Terraform "
+		       "(backend http): /tofu/<name>, with a token of api.tokens that may write "
+		       "as the password. Without it states are not served."},
+	KEYS_END,
+};
+
 static const struct key api_keys[] = {
 	{.name = "tokens",
 		.type = KEY_LIST,
@@ -248,6 +259,11 @@ const struct key config_keys[] = {
 		.type = KEY_MAP,
 		.keys = hosts_keys,
 		.doc = "How the hosts of clients are reached (driver ssh)."},
+	{.name = "tofu",
+		.type = KEY_MAP,
+		.keys = tofu_keys,
+		.doc = "States of OpenTofu, kept encrypted on the branch tofu-state of the "
+		       "repository with the status branch."},
 	LATER("forge"),
 	LATER("notify"),
 	KEYS_END,

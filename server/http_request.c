@@ -3,6 +3,7 @@
 #include "server/http_private.h"
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
+#include <sodium.h>
 #include <strings.h>
 #include <sys/socket.h>
 
@@ -80,10 +81,11 @@ bool http_request_peer_uid(const struct http_request *request, uid_t *uid_out)
 	return true;
 }
 
-/* The text behind `Bearer `, or NULL; a doubled header counts as none. */
-static const char *bearer(const struct http_request *request)
+/* The text behind the scheme, or NULL; a doubled header counts as none. */
+static const char *credentials(const struct http_request *request, const char *scheme)
 {
 	const char *found = NULL;
+	size_t len = strlen(scheme);
 	for (size_t i = 0; i < request->header_count; i++) {
 		if (strcasecmp(request->headers[i].name, "Authorization") != 0)
 			continue;
@@ -91,17 +93,16 @@ static const char *bearer(const struct http_request *request)
 			return NULL;
 		found = request->headers[i].value;
 	}
-	if (!found || strncasecmp(found, "Bearer ", 7) != 0)
+	if (!found || strncasecmp(found, scheme, len) != 0)
 		return NULL;
-	return found + 7 + strspn(found + 7, " ");
+	return found + len + strspn(found + len, " ");
 }
 
-const struct http_token *http_request_token(
-	const struct http_request *request, const struct http_token *tokens, size_t count)
+static const struct http_token *find_token(
+	const char *text, const struct http_token *tokens, size_t count)
 {
 	unsigned char given[SHA256_DIGEST_LENGTH], expected[SHA256_DIGEST_LENGTH];
 	const struct http_token *match = NULL;
-	const char *text = bearer(request);
 	/* Hashes have one length and no common start; all are compared, for no token too. */
 	SHA256((const unsigned char *)(text ? text : ""), text ? strlen(text) : 0, given);
 	for (size_t i = 0; i < count; i++) {
@@ -111,6 +112,28 @@ const struct http_token *http_request_token(
 	}
 	OPENSSL_cleanse(expected, sizeof(expected));
 	return text ? match : NULL;
+}
+
+const struct http_token *http_request_token(
+	const struct http_request *request, const struct http_token *tokens, size_t count)
+{
+	return find_token(credentials(request, "Bearer "), tokens, count);
+}
+
+const struct http_token *http_request_password(
+	const struct http_request *request, const struct http_token *tokens, size_t count)
+{
+	char plain[HTTP_PASSWORD_MAX + 1] = "";
+	size_t len = 0;
+	const char *text = credentials(request, "Basic ");
+	const char *colon = NULL;
+	/* The user's name is nobody's secret, and anybody's choice. */
+	if (text && !sodium_base642bin((unsigned char *)plain, HTTP_PASSWORD_MAX, text,
+			    strlen(text), NULL, &len, NULL, sodium_base64_VARIANT_ORIGINAL))
+		colon = memchr(plain, ':', len);
+	const struct http_token *token = find_token(colon ? colon + 1 : NULL, tokens, count);
+	sodium_memzero(plain, sizeof(plain));
+	return token;
 }
 
 void http_request_auth_failed(const struct http_request *request)

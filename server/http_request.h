@@ -77,6 +77,11 @@ bool http_request_peer_uid(const struct http_request *request, uid_t *uid_out);
 const struct http_token *http_request_token(
 	const struct http_request *request, const struct http_token *tokens, size_t count);
 
+/** Likewise the token that is the password of `Authorization: Basic`, with any user. */
+#define HTTP_PASSWORD_MAX 1024 /* bytes of user:password */
+const struct http_token *http_request_password(
+	const struct http_request *request, const struct http_token *tokens, size_t count);
+
 /** Note that this peer did not authenticate; too many in a minute make HTTP_GUARDED routes answer
  *  429 to its address. */
 void http_request_auth_failed(const struct http_request *request);

@@ -6,6 +6,7 @@
 #include "server/footprint.h"
 #include "server/intake.h"
 #include "server/systemd.h"
+#include "server/tofu_backend.h"
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -23,7 +24,8 @@ struct service {
 	struct api *api;
 	struct intake *intake;
 	struct http_server *server;
-	pthread_mutex_t lock; /* of loop, which SIGHUP may replace */
+	struct tofu_backend *tofu; /* NULL without tofu.listen */
+	pthread_mutex_t lock;      /* of loop, which SIGHUP may replace */
 	struct loop *loop;
 	pthread_t loop_thread;
 	struct loop_outcome outcome;
@@ -294,6 +296,19 @@ static bool start_http(struct service *service, struct error *err)
 	return http_server_new(&http, routes, ARRAY_LEN(routes), &service->server, err);
 }
 
+static bool start_tofu(struct service *service, struct error *err)
+{
+	const struct loop_options loop = service_loop_options(service->config, service->keyring);
+	struct tofu_backend_options options = {.config = service->config,
+		.remote = loop.git.infra,
+		.keyring = service->keyring,
+		.board = service->board,
+		.api = service->api};
+	if (loop.git.status_url)
+		options.remote.url = loop.git.status_url;
+	return !service->config->tofu.listen || tofu_backend_new(&options, &service->tofu, err);
+}
+
 static bool load_keyring(
 	const struct service *service, struct keyring **keyring_out, struct error *err)
 {
@@ -326,6 +341,8 @@ static bool reload_keyring(struct service *service, struct error *err)
 	systemd_notify("WATCHDOG=1"); /* the loop may take LOOP_STOP_MS to end */
 	stop_loop(service);
 	systemd_notify("WATCHDOG=1");
+	if (service->tofu)
+		tofu_backend_set_keyring(service->tofu, keyring);
 	keyring_free(service->keyring);
 	service->keyring = STEAL(keyring);
 	return start_loop(service, err);
@@ -393,6 +410,7 @@ static void block_signals(void)
 static void service_clear(struct service *service)
 {
 	stop_loop(service);
+	tofu_backend_free(service->tofu);
 	http_server_free(service->server);
 	intake_free(service->intake);
 	api_free(service->api);
@@ -413,7 +431,7 @@ bool service_run(const struct config *config, struct error *err)
 	keyring_take_environment(&service.age_keys);
 	if (!load_keyring(&service, &service.keyring, err))
 		return false;
-	if (!start_http(&service, err) || !start_loop(&service, err))
+	if (!start_http(&service, err) || !start_tofu(&service, err) || !start_loop(&service, err))
 		return false;
 	log_info("aviary started", LOG_STR("version", AVIARY_VERSION),
 		LOG_STR("repository", config->repository.url),

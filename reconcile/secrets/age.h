@@ -12,7 +12,8 @@
 #define AGE_RECIPIENT_SIZE 64                 /* text of an X25519 recipient, with its NUL */
 #define AGE_MAX_KEY_FILE   (16 * 1024 * 1024) /* as age's own limit */
 #define AGE_MAX_PASSPHRASE 1024
-#define AGE_MAX_WORK       18 /* log2 of scrypt's N: 256 MiB of memory, half a second */
+#define AGE_RECIPIENTS_MAX 1000 /* of one file that is written here */
+#define AGE_MAX_WORK       18   /* log2 of scrypt's N: 256 MiB of memory, half a second */
 
 /** Which part of the format failed, beside the struct error. */
 enum age_failure {
@@ -127,6 +128,10 @@ MUST_USE bool age_recipient_check(const char *text, struct error *err);
 /** As age_encrypt(), for one recipient's text of any kind. */
 MUST_USE bool age_encrypt_to(
 	const char *recipient, const void *plain, size_t len, struct buf *out, struct error *err);
+
+/** As age_encrypt(), for the texts of recipients of any kind; at most AGE_RECIPIENTS_MAX. */
+MUST_USE bool age_encrypt_to_all(const struct strlist *recipients, const struct buf *plain,
+	struct buf *out, struct error *err);
 
 /** Append a binary age file for at least one recipient. ERR_INVALID for a recipient that is a low
  *  order point. */

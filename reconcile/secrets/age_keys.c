@@ -274,3 +274,46 @@ bool age_encrypt_to(
 	return age_recipient_parse(recipient, keys[0], err) &&
 	       age_encrypt(&to, plain, len, out, err);
 }
+
+/* Keys that are read one by one, and what frees them. */
+struct reading {
+	uint8_t (*keys)[AGE_KEY_SIZE];
+	size_t count;
+	struct age_ssh_key **ssh;
+	size_t ssh_count;
+};
+
+static void reading_clear(struct reading *reading)
+{
+	for (size_t i = 0; i < reading->ssh_count; i++)
+		age_ssh_key_free(reading->ssh[i]);
+	free(reading->ssh);
+	free(reading->keys);
+}
+
+bool age_encrypt_to_all(const struct strlist *recipients, const struct buf *plain, struct buf *out,
+	struct error *err)
+{
+	CLEANUP(reading_clear) struct reading reading = {0};
+	if (!recipients->count || recipients->count > AGE_RECIPIENTS_MAX)
+		return error_set(err, ERR_INVALID,
+			"a file is encrypted for 1 to %d recipients, not for %zu",
+			AGE_RECIPIENTS_MAX, recipients->count);
+	reading.keys = mem_zero(recipients->count, sizeof(*reading.keys));
+	reading.ssh = mem_zero(recipients->count, sizeof(*reading.ssh));
+	for (size_t i = 0; i < recipients->count; i++) {
+		const char *text = recipients->items[i];
+		bool ssh = is_ssh(text);
+		if (ssh && !age_ssh_public_parse(text, &reading.ssh[reading.ssh_count], err))
+			return false;
+		if (!ssh && !age_recipient_parse(text, reading.keys[reading.count], err))
+			return false;
+		reading.ssh_count += ssh;
+		reading.count += !ssh;
+	}
+	const struct age_recipients to = {.keys = (const uint8_t(*)[AGE_KEY_SIZE])reading.keys,
+		.count = reading.count,
+		.ssh = (const struct age_ssh_key *const *)reading.ssh,
+		.ssh_count = reading.ssh_count};
+	return age_encrypt(&to, plain->text, plain->len, out, err);
+}

@@ -158,6 +158,38 @@ static void what_is_written_opens_again_and_only_for_its_recipients(void **state
 		check_round_trip(&ours, &others, sizes[i]);
 }
 
+static void a_file_for_several_opens_for_each_of_them(void **state)
+{
+	(void)state; /* no fixture of its own */
+	static const char *const ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoq"
+				       "KLsabgH5C9okWi0dh2l9GKJl other";
+	struct error err;
+	enum age_failure failure;
+	auto_strlist struct strlist recipients = STRLIST_INIT;
+	auto_buf struct buf plain = BUF_INIT(100), sealed = BUF_INIT(10000);
+	buf_add_str(&plain, "for both");
+	assert_false(age_encrypt_to_all(&recipients, &plain, &sealed, &err));
+	auto_age_identities struct age_identities first = AGE_IDENTITIES_INIT;
+	auto_age_identities struct age_identities second = AGE_IDENTITIES_INIT;
+	struct age_identities *both[] = {&first, &second};
+	strlist_add(&recipients, ssh);
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		char text[AGE_RECIPIENT_SIZE];
+		age_identities_generate(both[i]);
+		strlist_add(&recipients, age_recipient_format(both[i]->items[0].recipient, text));
+	}
+	assert_true(age_encrypt_to_all(&recipients, &plain, &sealed, &err));
+	const struct age_file file = {sealed.text, sealed.len, false};
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		auto_buf struct buf out = BUF_INIT_SECRET(10000);
+		assert_true(age_decrypt(&file, both[i], &out, &failure, &err));
+		assert_string_equal(out.text, "for both");
+	}
+	strlist_add(&recipients, "nobody");
+	assert_false(age_encrypt_to_all(&recipients, &plain, &sealed, &err));
+	assert_non_null(strstr(err.message, "'nobody'"));
+}
+
 static void a_change_of_any_byte_is_noticed(void **state)
 {
 	(void)state; /* no fixture of its own */
@@ -261,6 +293,7 @@ int main(void)
 		cmocka_unit_test(recipients_of_other_kinds_are_refused_by_name),
 		cmocka_unit_test(keys_survive_their_text),
 		cmocka_unit_test(what_is_written_opens_again_and_only_for_its_recipients),
+		cmocka_unit_test(a_file_for_several_opens_for_each_of_them),
 		cmocka_unit_test(a_change_of_any_byte_is_noticed),
 		cmocka_unit_test(the_header_limits_are_what_they_say),
 		cmocka_unit_test(a_low_order_recipient_is_refused),

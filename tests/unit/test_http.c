@@ -44,6 +44,7 @@ static void count_bytes(
 static void greet(void *data, const struct http_request *request, struct http_response *response)
 {
 	const struct http_token *token = http_request_token(request, tokens, ARRAY_LEN(tokens));
+	token = token ? token : http_request_password(request, tokens, ARRAY_LEN(tokens));
 	uid_t uid = 0;
 	(void)data;
 	if (http_request_peer_uid(request, &uid)) {
@@ -355,6 +356,11 @@ static void tokens_tell_who_asks(void **state)
 		{GREET("Authorization: Bearer tok-eva2\r\n"), 401, ""},
 		{GREET("Authorization: Bearer \r\n"), 401, ""},
 		{GREET("Authorization: Basic tok-eva\r\n"), 401, ""},
+		{GREET("Authorization: Basic YW55Om5vYm9keQ==\r\n"), 401, ""},
+		{GREET("Authorization: Basic dG9rLWV2YQ==\r\n"), 401, ""},
+		{GREET("Authorization: Basic Og==\r\n"), 401, ""},
+		{GREET("Authorization: Basic YW55OnRvay1ldmE\r\n"), 401, ""},
+		{GREET("Authorization: Basic YW55OnRvay1ldmE=\r\n"), 200, "eva"},
 		{GREET("Authorization: Bearer tok-eva\r\nAuthorization: Bearer tok-eva\r\n"), 401,
 			""},
 		{GREET(""), 401, ""},

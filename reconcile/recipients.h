@@ -1,0 +1,14 @@
+/* reconcile/recipients.h - for whom Aviary encrypts what it keeps in the repository */
+#pragma once
+#include "git/repo.h"
+#include "reconcile/secrets/keyring.h"
+
+/**
+ * Whoever may read the shared secrets of a commit; without that file, or where it does not read,
+ * this service itself.
+ *
+ * @param recipients  age1... and ssh-... texts are appended
+ * @return false: the commit cannot be read
+ */
+MUST_USE bool recipients_of_commit(struct repo *repo, const struct oid *commit,
+	const struct keyring *keyring, struct strlist *recipients, struct error *err);

@@ -110,9 +110,24 @@ char *buf_steal(struct buf *buf)
 	return text;
 }
 
+/* Bytes from here on that JSON takes as they are: most texts are nothing else. */
+static size_t plain_len(const char *text, size_t len)
+{
+	size_t plain = 0;
+	while (plain < len && text[plain] >= 0x20 && text[plain] < 0x7F && text[plain] != '"' &&
+		text[plain] != '\\')
+		plain++;
+	return plain;
+}
+
 void buf_add_json(struct buf *buf, const char *text, size_t len)
 {
 	for (size_t i = 0; i < len;) {
+		size_t plain = plain_len(text + i, len - i);
+		buf_add(buf, text + i, plain);
+		i += plain;
+		if (i == len)
+			return;
 		unsigned char c = (unsigned char)text[i];
 		size_t width = utf8_width(text + i, len - i);
 		if (!width) {

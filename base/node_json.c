@@ -117,11 +117,24 @@ static bool take_escape(struct reader *reader, struct error *err)
 }
 
 /* Reads a string into reader->text; *p is its quotation mark. */
+/* ASCII that stands for itself: most texts are nothing else. */
+static void take_plain(struct reader *reader)
+{
+	const char *start = reader->p;
+	while (reader->p < reader->end && *reader->p >= 0x20 && *reader->p < 0x7F &&
+		*reader->p != '"' && *reader->p != '\\')
+		reader->p++;
+	buf_add(&reader->text, start, (size_t)(reader->p - start));
+}
+
 static bool take_string(struct reader *reader, struct error *err)
 {
 	buf_truncate(&reader->text, 0);
 	reader->p++;
-	while (reader->p < reader->end) {
+	for (;;) {
+		take_plain(reader);
+		if (reader->p == reader->end)
+			return fail(reader, err, "a text does not end");
 		unsigned char c = (unsigned char)*reader->p;
 		size_t width = utf8_width(reader->p, (size_t)(reader->end - reader->p));
 		if (c == '"') {
@@ -141,7 +154,6 @@ static bool take_string(struct reader *reader, struct error *err)
 		if (!take_escape(reader, err))
 			return false;
 	}
-	return fail(reader, err, "a text does not end");
 }
 
 static size_t take_digits(struct reader *reader)

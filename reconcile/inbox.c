@@ -37,7 +37,10 @@ void inbox_free(struct inbox *inbox)
 
 struct message *message_new(enum message_kind kind)
 {
-	struct message *message = mem_zero(1, sizeof(*message));
+	struct message *message = mem_alloc(sizeof(*message));
+	memset(message, 0, offsetof(struct message, err)); /* most of it is the error's text */
+	message->err.code = ERR_NONE;
+	message->err.message[0] = message->err.where[0] = message->err.hint[0] = '\0';
 	message->kind = kind;
 	return message;
 }

@@ -126,8 +126,9 @@ int64_t loop_next_wake_ms(const struct loop *loop)
 		next = loop->look_not_before_ms;
 	if (loop->append_retry_ms && loop->append_retry_ms < next)
 		next = loop->append_retry_ms;
-	if (loop->rollout && rollout_next_tick_ms(loop->rollout) < next)
-		next = rollout_next_tick_ms(loop->rollout);
+	int64_t tick_ms = loop->rollout ? rollout_next_tick_ms(loop->rollout) : INT64_MAX;
+	if (tick_ms < next)
+		next = tick_ms;
 	if (loop->rollout && loop->windows_ms && loop->windows_ms < next)
 		next = loop->windows_ms;
 	if (loop_drift_wake_ms(loop) < next)

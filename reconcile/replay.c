@@ -5,6 +5,8 @@
 	1000000 /* the clock of a replayed part starts here: 0 means "none" in the machine         \
 		 */
 
+#define LINES_AT_ONCE 64 /* share an arena */
+
 struct run {
 	const char *file;
 	const struct replay_listener *listener;
@@ -237,8 +239,12 @@ bool replay_run(const struct replay_input *input, const struct replay_listener *
 	CLEANUP(clear_run)
 	struct run run = {.file = input->file, .listener = listener, .replay = &replay};
 	const char *at = input->text, *end = input->text + input->len;
+	auto_arena struct arena *arena = NULL;
 	for (size_t number = 1; at < end; number++) {
-		auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
+		if (number % LINES_AT_ONCE == 1) {
+			arena_free(arena);
+			arena = arena_new(ARENA_PLAIN, 0);
+		}
 		const struct node *line;
 		const char *stop = memchr(at, '\n', (size_t)(end - at));
 		size_t len = (size_t)((stop ? stop : end) - at);

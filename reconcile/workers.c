@@ -13,7 +13,10 @@ struct entry {
 
 struct work *work_new(enum work_kind kind)
 {
-	struct work *work = mem_zero(1, sizeof(*work));
+	struct work *work = mem_alloc(sizeof(*work));
+	memset(work, 0, offsetof(struct work, err)); /* most of it is the error's text */
+	work->err.code = ERR_NONE;
+	work->err.message[0] = work->err.where[0] = work->err.hint[0] = '\0';
 	work->kind = kind;
 	return work;
 }

@@ -42,13 +42,9 @@ static double processor_s(void)
 	return (double)spent.tv_sec + (double)spent.tv_nsec / 1e9;
 }
 
-/* The choices' memory is used again by the next run. */
 static void reset(struct world *world, uint64_t seed)
 {
-	struct choices choices[STREAMS];
-	memcpy(choices, world->choices, sizeof(choices));
-	*world = (struct world){.seed = seed, .in_texts = seed % TEXTS_EVERY == 0};
-	memcpy(world->choices, choices, sizeof(choices));
+	world_reset(world, seed, seed % TEXTS_EVERY == 0);
 	texts_want(world->in_texts);
 	seed_now = seed;
 }

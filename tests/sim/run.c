@@ -22,9 +22,8 @@ static struct service *next_service(struct world *world)
 	return first;
 }
 
-static void one_event(struct world *world)
+static void one_event(struct world *world, int64_t next)
 {
-	int64_t next = earliest(world);
 	if (next > world->now_ms)
 		world->now_ms = next;
 	world->events++;
@@ -67,11 +66,11 @@ static bool only_watches(const struct world *world)
 	       world->events > world->told_at + 300 + 100 * world->client_count;
 }
 
-static bool is_at_rest(const struct world *world)
+static bool is_at_rest(const struct world *world, int64_t next)
 {
 	if (waits_for_hosts(world) || only_watches(world))
 		return true;
-	if (earliest(world) != NEVER)
+	if (next != NEVER)
 		return false;
 	for (size_t i = 0; i < world->service_count; i++)
 		if (!service_is_quiet(world, &world->services[i]))
@@ -173,7 +172,8 @@ bool run(struct world *world)
 	trouble_plan(world);
 	service_boot(world, &world->services[0]);
 	while (world->chapter != CHAPTER_OVER && !world->broken[0]) {
-		bool quiet = is_at_rest(world);
+		int64_t next = earliest(world);
+		bool quiet = is_at_rest(world, next);
 		if (world->troubles_left && (quiet || world->events >= world->trouble_at))
 			trouble_happen(world);
 		else if (is_asked_in_calm(world))
@@ -181,7 +181,7 @@ bool run(struct world *world)
 		else if (quiet)
 			rest(world);
 		else
-			one_event(world);
+			one_event(world, next);
 		demand(world, world->events < world->event_limit,
 			"promise 6, crash-safe: the run never comes to rest");
 	}

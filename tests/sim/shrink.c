@@ -27,10 +27,7 @@ static bool same_promise(const char *a, const char *b)
 
 static bool still_fails(struct attempt *attempt, struct world *world)
 {
-	struct choices choices[STREAMS];
-	memcpy(choices, world->choices, sizeof(choices));
-	*world = (struct world){.seed = attempt->seed, .in_texts = attempt->in_texts};
-	memcpy(world->choices, choices, sizeof(choices));
+	world_reset(world, attempt->seed, attempt->in_texts);
 	choices_again(world->choices);
 	attempt->tries++;
 	bool failed = !run(world);

@@ -223,8 +223,6 @@ struct world {
 	bool trusts_plan; /* the plan alone says that a commit was tried before */
 	int64_t now_ms, wall_s;
 	size_t client_count, stage_count;
-	struct sim_client clients[CLIENTS_MAX];
-	struct sim_commit commits[COMMITS_MAX];
 	size_t commit_count;
 	int64_t webhook_ms;
 	struct status *branch; /* what the remote has accepted */
@@ -279,6 +277,9 @@ struct world {
 	int64_t asked_ms;  /* begin of the round whose answer is told now */
 	uint64_t rollouts; /* started */
 	char broken[200];  /* the promise that was broken, "" none */
+	/* large, and zeroed as far as they are used: see world_reset() */
+	struct sim_commit commits[COMMITS_MAX];
+	struct sim_client clients[CLIENTS_MAX];
 };
 
 /* choices.c */
@@ -301,6 +302,9 @@ void tell_event(const struct world *world, const struct rollout_event *event);
 void tell_action(const struct world *world, const struct rollout_action *action);
 
 /* world.c */
+
+/** Before a run: everything is forgotten but the choices. */
+void world_reset(struct world *world, uint64_t seed, bool in_texts);
 void world_begin(struct world *world);
 void world_clear(struct world *world);
 /** Plan of a commit against records, as the service would make it. @param only  NULL: all clients

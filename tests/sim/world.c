@@ -416,6 +416,17 @@ static void place_clients(struct world *world)
 	}
 }
 
+void world_reset(struct world *world, uint64_t seed, bool in_texts)
+{
+	struct choices choices[STREAMS];
+	memcpy(choices, world->choices, sizeof(choices));
+	memset(world, 0, offsetof(struct world, commits));
+	memset(&world->commits[0], 0, sizeof(world->commits[0])); /* the others are copies of it */
+	memcpy(world->choices, choices, sizeof(choices));
+	world->seed = seed;
+	world->in_texts = in_texts;
+}
+
 void world_begin(struct world *world)
 {
 	world->branch = status_new();
@@ -428,6 +439,7 @@ void world_begin(struct world *world)
 		world->services[i].number = i;
 	world->trusts_plan = chance(world, STREAM_WORLD, 300);
 	world->client_count = choose_size(world);
+	memset(world->clients, 0, world->client_count * sizeof(*world->clients));
 	world->stage_count =
 		2 + chance(world, STREAM_WORLD, 250) - chance(world, STREAM_WORLD, 100);
 	place_clients(world);

@@ -60,7 +60,8 @@ def build(mutant, folder, build_dir):
     compiler = shlex.split(os.environ["SIM_COMPILE"])
     subprocess.run([*compiler, "-w", "-c", "-o", str(compiled), str(source)], cwd=ROOT, check=True,
                    capture_output=True)
-    objects = [str(path) for path in sorted((build_dir / "tests/sim.parts").glob("*.o"))]
+    objects = [str(build_dir / "tests/sim.parts" / f"{path.stem}.o")
+               for path in sorted((ROOT / "tests/sim").glob("*.c"))]
     subprocess.run([*shlex.split(os.environ["SIM_LINK"]), "-o", str(program), *objects, str(compiled),
                     str(build_dir / "libaviary.a"), *shlex.split(os.environ["SIM_LIBS"])],
                    cwd=ROOT, check=True, capture_output=True)

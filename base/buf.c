@@ -32,16 +32,13 @@ void buf_clear(struct buf *buf)
 	buf->overflow = false;
 }
 
-/* Room for `more` bytes and the NUL; false if the limit forbids it. */
-static bool reserve(struct buf *buf, size_t more)
+static bool grow(struct buf *buf, size_t more)
 {
 	if (buf->overflow || more > buf->limit - buf->len) {
 		buf->overflow = true;
 		return false;
 	}
 	size_t need = buf->len + more + 1;
-	if (need <= buf->capacity)
-		return true;
 	size_t capacity = buf->capacity ? buf->capacity : 64;
 	while (capacity < need)
 		capacity *= 2;
@@ -51,6 +48,13 @@ static bool reserve(struct buf *buf, size_t more)
 	buf->text = text;
 	buf->capacity = capacity;
 	return true;
+}
+
+/* Room for `more` bytes and the NUL; false if the limit forbids it. */
+static inline bool reserve(struct buf *buf, size_t more)
+{
+	bool fits = !buf->overflow && more <= buf->limit - buf->len;
+	return (fits && buf->len + more < buf->capacity) || grow(buf, more);
 }
 
 void buf_add(struct buf *buf, const void *bytes, size_t len)
@@ -69,7 +73,23 @@ void buf_add_str(struct buf *buf, const char *text)
 
 void buf_add_char(struct buf *buf, char c)
 {
-	buf_add(buf, &c, 1);
+	if (!reserve(buf, 1))
+		return;
+	buf->text[buf->len++] = c;
+	buf->text[buf->len] = '\0';
+}
+
+void buf_add_int(struct buf *buf, int64_t number)
+{
+	char digits[24];
+	size_t at = sizeof(digits);
+	uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
+	do
+		digits[--at] = (char)('0' + left % 10);
+	while (left /= 10);
+	if (number < 0)
+		digits[--at] = '-';
+	buf_add(buf, digits + at, sizeof(digits) - at);
 }
 
 void buf_addv(struct buf *buf, const char *format, va_list args)

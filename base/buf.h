@@ -36,6 +36,7 @@ extern char buf_empty[1];
 void buf_add(struct buf *buf, const void *bytes, size_t len);
 void buf_add_str(struct buf *buf, const char *text);
 void buf_add_char(struct buf *buf, char c);
+void buf_add_int(struct buf *buf, int64_t number); /* decimal */
 PRINTF(2, 3) void buf_addf(struct buf *buf, const char *format, ...);
 void buf_addv(struct buf *buf, const char *format, va_list args);
 /** Cut to @p len bytes; more than it holds is our own mistake. */

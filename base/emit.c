@@ -2,7 +2,6 @@
 #include "base/clock.h"
 #include <assert.h>
 #include <ctype.h>
-#include <inttypes.h>
 #include <strings.h>
 
 #define EMIT_MAX_DEPTH 60 /* bits of the flags below, and far more than any record has */
@@ -162,20 +161,30 @@ void emit_close(struct emitter *emitter)
 	emitter->depth--;
 }
 
-static void add_scalar(struct emitter *emitter, const char *key, const char *text, bool quote)
+static void begin_scalar(struct emitter *emitter, const char *key)
 {
 	begin_item(emitter);
 	lead_in(emitter, key);
 	if (emitter->format == EMIT_YAML)
 		buf_add_char(emitter->out, ' ');
+}
+
+static void end_scalar(struct emitter *emitter)
+{
+	if (emitter->format == EMIT_YAML)
+		buf_add_char(emitter->out, '\n');
+}
+
+static void add_scalar(struct emitter *emitter, const char *key, const char *text, bool quote)
+{
+	begin_scalar(emitter, key);
 	if (!quote)
 		buf_add_str(emitter->out, text);
 	else if (emitter->format == EMIT_JSON)
 		add_quoted(emitter->out, text);
 	else
 		add_yaml_text(emitter->out, text);
-	if (emitter->format == EMIT_YAML)
-		buf_add_char(emitter->out, '\n');
+	end_scalar(emitter);
 }
 
 void emit_str(struct emitter *emitter, const char *key, const char *text)
@@ -191,9 +200,9 @@ void emit_opt(struct emitter *emitter, const char *key, const char *text)
 
 void emit_int(struct emitter *emitter, const char *key, int64_t number)
 {
-	char text[24];
-	(void)snprintf(text, sizeof(text), "%" PRId64, number);
-	add_scalar(emitter, key, text, false);
+	begin_scalar(emitter, key);
+	buf_add_int(emitter->out, number);
+	end_scalar(emitter);
 }
 
 void emit_bool(struct emitter *emitter, const char *key, bool value)

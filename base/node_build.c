@@ -17,8 +17,11 @@ struct map_index {
 
 void build_init(struct node_build *build, struct arena *arena, const char *file)
 {
-	*build = (struct node_build){
-		.arena = arena, .nodes_piece = NODES_FIRST, .chars_piece = CHARS_FIRST};
+	/* A small text must not pay for a cache that it does not fill. */
+	memset(build, 0, offsetof(struct node_build, keys));
+	build->arena = arena;
+	build->nodes_piece = NODES_FIRST;
+	build->chars_piece = CHARS_FIRST;
 	build->file = arena_str(arena, file);
 }
 
@@ -70,9 +73,11 @@ const char *build_key(struct node_build *build, const char *text, size_t len)
 	for (size_t i = 0; i < len; i++)
 		hash = (hash ^ (unsigned char)text[i]) * 16777619u;
 	size_t slot = (hash ^ hash >> 16) % BUILD_KEY_CACHE;
-	if (build->keys[slot].text && build->keys[slot].len == len &&
+	uint64_t bit = (uint64_t)1 << slot % 64, *known = &build->keys_known[slot / 64];
+	if ((*known & bit) && build->keys[slot].len == len &&
 		!memcmp(build->keys[slot].text, text, len))
 		return build->keys[slot].text;
+	*known |= bit;
 	build->keys[slot].text = build_text(build, text, len);
 	build->keys[slot].len = len;
 	return build->keys[slot].text;

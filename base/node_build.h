@@ -19,6 +19,7 @@ struct node_build {
 	struct node_entry *pending; /* children of the open collections; items have no key */
 	size_t pending_count, pending_capacity;
 	bool python_keys; /* equal as in a dict: 1, 1.0 and true are one key */
+	uint64_t keys_known[BUILD_KEY_CACHE / 64]; /* bits of those that are set */
 	struct {
 		const char *text;
 		size_t len;

@@ -116,7 +116,6 @@ static bool take_escape(struct reader *reader, struct error *err)
 	return true;
 }
 
-/* Reads a string into reader->text; *p is its quotation mark. */
 /* ASCII that stands for itself: most texts are nothing else. */
 static void take_plain(struct reader *reader)
 {
@@ -127,6 +126,7 @@ static void take_plain(struct reader *reader)
 	buf_add(&reader->text, start, (size_t)(reader->p - start));
 }
 
+/* Reads a string into reader->text; *p is its quotation mark. */
 static bool take_string(struct reader *reader, struct error *err)
 {
 	buf_truncate(&reader->text, 0);

@@ -120,6 +120,17 @@ static char *ending(const struct rollout_record *record)
 	return mem_printf("record ending, %s", text);
 }
 
+/* Most steps decide something, in each rollout and in each replay: no format is read for it. */
+static char *join(const char *before, const char *name, const char *after)
+{
+	size_t first = strlen(before), second = strlen(name), third = strlen(after);
+	char *text = mem_alloc(first + second + third + 1);
+	memcpy(text, before, first);
+	memcpy(text + first, name, second);
+	memcpy(text + first + second, after, third + 1);
+	return text;
+}
+
 static char *recorded(const struct rollout *rollout, const struct rollout_action *action)
 {
 	const struct rollout_client *client =
@@ -129,17 +140,17 @@ static char *recorded(const struct rollout *rollout, const struct rollout_action
 	case FACT_ROLLOUT_STARTED:
 		return mem_dup_str("record rollout started");
 	case FACT_CLIENT_STARTED:
-		return mem_printf("record %s started", name);
+		return join("record ", name, " started");
 	case FACT_CLIENT_BACKUP:
-		return mem_printf("record %s backed up", name);
+		return join("record ", name, " backed up");
 	case FACT_CLIENT_ASKS:
-		return mem_printf("record %s waiting", name);
+		return join("record ", name, " waiting");
 	case FACT_CLIENT_BACK:
-		return mem_printf("record %s going back", name);
+		return join("record ", name, " going back");
 	case FACT_CLIENT_RETRY:
-		return mem_printf("record %s attempt failed", name);
+		return join("record ", name, " attempt failed");
 	case FACT_CLIENT_WAITING:
-		return mem_printf("record %s waiting", name);
+		return join("record ", name, " waiting");
 	case FACT_WAITING:
 		return mem_dup_str("record rollout waiting");
 	case FACT_APPROVED:
@@ -155,7 +166,7 @@ static char *recorded(const struct rollout *rollout, const struct rollout_action
 				? "succeeded"
 				: member_state_name(client->record->state));
 	case FACT_CLIENT_HELD:
-		return mem_printf("record %s held", name);
+		return join("record ", name, " held");
 	case FACT_ROLLOUT_ENDED:
 		return mem_printf("record rollout %s", rollout_state_name(rollout->record.state));
 	}
@@ -173,13 +184,13 @@ char *event_decision(const struct rollout *rollout, const struct rollout_action 
 		return mem_printf(
 			"run %s on %s", name, rollout->clients[action->client].record->client);
 	case ACTION_DEPLOY:
-		return mem_printf("deploy %s", rollout->clients[action->client].record->client);
+		return join("deploy ", rollout->clients[action->client].record->client, "");
 	case ACTION_BACK:
 		return mem_printf("back %s%s", rollout->clients[action->client].record->client,
 			rollout->clients[action->client].restore == RESTORE_YES ? " with its data"
 										: "");
 	case ACTION_ASK:
-		return mem_printf("ask %s", rollout->clients[action->client].record->client);
+		return join("ask ", rollout->clients[action->client].record->client, "");
 	case ACTION_ROUND:
 		return NULL;
 	}

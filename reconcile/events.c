@@ -13,6 +13,12 @@ struct event_log {
 /* ---- what decides something --------------------------------------------------------------------
  */
 
+static uint64_t stir(uint64_t print, uint64_t word)
+{
+	print = (print ^ word) * 0x9E3779B97F4A7C15u;
+	return print ^ print >> 32;
+}
+
 /* Like FNV-1a, but eight bytes at a time: this runs over the whole state at each event. */
 static uint64_t mix(uint64_t print, const void *bytes, size_t len)
 {
@@ -20,20 +26,33 @@ static uint64_t mix(uint64_t print, const void *bytes, size_t len)
 	uint64_t word;
 	for (; len >= sizeof(word); len -= sizeof(word), at += sizeof(word)) {
 		memcpy(&word, at, sizeof(word));
-		print = (print ^ word) * 0x9E3779B97F4A7C15u;
-		print ^= print >> 32;
+		print = stir(print, word);
 	}
 	word = 0;
 	memcpy(&word, at, len);
-	print = (print ^ word) * 0x9E3779B97F4A7C15u;
-	return print ^ print >> 32;
+	return stir(print, word);
+}
+
+/* Lanes do not wait for each other's products. */
+static uint64_t mix_long(const void *bytes, size_t len)
+{
+	const char *at = bytes;
+	uint64_t lanes[4] = {1, 2, 3, 4}, words[4];
+	for (; len >= sizeof(words); len -= sizeof(words), at += sizeof(words)) {
+		memcpy(words, at, sizeof(words));
+		for (size_t i = 0; i < ARRAY_LEN(lanes); i++)
+			lanes[i] = stir(lanes[i], words[i]);
+	}
+	return mix(mix(0, lanes, sizeof(lanes)), at, len);
 }
 
 /* Of everything but the counters of rounds and their times. Padding may differ for nothing, which
  * only keeps an event too many. */
 static uint64_t print_of(const struct rollout *rollout)
 {
-	uint64_t print = mix(0xcbf29ce484222325u, rollout, offsetof(struct rollout, onboard));
+	const char *moving = (const char *)&rollout->record.state; /* what it is for stays */
+	uint64_t print = mix_long(
+		moving, offsetof(struct rollout, onboard) - offsetof(struct rollout, record.state));
 	for (size_t i = 0; i < rollout->stage_count; i++) {
 		const struct rollout_stage *stage = &rollout->stages[i];
 		const char *moves = (const char *)&stage->blocked; /* its policy stays */

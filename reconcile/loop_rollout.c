@@ -87,6 +87,8 @@ static void aim_step(
 {
 	const struct rollout_client *client = &loop->rollout->clients[action->client];
 	const struct client_record *record = status_client(loop->status, client->record->client);
+	if (action->kind != ACTION_STEP && action->kind != ACTION_BACK)
+		return;
 	rollout_backup_name(loop->rollout, client, work->backup);
 	if (action->kind == ACTION_STEP)
 		(void)rollout_step_name(loop->rollout, client, work->step); /* it has one */

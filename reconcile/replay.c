@@ -5,7 +5,8 @@
 	1000000 /* the clock of a replayed part starts here: 0 means "none" in the machine         \
 		 */
 
-#define LINES_AT_ONCE 64 /* share an arena */
+#define LINES_AT_ONCE 64   /* share an arena */
+#define PLACE_MAX     8192 /* "events/20261124-101542-1a2b3c4.jsonl:12" */
 
 struct run {
 	const char *file;
@@ -240,6 +241,7 @@ bool replay_run(const struct replay_input *input, const struct replay_listener *
 	struct run run = {.file = input->file, .listener = listener, .replay = &replay};
 	const char *at = input->text, *end = input->text + input->len;
 	auto_arena struct arena *arena = NULL;
+	auto_buf struct buf place = BUF_INIT(PLACE_MAX);
 	for (size_t number = 1; at < end; number++) {
 		if (number % LINES_AT_ONCE == 1) {
 			arena_free(arena);
@@ -248,10 +250,13 @@ bool replay_run(const struct replay_input *input, const struct replay_listener *
 		const struct node *line;
 		const char *stop = memchr(at, '\n', (size_t)(end - at));
 		size_t len = (size_t)((stop ? stop : end) - at);
-		auto_free char *place = mem_printf("%s:%zu", input->file, number);
+		buf_truncate(&place, 0);
+		buf_add_str(&place, input->file);
+		buf_add_char(&place, ':');
+		buf_add_int(&place, (int64_t)number);
 		err->code = ERR_NONE;
 		run.step.line = number;
-		if (!node_parse_json(arena, place, at, len, &line, err) ||
+		if (!node_parse_json(arena, place.text, at, len, &line, err) ||
 			!on_line(&run, line, err))
 			return false;
 		at += len + (stop != NULL);

@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "tests/sim/sim.h"
 #include <getopt.h>
-#include <malloc.h>
 #include <signal.h>
 #include <time.h>
 #include <unistd.h>
@@ -117,8 +116,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: sim [--runs N] [--seed N] [--trace] [--no-shrink]\n");
 		return 2;
 	}
-	(void)mallopt(M_MMAP_THRESHOLD, 1 << 30); /* only speed depends on these */
-	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
 	log_setup(-1, LOG_ERROR, LOG_TEXT);
 	(void)signal(SIGABRT, on_death);
 	(void)signal(SIGSEGV, on_death);

@@ -146,6 +146,13 @@ static bool is_bad(const struct world *world, const struct move *move)
 	}
 }
 
+/* Its host may be back already when it is asked after a restart. */
+static bool went_back(const struct move *move)
+{
+	return move->watch->failed ||
+	       (is_answer(move, EVENT_RUNS, true) && move->event->runs == RUNS_BACK);
+}
+
 static bool is_verified(const struct world *world, const struct move *move)
 {
 	return move->client->no_checks || move->watch->good >= world->commit->healthy;
@@ -286,9 +293,10 @@ static void to_done(struct world *world, const struct move *move)
 			to_healthy(world, move);
 		break;
 	case MEMBER_ROLLED_BACK:
-		demand(world, is_verified(world, move) && move->watch->failed,
+		demand(world, is_verified(world, move) && went_back(move),
 			"promise 3, automatic rollback: %s is rolled back after %d good rounds",
 			move->client->name, move->watch->good);
+		move->watch->failed = true;
 		break;
 	case MEMBER_FAILED:
 		to_failed(world, move);

@@ -320,10 +320,20 @@ const struct sim_commit *world_commit(const struct world *world, const char *id)
 /** Digest of a version on a client, and back. */
 void release_text(size_t client, uint8_t version, char text[DIGEST_TEXT]);
 uint8_t release_version(const char *text);
-size_t client_index(const char *name);
+static inline size_t client_index(const char *name)
+{
+	return (size_t)((name[1] - '0') * 100 + (name[2] - '0') * 10 + (name[3] - '0'));
+}
 /** The rollout that runs, or NULL; client of a member of it. */
-struct rollout *world_rollout(const struct world *world);
-struct sim_client *world_member(struct world *world, size_t member);
+static inline struct rollout *world_rollout(const struct world *world)
+{
+	return world->service->loop ? world->service->loop->rollout : NULL;
+}
+static inline struct sim_client *world_member(struct world *world, size_t member)
+{
+	const struct rollout *rollout = world_rollout(world);
+	return &world->clients[client_index(rollout->clients[member].record->client)];
+}
 int64_t world_wall_s(const struct world *world);
 /** New commits: each client that changes gets a new version; or an older commit's wishes. */
 void world_push_commit(struct world *world, bool rescue);

@@ -7,11 +7,6 @@
 
 static const char *const stage_names[STAGES_MAX] = {"canary", "early", "production"};
 
-size_t client_index(const char *name)
-{
-	return (size_t)((name[1] - '0') * 100 + (name[2] - '0') * 10 + (name[3] - '0'));
-}
-
 static char hex_digit(unsigned value)
 {
 	return "0123456789abcdef"[value & 15];
@@ -52,20 +47,9 @@ const struct sim_commit *world_commit(const struct world *world, const char *id)
 	return NULL;
 }
 
-struct rollout *world_rollout(const struct world *world)
-{
-	return world->service->loop ? world->service->loop->rollout : NULL;
-}
-
 int64_t world_wall_s(const struct world *world)
 {
 	return world->wall_s + world->now_ms / 1000;
-}
-
-struct sim_client *world_member(struct world *world, size_t member)
-{
-	const struct rollout *rollout = world_rollout(world);
-	return &world->clients[client_index(rollout->clients[member].record->client)];
 }
 
 /* ---- plans ------------------------------------------------------------------------------------

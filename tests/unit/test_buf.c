@@ -46,6 +46,19 @@ static void text_grows_and_stays_terminated(void **state)
 	assert_string_equal(buf.text, "0,1!");
 }
 
+static void numbers_are_decimal(void **state)
+{
+	(void)state;
+	auto_buf struct buf buf = BUF_INIT(1000);
+	static const int64_t numbers[] = {0, 7, -1, 1790000000, INT64_MAX, INT64_MIN};
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		buf_add_int(&buf, numbers[i]);
+		buf_add_char(&buf, ' ');
+	}
+	assert_string_equal(
+		buf.text, "0 7 -1 1790000000 9223372036854775807 -9223372036854775808 ");
+}
+
 static void the_limit_is_exact_and_sticks(void **state)
 {
 	(void)state;
@@ -238,6 +251,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_new_buf_is_an_empty_string),
 		cmocka_unit_test(text_grows_and_stays_terminated),
+		cmocka_unit_test(numbers_are_decimal),
 		cmocka_unit_test(the_limit_is_exact_and_sticks),
 		cmocka_unit_test(a_stolen_text_leaves_a_buf_that_works),
 		cmocka_unit_test(secrets_are_wiped_when_they_move_and_when_they_go),

@@ -193,6 +193,7 @@ void fleet_check_policy(const struct fleet *fleet, struct tree *tree, struct pro
 				app);
 	}
 	check_sources(policy, tree, problems);
+	fleet_check_steps(fleet, tree, problems);
 }
 
 /* What says something about the folder, not a secret. */

@@ -20,6 +20,10 @@ void fleet_check_variables(const struct fleet *fleet, struct problems *problems)
 /** Sources of release files exist; checks name apps of the fleet; stages have clients. */
 void fleet_check_policy(const struct fleet *fleet, struct tree *tree, struct problems *problems);
 
+/** Steps on the service machine: their requests render for each client, their checkout can be
+ *  made. */
+void fleet_check_steps(const struct fleet *fleet, struct tree *tree, struct problems *problems);
+
 /** Files below secrets/ (and those that fleet.yaml names) are encrypted. @param checked  may be
  * NULL
  */

@@ -283,6 +283,7 @@ bool loop_new(const struct loop_options *options, struct board *board, struct lo
 {
 	auto_loop struct loop *loop = mem_zero(1, sizeof(*loop));
 	auto_free char *log_dir = mem_printf("%s/logs", options->state_dir);
+	auto_free char *steps_dir = mem_printf("%s/steps", options->state_dir);
 	struct repo *repo = NULL;
 	loop->options = *options;
 	loop->board = board;
@@ -299,6 +300,7 @@ bool loop_new(const struct loop_options *options, struct board *board, struct lo
 	loop->renderer = renderer_new(repo, options->git.keyring, loop->hosts);
 	const struct workers_options workers = {.threads = options->workers,
 		.log_dir = log_dir,
+		.steps_dir = steps_dir,
 		.renderer = loop->renderer,
 		.inbox = loop->inbox};
 	if (!workers_new(&workers, &loop->workers, err))

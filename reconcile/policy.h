@@ -65,10 +65,19 @@ struct policy_driver {
 
 enum policy_when { STEP_ALWAYS, STEP_CHANGED, STEP_NEVER, STEP_ASK };
 
-/** A command on the client's host that its pipeline comes to. */
+/** What a step is; all but the first run on the service machine. */
+enum policy_step_kind { RUN_REMOTE, RUN_COMMAND, RUN_HTTP };
+
+/** Something that a client's pipeline comes to. */
 struct policy_step {
 	const char *name;
-	struct key_texts argv; /* no templates */
+	enum policy_step_kind kind;
+	struct key_texts argv;      /* remote, command: no templates */
+	const char *url;            /* http: template */
+	const char *method;         /* http */
+	const char *body;           /* http: template, or NULL */
+	const struct node *headers; /* http: map of texts (templates), or NULL */
+	int64_t status;             /* http: that is success */
 	int64_t timeout_ms;
 	enum policy_when when;
 	const struct node *node;

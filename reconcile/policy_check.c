@@ -139,23 +139,23 @@ static bool has_control(const char *text)
 	return false;
 }
 
-static bool check_headers(const struct check_reader *reader, const struct node *headers)
+bool policy_check_headers(const struct node *headers, const char *what, struct problems *problems)
 {
 	bool good = true;
 	if (!headers)
 		return true;
 	if (headers->kind != NODE_MAP)
-		return policy_problem(reader->problems, headers, "write it as {Accept: text/html}",
-			"'%s.headers' must be a map of headers", reader->what);
+		return policy_problem(problems, headers, "write it as {Accept: text/html}",
+			"'%s.headers' must be a map of headers", what);
 	for (size_t i = 0; i < headers->count; i++) {
 		const struct node_entry *entry = &headers->map[i];
 		if (!is_token(entry->key))
-			good = policy_problem(reader->problems, entry->value, "",
+			good = policy_problem(problems, entry->value, "",
 				"'%.60s' can not be the name of a header", entry->key);
 		else if (entry->value->kind != NODE_STRING || has_control(entry->value->text))
-			good = policy_problem(reader->problems, entry->value,
+			good = policy_problem(problems, entry->value,
 				"write it in quotes, in one line",
-				"header '%.60s' of '%s' must be a text", entry->key, reader->what);
+				"header '%.60s' of '%s' must be a text", entry->key, what);
 	}
 	return good;
 }
@@ -170,7 +170,7 @@ static bool read_check(const struct check_reader *reader, struct policy_check *c
 	good = good && refuse_strangers(reader, check->kind);
 	good = good && check_target(reader, check);
 	good = check_json(reader, file.json) && good;
-	good = check_headers(reader, file.headers) && good;
+	good = policy_check_headers(file.headers, reader->what, reader->problems) && good;
 	if (good && file.command)
 		good = policy_read_argv(file.command,
 			arena_printf(reader->arena, "%s.command", reader->what), reader->arena,

@@ -52,7 +52,10 @@ struct check_file {
 enum policy_scope { SCOPE_CLIENT, SCOPE_FLEET };
 
 struct step_file {
-	const struct node *remote;
+	const struct node *remote, *command, *body, *headers;
+	char *http;
+	int method; /* policy_methods */
+	int64_t status;
 	int64_t timeout_ms;
 	int when;  /* when_words */
 	int scope; /* scope_words */
@@ -102,6 +105,13 @@ bool policy_read_stages(struct converter *self);
 /** Read `checks:` into policy->checks. @return false if errors were added */
 bool policy_read_checks(const struct policy_raw *raw, struct arena *arena, struct policy *policy,
 	struct problems *problems);
+/** What a step runs, from its keys. @return false if errors were added */
+bool policy_read_step_kind(
+	const struct converter *self, const struct step_file *file, struct policy_step *step);
+/** Is it a map of texts by names that a header can have? @p what  "checks.x", for messages */
+bool policy_check_headers(const struct node *headers, const char *what, struct problems *problems);
+/** Methods of a request; the order is that of step_file.method. */
+extern const char *const policy_methods[];
 /** Read `steps:` and `lifecycle:`. @return false if errors were added */
 bool policy_read_steps(struct converter *self);
 /** Copy a list of texts (argv); anything else is a problem. @p name for messages. */

@@ -17,10 +17,41 @@ const struct key policy_step_keys[] = {
 		.doc = "Command on the client's host: a list of arguments, started without a shell "
 		       "in the current release, or in driver.root before there is one. It sees "
 		       "what activate sees, and AVIARY_STEP and AVIARY_BACKUP."},
+	{.name = "command",
+		.type = KEY_NODE,
+		AT(step_file, command),
+		.doc = "Command on the service machine: a list of arguments, started without a "
+		       "shell in a private checkout of exactly the commit. It sees what remote "
+		       "sees, and the values of secrets.service whose names can be those of "
+		       "variables."},
+	{.name = "http",
+		.type = KEY_TEXT,
+		AT(step_file, http),
+		.doc = "URL (template) that the service machine sends a request to. In it, in body "
+		       "and in headers secrets is what secrets.service holds."},
+	{.name = "method",
+		.type = KEY_ENUM,
+		AT(step_file, method),
+		.words = policy_methods,
+		.standard = "POST",
+		.doc = "Of an http step: method of the request."},
+	{.name = "body",
+		.type = KEY_NODE,
+		AT(step_file, body),
+		.doc = "Of an http step: body of the request (template)."},
+	{.name = "headers",
+		.type = KEY_NODE,
+		AT(step_file, headers),
+		.doc = "Of an http step: map of headers to send; their values are templates."},
+	{.name = "status",
+		.type = KEY_INT,
+		AT(step_file, status),
+		.standard = "200",
+		.min = 100,
+		.max = 599,
+		.doc = "Of an http step: status of the answer that is success."},
 	LATER("tofu"),
 	LATER("ansible"),
-	LATER("command"),
-	LATER("http"),
 	LATER("guard"),
 	{.name = "scope",
 		.type = KEY_ENUM,
@@ -128,17 +159,6 @@ static bool check_when(const struct converter *self, const struct policy_step *s
 	return true;
 }
 
-/* The client's name and the like are in the environment: an argument is what is written. */
-static bool check_no_templates(const struct converter *self, const struct policy_step *step)
-{
-	for (size_t i = 0; i < step->argv.count; i++)
-		if (strstr(step->argv.items[i], "{{"))
-			return policy_problem(self->problems, step->argv.nodes[i],
-				"read AVIARY_CLIENT and its kind from the environment",
-				"argument %zu of 'steps.%s.remote' is a template", i, step->name);
-	return true;
-}
-
 static bool read_step(
 	const struct converter *self, const struct node_entry *entry, struct policy_step *step)
 {
@@ -156,13 +176,7 @@ static bool read_step(
 	if (file.scope != SCOPE_CLIENT)
 		good = policy_problem(self->problems, node_get(entry->value, "scope"),
 			"remove the key", "'%s.scope: fleet' is not supported yet", what);
-	if (!file.remote)
-		return policy_problem(self->problems, entry->value,
-			"write remote: [/usr/bin/command, --flag]", "'%s' has no 'remote'", what);
-	good = policy_read_argv(file.remote, arena_printf(self->arena, "%s.remote", what),
-		       self->arena, &step->argv, self->problems) &&
-	       good;
-	return check_no_templates(self, step) && check_when(self, step) && good;
+	return policy_read_step_kind(self, &file, step) && check_when(self, step) && good;
 }
 
 static bool read_steps(const struct converter *self)

@@ -1,31 +1,6 @@
-#include "reconcile/renderer.h"
 #include "reconcile/drivers/compose.h"
+#include "reconcile/renderer_parts.h"
 #include "reconcile/target_checks.h"
-#include <pthread.h>
-
-/* The rollout's commit and the commits of its known good releases; these are rarely more. */
-#define RENDERER_COMMITS 4
-
-struct rendered_commit {
-	char commit[OID_HEX + 1];
-	struct tree *tree;
-	struct fleet *fleet;
-	struct release_builder *builder;
-	uint64_t used; /* larger = more recently */
-};
-
-struct renderer {
-	pthread_mutex_t lock;
-	struct repo *repo;
-	const struct keyring *keyring;
-	struct hosts *hosts;
-	struct digest_keys keys;
-	struct rendered_commit commits[RENDERER_COMMITS];
-	uint64_t clock;
-	pthread_mutex_t keys_lock; /* of what follows; taken inside `lock` */
-	char *keys_text;           /* not decrypted yet, or NULL */
-	size_t keys_len;
-};
 
 static void forget(struct rendered_commit *loaded)
 {
@@ -115,8 +90,8 @@ static bool load_commit(struct renderer *renderer, const char *commit,
 	return true;
 }
 
-/* The loaded commit, in the place of the one that was not used for longest. */
-static bool find_commit(struct renderer *renderer, const char *commit,
+/* In the place of the one that was not used for longest. */
+bool renderer_find_commit(struct renderer *renderer, const char *commit,
 	struct rendered_commit **loaded_out, struct error *err)
 {
 	struct rendered_commit *place = &renderer->commits[0];
@@ -175,7 +150,7 @@ struct driver_host renderer_host(const struct client *client, struct hosts *host
 	};
 }
 
-static const char **copy_argv(struct arena *arena, const struct key_texts *texts)
+const char **renderer_copy_argv(struct arena *arena, const struct key_texts *texts)
 {
 	const char **argv = arena_array(arena, texts->count + 1, sizeof(*argv));
 	for (size_t i = 0; i < texts->count; i++)
@@ -190,8 +165,9 @@ static void fill_steps(struct target *target, const struct policy *policy)
 	for (size_t i = 0; i < policy->step_count; i++)
 		target->steps[i] = (struct driver_step){
 			.name = arena_str(target->arena, policy->steps[i].name),
-			.argv = copy_argv(target->arena, &policy->steps[i].argv),
+			.argv = renderer_copy_argv(target->arena, &policy->steps[i].argv),
 			.timeout_ms = policy->steps[i].timeout_ms,
+			.here = policy->steps[i].kind != RUN_REMOTE,
 			.backup = ""};
 }
 
@@ -223,7 +199,7 @@ static void fill_host(struct target *target, const struct policy_driver *policy,
 {
 	struct arena *arena = target->arena;
 	struct driver_host host = renderer_host(client, hosts);
-	const char **argv = copy_argv(arena, &policy->activate);
+	const char **argv = renderer_copy_argv(arena, &policy->activate);
 	host.client = arena_str(arena, host.client);
 	host.root = arena_str(arena, host.root);
 	host.address = arena_str(arena, host.address);
@@ -264,7 +240,7 @@ bool renderer_target(struct renderer *renderer, const char *commit, const char *
 	struct rendered_commit *loaded = NULL;
 	target->arena = arena_new(ARENA_PLAIN, 0);
 	pthread_mutex_lock(&renderer->lock);
-	bool ok = find_commit(renderer, commit, &loaded, err) &&
+	bool ok = renderer_find_commit(renderer, commit, &loaded, err) &&
 		  fill_target(loaded, client_name, renderer->hosts, target, err) &&
 		  (!want_release ||
 			  build_release(renderer, loaded, fleet_client(loaded->fleet, client_name),

@@ -8,6 +8,7 @@
 #include "reconcile/checks/checks.h"
 #include "reconcile/drivers/driver.h"
 #include "reconcile/release.h"
+#include "reconcile/step_request.h"
 
 struct renderer;
 
@@ -59,3 +60,28 @@ struct driver_step *target_step(const struct target *target, const char *name);
  */
 MUST_USE bool renderer_target(struct renderer *renderer, const char *commit, const char *client,
 	const char *want_release, struct target **target_out, struct error *err);
+
+/** A step that runs on this machine, with all that it needs. */
+struct step_here {
+	struct arena *arena; /* ARENA_SECRET */
+	struct tree *tree;   /* of the commit, with a handle of its own */
+	enum policy_step_kind kind;
+	const char *name;
+	int64_t timeout_ms;
+	const char **argv;           /* RUN_COMMAND */
+	const char **secrets;        /* "NAME=value" of secrets.service, ends with NULL */
+	struct step_request request; /* RUN_HTTP */
+};
+void step_here_free(struct step_here *step);
+DEFINE_CLEANUP(struct step_here, step_here_free)
+#define auto_step_here CLEANUP(step_here_free_at)
+
+/** Which step, for whom. */
+struct step_wanted {
+	const char *commit;
+	const char *client; /* whose pipeline it is in */
+	const char *name;   /* ERR_NOT_FOUND if the commit defines none */
+};
+/** Find the step and all that it needs of its commit; owned by the caller. */
+MUST_USE bool renderer_step(struct renderer *renderer, const struct step_wanted *wanted,
+	struct step_here **step_out, struct error *err);

@@ -290,6 +290,7 @@ bool workers_new(
 	auto_workers struct workers *workers = mem_zero(1, sizeof(*workers));
 	workers->options = *options;
 	workers->log_dir = mem_dup_str(options->log_dir);
+	workers->steps_dir = mem_dup_str(options->steps_dir);
 	workers->threads = mem_zero(options->threads, sizeof(*workers->threads));
 	pthread_mutex_init(&workers->lock, NULL);
 	pthread_cond_init(&workers->filled, NULL);
@@ -331,5 +332,6 @@ void workers_free(struct workers *workers)
 	pthread_mutex_destroy(&workers->lock);
 	free(workers->threads);
 	free(workers->log_dir);
+	free(workers->steps_dir);
 	free(workers);
 }

@@ -57,7 +57,8 @@ void work_free(struct work *work);
 
 struct workers_options {
 	size_t threads;
-	const char *log_dir; /* <log_dir>/<rollout>/<client>.log: masked output of activations */
+	const char *log_dir;   /* <log_dir>/<rollout>/<client>.log: masked output of activations */
+	const char *steps_dir; /* where steps work that run on this machine, see step_place.h */
 	struct renderer *renderer; /* borrowed */
 	struct inbox *inbox;       /* borrowed */
 };

@@ -93,12 +93,6 @@ static struct driver_release release_of(const struct work *work, const struct ta
 	};
 }
 
-/* A step, and what owns all that it points to. */
-struct found_step {
-	struct target *holder;
-	struct driver_step *step;
-};
-
 /* As the rollout's commit has it, also on the way back: its backup step made the backup. */
 static bool find_step(struct workers *workers, const struct work *work, const char *name,
 	struct found_step *found_out, struct error *err)
@@ -123,17 +117,6 @@ static bool find_step(struct workers *workers, const struct work *work, const ch
 
 /* ---- one activation ----------------------------------------------------------------------------
  */
-
-struct activation {
-	struct workers *workers;
-	struct work *work;
-	struct target *target;
-	struct found_step restore; /* or none */
-	struct driver_release release;
-	struct output output;
-	char step[64]; /* of the output; what does not fit is cut */
-	struct driver_task task;
-};
 
 static struct activation *activation_new(
 	struct workers *workers, struct work *work, struct target *target)
@@ -186,19 +169,19 @@ static void prepare(struct activation *activation)
 		.data = activation};
 }
 
-/* What the driver said, for the loop. */
-static void conclude(struct activation *activation)
+void workers_conclude(struct activation *activation)
 {
 	struct work *work = activation->work;
 	struct driver_task *task = &activation->task;
 	enum error_code code = task->err.code;
 	bool untouched = task->run.touched == DRIVER_TOUCHED_NOTHING, failed = !task->ok;
+	bool here = task->step && task->step->here; /* then nobody tried to reach the host */
 	output_end(&activation->output, task->ok, &task->err);
 	work->ok = task->ok;
 	if (failed)
 		work->err = task->err;
 	work->untouched = failed && untouched;
-	work->unreachable = failed && untouched && code == ERR_UNREACHABLE;
+	work->unreachable = failed && untouched && !here && code == ERR_UNREACHABLE;
 	work->unsure = failed && task->run.touched == DRIVER_TOUCHED_UNKNOWN && code != ERR_STOPPED;
 	work->transient = failed && untouched && error_is_transient(code);
 	work->refused = failed && untouched && code == ERR_REFUSED;
@@ -214,7 +197,7 @@ static bool may_start(struct driver_task *task, struct error *err)
 
 static void done(struct driver_task *task)
 {
-	conclude(task->data);
+	workers_conclude(task->data);
 }
 
 static void activate_and_wait(struct activation *activation)
@@ -223,13 +206,13 @@ static void activate_and_wait(struct activation *activation)
 	const struct target *target = activation->target;
 	struct error later; /* whoever does not answer now does not answer activate() either */
 	if (target->driver->ask(task->host, &task->state, &later) && !may_start(task, &task->err)) {
-		conclude(activation);
+		workers_conclude(activation);
 		return;
 	}
 	task->ok = target->driver->activate(task->host, task->release, &task->run, &task->err);
 	if (task->ok)
 		prune(target, activation->work);
-	conclude(activation);
+	workers_conclude(activation);
 }
 
 void workers_activate(struct workers *workers, struct work *work)
@@ -273,16 +256,20 @@ void workers_step(struct workers *workers, struct work *work)
 	task->step = found.step;
 	task->may_start = may_start;
 	task->done = done;
+	if (found.step->here) {
+		workers_step_here(activation);
+		return;
+	}
 	if (driver->begin) {
 		driver->begin(task);
 		return;
 	}
 	if (driver->ask(task->host, &task->state, &later) && !may_start(task, &task->err)) {
-		conclude(activation);
+		workers_conclude(activation);
 		return;
 	}
 	task->ok = driver->run_step(task->host, task->release, found.step, &task->run, &task->err);
-	conclude(activation);
+	workers_conclude(activation);
 }
 
 /* ---- one question ------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ struct driver_step {
 	const char *const *argv; /* ends with NULL */
 	int64_t timeout_ms;
 	const char *backup; /* AVIARY_BACKUP: name of the backup to make, or to restore */
+	bool here;          /* it runs on the service machine: no driver gets it */
 };
 
 struct driver_release {

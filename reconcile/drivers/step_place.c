@@ -1,6 +1,5 @@
 #include "reconcile/drivers/step_place.h"
 #include "base/fs.h"
-#include "git/tree.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -82,11 +81,12 @@ void step_place_free(struct step_place *place)
 	free(place);
 }
 
-bool step_place_check_out(struct step_place *place, struct tree *tree, struct error *err)
+bool step_place_make_checkout(struct step_place *place, const char **folder_out, struct error *err)
 {
 	if (mkdir(place->checkout, 0700) < 0)
 		return error_errno(err, errno, "folder '%s'", place->checkout);
-	return tree_check_out(tree, place->checkout, err);
+	*folder_out = place->checkout;
+	return true;
 }
 
 const char *step_place_checkout(const struct step_place *place)

@@ -10,7 +10,6 @@
 #pragma once
 #include "reconcile/drivers/local_command.h"
 
-struct tree;
 struct step_place;
 
 /** Place of steps that are no client's; no client can have that name. */
@@ -32,9 +31,11 @@ void step_place_free(struct step_place *place);
 DEFINE_CLEANUP(struct step_place, step_place_free)
 #define auto_step_place CLEANUP(step_place_free_at)
 
-/** Put the files of @p tree there. @return as tree_check_out() */
-MUST_USE bool step_place_check_out(struct step_place *place, struct tree *tree, struct error *err);
-/** Absolute path of the checkout; there only after step_place_check_out(). */
+/** Make the folder for a checkout, empty, for tree_check_out(). ERR_SYSTEM. @param folder_out  as
+ *  step_place_checkout() */
+MUST_USE bool step_place_make_checkout(
+	struct step_place *place, const char **folder_out, struct error *err);
+/** Absolute path of the checkout; there only after step_place_make_checkout(). */
 const char *step_place_checkout(const struct step_place *place);
 /** Absolute path of a private folder in memory, empty at first; made when first asked for.
  *  ERR_SYSTEM: this machine has no memory-backed folder. */

@@ -15,6 +15,7 @@
 #   make lint, format    what is wrong with form and layers; clang-format
 #   make bench           figures beside what they are compared to
 #   make bench-secrets   those of SOPS and age files alone
+#   make bench-hosts     releases over SSH to 200 hosts, beside ansible and ssh
 #   make install         binary, man pages, systemd unit; PREFIX=/usr/local DESTDIR=
 #   make deps, deps-dev  the Debian packages that are missing
 #   make man, clean      man pages in build/man; remove all builds
@@ -80,13 +81,14 @@ $(BUILD)/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(all_cflags) -MMD -MP -c -o $@ $<
 
-# embedded_<name> and embedded_<name>_len, name = file name with _ for what C does not take
+# embedded_<name> and embedded_<name>_len, name = file name with _ for what C does not take.
+# Scripts without what only people need: they are sent with each connection.
 $(embedded_objects): $(BUILD)/templates/%.o: templates/% Makefile
 	$(call say,EMBED,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)name=embedded_$$(printf '%s' '$*' | tr -c 'a-zA-Z0-9' '_'); \
 	{ printf 'extern const char %s[]; extern const unsigned long %s_len;\nconst char %s[] = {' $$name $$name $$name; \
-	  od -An -v -tx1 $< | sed 's/ \(..\)/0x\1,/g'; \
+	  $(if $(filter %.sh,$<),sed '/^\t*#/d; s/^\t*//; /^$$/d',cat) $< | od -An -v -tx1 | sed 's/ \(..\)/0x\1,/g'; \
 	  printf '0};\nconst unsigned long %s_len = sizeof(%s) - 1;\n' $$name $$name; } > $@.c
 	$(Q)$(CC) $(all_cflags) -c -o $@ $@.c
 
@@ -121,7 +123,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o $(test_lib) $(library)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(all_ldflags) -o $@ $(filter-out $(library),$^) $(library) $(PKG_LIBS) -lz -lpthread -lm
 
-.PHONY: tests-built sim mutants test test-unit test-e2e crash soak sanitize tsan lint format bench bench-secrets fuzz demo deps deps-dev install clean help man
+.PHONY: tests-built sim mutants test test-unit test-e2e crash soak sanitize tsan lint format bench bench-secrets bench-hosts fuzz demo deps deps-dev install clean help man
 tests-built: $(BUILD)/aviary $(unit_tests) $(tools) $(fuzz_corpus) $(BUILD)/tests/sim
 
 test: deps
@@ -174,6 +176,11 @@ bench: deps-dev all
 # Of secrets alone, with `sops` and `age` where they are in PATH.
 bench-secrets: deps all
 	$(Q)$(PYTHON) tests/bench/run.py --build $(BUILD) secrets
+
+# 200 sshd at once, with `ansible-playbook`, `ssh` and `rsync` where they are in PATH.
+bench-hosts: deps
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/hosts_bench
+	$(Q)$(PYTHON) tests/bench/run.py --build $(BUILD) --runs $(or $(RUNS),3) hosts
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all

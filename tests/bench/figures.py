@@ -32,6 +32,8 @@ def number(value):
     """Three digits that count, thousands parted."""
     if value >= 100:
         return f"{value:,.0f}"
+    if value < 0.1:
+        return f"{value:.4f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
@@ -53,6 +55,12 @@ def goal(text, value, limit, at_most=True):
     word = "at most" if at_most else "at least"
     print(f"  {text}: {number(value)}, goal {word} {number(limit)}"
           f" -> {'met' if met else 'NOT MET'}", flush=True)
+
+
+def share(name, value, limit):
+    """`aviary/other what: 0.NN`: a line that programs read, then the goal."""
+    print(f"{name}: {value:.3f}" if value < 0.095 else f"{name}: {value:.2f}")
+    goal(name, value, limit)
 
 
 def skipped(what, why):

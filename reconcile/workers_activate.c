@@ -281,8 +281,12 @@ static void answered(struct driver_task *task)
 	struct work *work = activation->work;
 	work->ok = task->ok;
 	work->state = task->state;
-	if (!task->ok)
+	/* Whoever holds the lock looked at the epoch before ours was there. */
+	work->state.activating |= task->fenced && task->state.locked;
+	if (!task->ok) {
 		work->err = task->err;
+		work->refused = task->err.code == ERR_REFUSED;
+	}
 	workers_answer(activation->workers, work);
 	activation_free(activation);
 }
@@ -292,10 +296,8 @@ static bool ask_fenced(const struct target *target, struct work *work, struct dr
 {
 	const struct driver *driver = target->driver;
 	bool fenced = true;
-	if (driver->fence && !driver->fence(task->host, work->epoch, &fenced, &task->err)) {
-		work->refused = task->err.code == ERR_REFUSED;
+	if (driver->fence && !driver->fence(task->host, work->epoch, &fenced, &task->err))
 		return false;
-	}
 	if (!driver->ask(task->host, &task->state, &task->err))
 		return false;
 	/* What runs there may be his: not sure before it has ended. */
@@ -315,6 +317,7 @@ void workers_ask(struct workers *workers, struct work *work)
 	struct driver_task *task = &activation->task;
 	*task = (struct driver_task){
 		.work = DRIVER_ASK, .host = &target->host, .done = answered, .data = activation};
+	task->epoch = work->epoch;
 	if (target->driver->begin) {
 		target->driver->begin(task);
 		return;

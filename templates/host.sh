@@ -2,7 +2,7 @@
 #
 # Needs a POSIX shell, tar, coreutils (or busybox) and /proc. Comments and indents are left out of
 # what is sent. Arguments:
-#   NONCE ask ROOT NAME
+#   NONCE ask ROOT NAME EPOCH          EPOCH 0: no fence
 #   NONCE run ROOT SECONDS ARGUMENT...
 #   NONCE put ROOT FACTS KEEP
 #   NONCE step ROOT FACTS STEP-WORDS
@@ -14,7 +14,7 @@
 #   wanted files as sha256sum prints them
 # and after our line "ready" the order "put", or "known" if the release must be there already, and
 #   files to copy from current
-#   "MODE FILE" of all files and folders
+#   "MODE FILE" of folders, and of files that do not come with the archive
 #   names of releases to keep
 #   activate, as words of a shell, each line behind "="
 #   STEP-WORDS of a restore before it, likewise, or nothing
@@ -31,6 +31,8 @@ root=$3
 shift 3
 own=$root/.aviary
 releases=$root/releases
+nl='
+'
 PATH=${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin
 trap : HUP PIPE INT TERM
 
@@ -44,10 +46,25 @@ fail() {
 	exit 1
 }
 
-# Lines of stdin up to "."
+# Lines of stdin up to ".", without "=" before them if $1 says so.
 list() {
 	while IFS= read -r line && [ "$line" != . ]; do
+		[ -z "$1" ] || line=${line#=}
 		printf '%s\n' "$line"
+	done
+}
+
+# The same into `text`. Only long lists cost a process: to append to a variable copies it.
+take_list() {
+	text= lines=0
+	while IFS= read -r line && [ "$line" != . ]; do
+		[ -z "$1" ] || line=${line#=}
+		text=${text:+$text$nl}$line
+		lines=$((lines + 1))
+		[ "$lines" -lt 100 ] || {
+			text=$text$nl$(list "$1")
+			return
+		}
 	done
 }
 
@@ -59,7 +76,8 @@ probe() {
 		command -v "$tool" >/dev/null 2>&1 || lacks="$lacks $tool"
 	done
 	[ -r /proc/self/stat ] || lacks="$lacks /proc"
-	case $(mv -T /proc/no/such /proc/no/file 2>&1) in
+	# where a state was written, it has served
+	[ -e "$own/state" ] || case $(mv -T /proc/no/such /proc/no/file 2>&1) in
 	*option* | *Usage*) lacks="$lacks mv-T" ;;
 	esac
 	[ -z "$lacks" ] || fail lacks "$lacks"
@@ -159,14 +177,32 @@ give_lock() {
 # ---- state ---------------------------------------------------------------------------------------
 
 read_state() {
-	head -c 4097 "$own/state" 2>/dev/null
+	state=
+	[ ! -e "$own/state" ] || state=$(head -c 4097 "$own/state" 2>/dev/null)
 }
 
+# A leader that only asked leaves its epoch in a file of its own: an activation of somebody else may
+# be writing the state.
+read_fence() {
+	fence=0
+	[ ! -e "$own/epoch" ] || IFS= read -r fence <"$own/epoch" || fence=
+	case $fence in
+	'' | *[!0-9]* | ???????????????????*) fail state "'$own/epoch' has no number in it" ;;
+	esac
+	[ "$fence" -le "$epoch" ] || fail epoch "$fence"
+}
+
+# Of `state`, into `theirs`. Under the lock it must have been read there.
 check_epoch() {
+	read_fence
+	theirs=0
 	[ -e "$own/state" ] || return 0
-	theirs=$(read_state | while read -r key value _; do
-		[ "$key" != epoch: ] || printf '%s' "$value"
-	done)
+	theirs=
+	while read -r key value _; do
+		[ "$key" != epoch: ] || theirs=$value
+	done <<-END
+	$state
+	END
 	case $theirs in
 	'') fail state "no 'epoch' in it" ;;
 	*[!0-9]* | ???????????????????*) fail state "'epoch' is not a number" ;;
@@ -187,16 +223,23 @@ write_state() {
 # and it has ended since.
 was_done() {
 	[ -z "$restore" ] && [ -z "$staged" ] || return 1
-	[ "$(readlink "$root/current" 2>/dev/null)" = "releases/$name" ] || return 1
-	read_state | {
-		same=0
-		while IFS= read -r line; do
-			case $line in
-			"release: $release" | "rollout: $rollout" | 'phase: active') same=$((same + 1)) ;;
-			esac
-		done
-		[ "$same" = 3 ]
-	}
+	for line in "release: $release" "rollout: $rollout" 'phase: active'; do
+		case $nl$state$nl in *"$nl$line$nl"*) ;; *) return 1 ;; esac
+	done
+	[ "$(readlink "$root/current" 2>/dev/null)" = "releases/$name" ]
+}
+
+# From now on lower epochs are refused here. A host without folders of ours has nobody to refuse.
+put_fence() {
+	[ -d "$own/" ] || return 0
+	read_state
+	check_epoch
+	[ "$theirs" -lt "$epoch" ] && [ "$fence" -lt "$epoch" ] || return 0
+	{
+		printf '%s\n' "$epoch" >"$own/epoch.$$" && to_disk "$own/epoch.$$" &&
+			mv -T "$own/epoch.$$" "$own/epoch"
+	} 2>/dev/null || fail stage "its '$own/epoch' cannot be written"
+	say fenced
 }
 
 to_disk() {
@@ -207,9 +250,15 @@ tell() {
 	if [ -e "$own/state" ]; then
 		[ -r "$own/state" ] || fail root "'$own/state' cannot be read"
 		say state
-		read_state | while IFS= read -r line || [ -n "$line" ]; do
+		read_state
+		while IFS= read -r line; do
 			say line "$line"
-		done
+		done <<-END
+		$state
+		END
+	fi
+	if [ -e "$own/epoch" ] && IFS= read -r found <"$own/epoch"; then
+		say epoch "$found"
 	fi
 	if [ -L "$root/current" ]; then
 		found=$(readlink "$root/current")
@@ -217,7 +266,7 @@ tell() {
 	elif [ -e "$root/current" ]; then
 		say no-link
 	fi
-	if found=$(readlink "$own/lock" 2>/dev/null) && holds "$found"; then
+	if [ -L "$own/lock" ] && found=$(readlink "$own/lock" 2>/dev/null) && holds "$found"; then
 		say locked
 	fi
 	[ -z "$name" ] || [ ! -d "$releases/$name" ] || say has
@@ -229,11 +278,16 @@ tell() {
 is_whole() {
 	[ -d "$1" ] || return 1
 	[ -n "$sums" ] || return 0
-	(cd "$1" && printf '%s\n' "$sums" | LC_ALL=C sha256sum -c >/dev/null 2>&1)
+	(cd "$1" && LC_ALL=C sha256sum -c >/dev/null 2>&1) <<-END
+	$sums
+	END
 }
 
 tell_same() {
-	(cd "$root/current" 2>/dev/null && printf '%s\n' "$sums" | LC_ALL=C sha256sum -c 2>/dev/null) |
+	[ -d "$root/current/" ] || return
+	(cd "$root/current" && LC_ALL=C sha256sum -c 2>/dev/null) <<-END |
+	$sums
+	END
 		while IFS= read -r line; do
 			case $line in *': OK') say same "${line%: OK}" ;; esac
 		done
@@ -241,7 +295,7 @@ tell_same() {
 
 set_modes() {
 	[ -n "$modes" ] || return 0
-	printf '%s\n' "$modes" | (
+	(
 		cd "$1" || exit
 		mode=
 		set --
@@ -254,7 +308,9 @@ set_modes() {
 			set -- "$@" "${line#* }"
 		done
 		[ $# = 0 ] || chmod "$mode" "$@"
-	)
+	) <<-END
+	$modes
+	END
 }
 
 # What is in current already. Not by links: what changes a file there must not change it here.
@@ -278,7 +334,7 @@ stage() {
 	mkdir "$new" || fail stage 'the new release cannot be made'
 	staged=yes
 	[ -z "$copy" ] || copy_same
-	tar -xof - -C "$new" || unstage stage 'the release did not arrive whole'
+	tar -xpof - -C "$new" || unstage stage 'the release did not arrive whole'
 	is_whole "$new" || unstage digest 'a file of the release is not what was sent'
 	set_modes "$new" || unstage stage 'modes cannot be set'
 	chmod 0755 "$new"
@@ -291,7 +347,7 @@ unstage() {
 }
 
 switch() {
-	rm -f "$root/current.new"
+	[ ! -L "$root/current.new" ] || rm -f "$root/current.new"
 	ln -s "releases/$1" "$root/current.new" && mv -T "$root/current.new" "$root/current"
 }
 
@@ -308,6 +364,7 @@ replace() {
 install() {
 	if is_whole "$releases/$name"; then
 		set_modes "$releases/$name"
+		touch "$releases/$name" # the order in which prune() goes
 	elif [ -e "$releases/$name" ]; then
 		replace
 	else
@@ -317,17 +374,22 @@ install() {
 
 # What killed ones left; what a living one fills stays.
 tidy() {
-	found=$(readlink "$root/current" 2>/dev/null)
-	# shellcheck disable=SC2012 # names are ours; any other one is passed over
-	ls -A "$releases" | while IFS= read -r each; do
-		case $each in .new-*) ;; *) continue ;; esac
-		[ "releases/$each" != "${found:-}" ] || continue
-		process=${each#.new-}
-		holds "${process%%-*}@$boot" || rm -rf "${releases:?}/$each"
+	set +f
+	set -- "$releases"/.new-*
+	set -f
+	for each in "$@"; do
+		[ -e "$each" ] && [ "$each" != "$new" ] || continue
+		process=${each##*/.new-}
+		holds "${process%%-*}@$boot" && continue
+		[ "$(readlink "$root/current" 2>/dev/null)" = "releases/${each##*/}" ] || rm -rf "$each"
 	done
 }
 
 prune() {
+	set +f
+	set -- "$releases"/????????????????
+	set -f
+	[ $# -gt "$keep" ] || return 0
 	count=1 # the one that was just activated; by time it may be second: busybox counts seconds
 	# shellcheck disable=SC2012 # as above
 	ls -t "$releases" | while IFS= read -r each; do
@@ -348,6 +410,11 @@ $each
 
 # ---- a command -----------------------------------------------------------------------------------
 
+# Whole seconds since boot, in `now`: no process is started for it.
+uptime() {
+	IFS=' .' read -r now _ </proc/uptime
+}
+
 # Runs "$@" in current; its process is `child`, its end `status`. What it leaves in the background
 # may go on writing when nobody listens any more: the relay swallows it.
 run() {
@@ -363,11 +430,11 @@ run() {
 	exec 5>&-
 	rm -f "$pipe"
 	{
-		cat >&2 2>/dev/null
-		cat >/dev/null
+		cat >&2 2>/dev/null || cat >/dev/null
 	} <&6 4>&- 6<&- &
 	exec 6<&-
-	began=$(date +%s) # before it starts: a late end is one after so many seconds at least
+	uptime # before it starts: a late end is one after so many seconds at least
+	began=$now
 	(
 		trap - HUP PIPE INT TERM
 		if [ "$what" != run ]; then
@@ -392,7 +459,8 @@ run() {
 	trap : TERM
 	case $status in
 	124 | 137 | 143)
-		[ $(($(date +%s) - began)) -lt "$seconds" ] || status=late
+		uptime
+		[ $((now - began)) -lt "$seconds" ] || status=late
 		[ "$status" != late ] || kill -KILL "-$child" 2>/dev/null
 		;;
 	esac
@@ -400,14 +468,15 @@ run() {
 
 # Activate itself holds the lock, together with us.
 name_child() {
-	rm -f "$own/lock.new"
+	[ ! -L "$own/lock.new" ] || rm -f "$own/lock.new"
 	ln -s "$me-$1@$boot" "$own/lock.new" && mv -T "$own/lock.new" "$own/lock"
 }
 
 # ---- ask, run, put -------------------------------------------------------------------------------
 
 do_ask() {
-	name=$1
+	name=$1 epoch=$2
+	[ "$epoch" = 0 ] || put_fence
 	tell
 	say end
 }
@@ -425,13 +494,6 @@ take_facts() {
 	name=$1 seconds=$2 release=$4 commit=$5 rollout=$6 epoch=$9
 	export AVIARY_CLIENT="$3" AVIARY_RELEASE="$4" AVIARY_COMMIT="$5" AVIARY_ROLLOUT="$6"
 	export AVIARY_STAGE="$7" AVIARY_ACTION="$8"
-}
-
-# Shell words that came as lines behind "=".
-word_list() {
-	list | while IFS= read -r line; do
-		printf '%s\n' "${line#=}"
-	done
 }
 
 # SECONDS STEP BACKUP ARGUMENT...
@@ -455,6 +517,7 @@ do_step() {
 	make_parts
 	take_lock "$seconds"
 	trap give_lock EXIT
+	read_state
 	check_epoch
 	run_step "$@"
 	say "done" "$status"
@@ -464,7 +527,8 @@ do_put() {
 	take_facts "$@"
 	shift 9
 	keep=$1
-	sums=$(list)
+	take_list ""
+	sums=$text
 	tell
 	if is_whole "$releases/$name"; then
 		say whole
@@ -473,12 +537,17 @@ do_put() {
 	fi
 	say ready
 	IFS= read -r order || exit 0
-	copy=$(list)
-	modes=$(list)
-	keeps=$(list)
-	words=$(word_list)
-	restore=$(word_list)
-	backup=$(eval "set -- $restore" && printf '%s' "${3-}")
+	take_list ""
+	copy=$text
+	take_list ""
+	modes=$text
+	take_list ""
+	keeps=$text
+	take_list words
+	words=$text
+	take_list words
+	restore=$text backup=
+	[ -z "$restore" ] || backup=$(eval "set -- $restore" && printf '%s' "${3-}")
 	IFS= read -r line && [ "$line" = go ] || exit 0
 	prepare
 	eval "set -- $words"
@@ -486,6 +555,7 @@ do_put() {
 }
 
 make_parts() {
+	[ ! -d "$own/" ] || [ ! -d "$releases/" ] || return 0
 	(umask 022 && mkdir -p "$root" "$releases" && umask 077 && mkdir -p "$own") ||
 		fail stage "the folders of '$root' cannot be made"
 	chmod 0700 "$own" && chmod 0755 "$releases"
@@ -503,6 +573,7 @@ prepare() {
 	take_lock $((seconds + 15))
 	# shellcheck disable=SC2154 # the shell's own
 	trap give_lock EXIT
+	read_state
 	check_epoch
 	tidy
 	install || fail stage "the release '$name' cannot be put in its place"
@@ -516,12 +587,11 @@ activate() {
 		return
 	fi
 	write_state activating || fail stage 'the state cannot be written'
-	touch "$releases/$name"
 	if ! switch "$name"; then
 		say unsure "'$root/current' cannot be switched"
 		return
 	fi
-	rm -rf "$releases/.new-$me" "$releases/.new-$me-2"
+	[ ! -e "$new" ] || rm -rf "$releases/.new-$me" "$releases/.new-$me-2"
 	to_disk "$root"
 	status=0
 	[ -z "$restore" ] || eval "run_step $restore"
@@ -536,7 +606,8 @@ activate() {
 	say "done" "$status"
 }
 
-session=$(command -v setsid || true)
+session=
+command -v setsid >/dev/null 2>&1 && session=setsid
 read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id || boot=none
 started $$ && me=$$.$start
 case $what in

@@ -108,6 +108,7 @@ struct driver_task {
 	enum driver_work work;
 	const struct driver_host *host;
 	const char *digest;                   /* DRIVER_ASK: is it on the host? May be NULL */
+	int64_t epoch;                        /* DRIVER_ASK: as fence() before it; 0 = no fence */
 	const struct driver_release *release; /* DRIVER_ACTIVATE, DRIVER_STEP */
 	const struct driver_step *step;       /* DRIVER_STEP */
 	const char *const *keep;              /* DRIVER_ACTIVATE: digests that prune() leaves */
@@ -125,6 +126,7 @@ struct driver_task {
 	bool ok;
 	struct driver_state state; /* before anything was done */
 	bool has;                  /* the release of DRIVER_ASK is there */
+	bool fenced;               /* DRIVER_ASK: no earlier one of this epoch was here */
 	int status;                /* DRIVER_COMMAND: exit status, 128 + signal */
 	bool late;                 /* DRIVER_COMMAND: ended at its time-out */
 	struct error err;

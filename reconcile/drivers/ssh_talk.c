@@ -164,7 +164,7 @@ static void newer_leader(struct talk *talk, const char *epoch)
 	(void)error_set(&talk->task->err, ERR_REFUSED,
 		"the host of '%s' follows a newer leader (epoch %.20s, ours is %lld)",
 		talk->task->host->client, epoch,
-		(long long)(is_begun(talk) ? talk->task->release->epoch : 0));
+		(long long)(is_begun(talk) ? talk->task->release->epoch : talk->task->epoch));
 	end(talk, false, DRIVER_TOUCHED_NOTHING);
 }
 
@@ -295,6 +295,7 @@ static bool finish_state(struct talk *talk)
 	}
 	memcpy(read.current, state->current, sizeof(read.current));
 	read.locked = state->locked;
+	read.epoch = read.epoch > state->epoch ? read.epoch : state->epoch;
 	*state = read;
 	if (driver_same_release(state->release, state->current))
 		memcpy(state->current, state->release, sizeof(state->current));
@@ -346,6 +347,10 @@ static bool take_fact(struct talk *talk, const char *word, const char *text)
 		take_current(talk, text);
 	else if (!strcmp(word, "no-link"))
 		talk->bad_link = true;
+	else if (!strcmp(word, "epoch"))
+		talk->task->state.epoch = strtoll(text, NULL, 10);
+	else if (!strcmp(word, "fenced"))
+		talk->task->fenced = true;
 	else if (!strcmp(word, "locked"))
 		talk->task->state.locked = true;
 	else if (!strcmp(word, "has"))

@@ -64,11 +64,15 @@ static void add_folders(const char *path, struct strlist *folders)
 	}
 }
 
-static void add_modes(struct buf *text, const struct driver_release *release)
+/* Files of the archive bring their own. */
+static void add_modes(
+	struct buf *text, const struct driver_release *release, const bool *same, bool whole)
 {
 	auto_strlist struct strlist folders = STRLIST_INIT;
 	for (size_t i = 0; i < release->count; i++) {
-		buf_addf(text, "%04o ./%s\n", release->files[i].mode, release->files[i].path);
+		if (whole || same[i])
+			buf_addf(text, "%04o ./%s\n", release->files[i].mode,
+				release->files[i].path);
 		add_folders(release->files[i].path, &folders);
 	}
 	for (size_t i = 0; i < folders.count; i++)
@@ -121,7 +125,7 @@ static void add_orders(
 	}
 	buf_add_str(text, ".\n");
 	if (release->files)
-		add_modes(text, release);
+		add_modes(text, release, same, whole);
 	buf_add_str(text, ".\n");
 	for (size_t i = 0; i < task->keep_count; i++) {
 		char name[DRIVER_SHORT + 1];
@@ -145,8 +149,8 @@ static void add_file(struct talk_plan *plan, const struct driver_file *file)
 	static const char zeros[TAR_BLOCK];
 	size_t from = plan->text.len;
 	auto_free char *path = mem_printf("./%s", file->path);
-	/* its mode is set afterwards: until then nobody else reads it */
-	tar_add_header(path, 0600, file->len, &plan->text);
+	/* nobody else reads it until then: the folder is opened when all is there */
+	tar_add_header(path, file->mode, file->len, &plan->text);
 	add_text(plan, from);
 	add_part(plan, file->bytes, 0, file->len);
 	add_part(plan, zeros, 0, tar_padding(file->len));
@@ -171,20 +175,6 @@ void talk_plan_put(
 }
 
 /* ---- the command ---------------------------------------------------------------------------- */
-
-/* The script without what only people need. */
-static void add_script(struct buf *out)
-{
-	auto_buf struct buf script = BUF_INIT(65536);
-	for (const char *line = embedded_host_sh; *line;) {
-		size_t len = strcspn(line, "\n");
-		size_t indent = strspn(line, "\t");
-		if (indent < len && line[indent] != '#')
-			buf_addf(&script, "%.*s\n", (int)(len - indent), line + indent);
-		line += len + (line[len] == '\n');
-	}
-	ssh_quote(script.text, out);
-}
 
 static void add_word(struct buf *out, const char *word)
 {
@@ -236,12 +226,13 @@ void talk_plan_command(const struct driver_task *task, const char *nonce, struct
 		[DRIVER_COMMAND] = "run"};
 
 	buf_addf(out, "exec %ssh -c ", task->host->sudo ? "sudo -n " : "");
-	add_script(out);
+	ssh_quote(embedded_host_sh, out);
 	buf_addf(out, " aviary %s %s", nonce, verbs[task->work]);
 	add_word(out, task->host->root);
 	switch (task->work) {
 	case DRIVER_ASK:
 		add_release(out, task->digest);
+		buf_addf(out, " %lld", (long long)task->epoch);
 		break;
 	case DRIVER_ACTIVATE:
 		add_facts(task, out);

@@ -214,6 +214,51 @@ static void what_this_rollout_has_activated_is_not_activated_again(void **state)
 	host_assert_text(&fixture->local, "notes", "aaaaaaaaaaaaaaaa\naaaaaaaaaaaaaaaa\n");
 }
 
+/* @return task->ok */
+static bool fence(struct script_host *fixture, int64_t epoch)
+{
+	fixture->task = (struct driver_task){
+		.work = DRIVER_ASK, .host = &fixture->local.host, .epoch = epoch};
+	return converse(fixture);
+}
+
+static void a_leader_that_only_asks_fences_the_host(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	assert_true(fence(fixture, 9));
+	assert_false(fixture->task.fenced || host_has(&fixture->local, ".aviary"));
+	put_well(fixture, 'a');
+	assert_true(fence(fixture, 7));
+	assert_false(fixture->task.fenced);
+	assert_true(fence(fixture, 9));
+	assert_true(fixture->task.fenced);
+	assert_int_equal(fixture->task.state.epoch, 9);
+	assert_false(put(fixture, host_release(&release, 'b')));
+	assert_refused(fixture, ERR_REFUSED, "newer leader (epoch 9, ours is 7)");
+	assert_false(fence(fixture, 8));
+	assert_refused(fixture, ERR_REFUSED, "newer leader (epoch 9, ours is 8)");
+	assert_true(fence(fixture, 9));
+	assert_false(fixture->task.fenced);
+	host_assert_active(&fixture->local, 'a');
+	host_release(&release, 'b')->release.epoch = 9;
+	assert_true(put(fixture, &release));
+	host_assert_active(&fixture->local, 'b');
+}
+
+static void a_fence_that_does_not_read_stops_the_host(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	put_well(fixture, 'a');
+	write_file(fixture, ".aviary/epoch", "x; exit\n");
+	assert_false(put(fixture, host_release(&release, 'b')));
+	assert_refused(fixture, ERR_INVALID, "has no number in it");
+	assert_false(fence(fixture, 9));
+	assert_refused(fixture, ERR_INVALID, "has no number in it");
+	host_assert_active(&fixture->local, 'a');
+}
+
 static void a_lower_epoch_is_refused(void **state)
 {
 	struct script_host *fixture = host_of(state);
@@ -320,6 +365,8 @@ static void a_stream_that_is_cut_leaves_everything_as_it_was(void **state)
 		TEST(shell, data_are_restored_before_activate),                                    \
 		TEST(shell, a_failed_activate_is_told_with_its_end),                               \
 		TEST(shell, what_this_rollout_has_activated_is_not_activated_again),               \
+		TEST(shell, a_leader_that_only_asks_fences_the_host),                              \
+		TEST(shell, a_fence_that_does_not_read_stops_the_host),                            \
 		TEST(shell, a_lower_epoch_is_refused),                                             \
 		TEST(shell, a_damaged_release_is_replaced_even_if_it_is_current),                  \
 		TEST(shell, what_a_killed_one_left_is_swept),                                      \

@@ -95,7 +95,8 @@ static void only_files_that_the_host_lacks_are_sent(void **state)
 	assert_false(talk_is_working(test.talk));
 	talk_go_on(test.talk);
 	send_all(&test, &orders);
-	assert_true(has(&orders, "put\n./version\n./deep/run\n.\n0644 ./version\n0600 "));
+	assert_true(
+		has(&orders, "put\n./version\n./deep/run\n.\n0644 ./version\n0755 ./deep/run\n"));
 	assert_true(has(&orders, "0755 ./deep\n0755 ./deep/er\n.\n.\n.\n.\ngo\n./deep/er/file"));
 	assert_true(has(&orders, "secret"));
 	assert_false(has(&orders, "#!/bin/sh"));

@@ -17,7 +17,7 @@
 #include <sys/resource.h>
 
 #define FILE_BYTES ((size_t)256 << 20)
-#define FILES      64
+#define FILES      256
 
 struct bench {
 	struct driver_file files[FILES];

@@ -182,25 +182,31 @@ static const struct tree_kind commit_kind = {
 	.free = commit_tree_free,
 };
 
-bool tree_open_commit(
-	struct repo *repo, const struct oid *commit, struct tree **tree_out, struct error *err)
+bool tree_open_object(
+	struct repo *own, const struct oid *object, struct tree **tree_out, struct error *err)
 {
 	struct commit_tree *self = mem_zero(1, sizeof(*self));
 	auto_tree struct tree *tree = &self->tree;
-	auto_git(git_commit) *object = NULL;
+	auto_git(git_object) *found = NULL;
 	git_oid id;
 
 	self->tree.kind = &commit_kind;
-	if (!repo_reopen(repo, &self->repo, err))
-		return false;
-	oid_to_git(commit, &id);
-	int rc = git_commit_lookup(&object, self->repo->git, &id);
+	self->repo = own;
+	oid_to_git(object, &id);
+	int rc = git_object_lookup(&found, own->git, &id, GIT_OBJECT_ANY);
 	if (rc == 0)
-		rc = git_commit_tree(&self->root, object);
+		rc = git_object_peel((git_object **)&self->root, found, GIT_OBJECT_TREE);
 	if (rc == 0)
-		rc = git_repository_odb(&self->odb, self->repo->git);
+		rc = git_repository_odb(&self->odb, own->git);
 	if (rc < 0)
-		return repo_fail(err, rc, "files of commit '%s' could not be read", commit->hex);
+		return repo_fail(err, rc, "files of commit '%s' could not be read", object->hex);
 	*tree_out = STEAL(tree);
 	return true;
+}
+
+bool tree_open_commit(
+	struct repo *repo, const struct oid *commit, struct tree **tree_out, struct error *err)
+{
+	struct repo *own = NULL;
+	return repo_reopen(repo, &own, err) && tree_open_object(own, commit, tree_out, err);
 }

@@ -21,6 +21,10 @@ struct tree {
 	const struct tree_kind *kind;
 };
 
+/** The files of a commit or tree. @param own  a handle that goes with the tree, also on failure */
+MUST_USE bool tree_open_object(
+	struct repo *own, const struct oid *object, struct tree **tree_out, struct error *err);
+
 /** Append an entry; takes ownership of @p path. */
 void tree_entries_add(
 	struct tree_entries *entries, char *path, enum tree_type type, const struct oid *id);

@@ -98,6 +98,7 @@ void plan_free(struct plan *plan)
 	strlist_clear(&plan->refusals);
 	strlist_clear(&plan->ends_hold);
 	plan_pins_clear(&plan->pins);
+	plan_data_clear(plan);
 	problems_clear(&plan->warnings);
 	free(plan);
 }
@@ -180,6 +181,8 @@ static bool build(struct plan_work *work)
 	if (plan->entry_count > 1)
 		qsort(plan->entries, plan->entry_count, sizeof(*plan->entries), by_stage);
 	plan_judge(work);
+	if (*work->request->reverts.hex)
+		plan_find_data(work);
 	take_warnings(work, first);
 	plan_cache_end(work->cache, work->target.fleet);
 	return true;

@@ -62,6 +62,14 @@ struct plan_pins {
 };
 void plan_pins_clear(struct plan_pins *pins);
 
+/** A client that an app's version goes back for, after that app may have changed its data. */
+struct plan_data {
+	char *client;
+	char *apps;               /* "nextcloud 28.0.2 -> 28.0.1" */
+	char backup[BACKUP_TEXT]; /* that it has; "" none */
+	bool belongs; /* it holds the data of the release that the client goes back to */
+};
+
 struct plan {
 	char base[OID_HEX + 1];   /* commit compared with; "" nothing */
 	char target[OID_HEX + 1]; /* "" a folder as it lies */
@@ -77,6 +85,10 @@ struct plan {
 	char *over_limit;        /* why policy.max_changed asks for an approval, or NULL */
 	struct problems warnings;
 	struct strlist ends_hold; /* clients whose hold this commit ends */
+	struct oid reverts;       /* empty: this is no plan of a revert */
+	bool data_known;          /* of a revert: something was recorded to tell it by */
+	struct plan_data *data;
+	size_t data_count, data_capacity;
 	struct plan_pins pins;
 	int64_t pins_end_s; /* when the first pin that keeps somebody back is over; 0: none */
 	struct plan_stage *stages;
@@ -98,7 +110,9 @@ struct plan_request {
 	struct oid base;                /* last deployed commit, empty = nothing */
 	const struct keyring *keyring;  /* NULL: without keys */
 	const struct digest_keys *keys; /* NULL: without keys */
-	int64_t wall_s;                 /* Unix seconds: which pins are over */
+	bool keyless;       /* with `status`: releases are the same if their encrypted text is */
+	struct oid reverts; /* the tree is what its revert would leave; empty: it is not */
+	int64_t wall_s;     /* Unix seconds: which pins are over */
 	const char *only; /* a client that a person sends there: nothing else changes, and no hold,
 			     pause or limit speaks against it; NULL: all */
 	const struct strlist *repair; /* clients whose drift is put right there: they get what is

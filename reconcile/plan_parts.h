@@ -133,6 +133,18 @@ void plan_entry_take(struct plan_entry *entry, struct reason_list *reasons, char
 void plan_find_members(struct plan_work *work);
 void plan_check_renamed(struct plan_work *work);
 
+/** Does the target want of this client what that commit wants of it, as the trees without keys
+ *  show it? */
+bool plan_same_plain(struct plan_work *work, size_t index, const char *commit);
+
+/* ---- reverts ---- */
+/** Whose data would have to come back too. */
+void plan_find_data(struct plan_work *work);
+void plan_data_clear(struct plan *plan);
+void plan_data_to_text(const struct plan *plan, struct buf *out);
+/** `, "reverts": ..., "data": [...]` */
+void plan_data_to_json(const struct plan *plan, struct buf *out);
+
 /* ---- pins ---- */
 /** Is the client kept on what it runs? @param reasons  gets why */
 bool plan_is_pinned(

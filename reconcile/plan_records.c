@@ -51,21 +51,29 @@ static const char *digest_under(struct looked *looked, const char *key_id)
 	return looked->other;
 }
 
-static bool is_wanted(struct looked *looked, const char *release, const char *key_id)
+static bool is_wanted(
+	struct looked *looked, const char *release, const char *key_id, const char *commit)
 {
 	if (!*release)
 		return false;
+	if (looked->work->request->keyless)
+		return plan_same_plain(looked->work, looked->index, commit);
 	const char *digest = digest_under(looked, key_id);
 	return digest && !strcmp(digest, release);
+}
+
+static bool is_ref(struct looked *looked, const struct release_ref *ref)
+{
+	return is_wanted(looked, ref->release, ref->release_key, ref->commit);
 }
 
 static bool was_good(struct looked *looked)
 {
 	const struct client_record *record = looked->record;
-	if (is_wanted(looked, record->known_good.release, record->known_good.release_key))
+	if (is_ref(looked, &record->known_good))
 		return true;
 	for (size_t i = 0; i < record->good_count; i++)
-		if (is_wanted(looked, record->good[i].release, record->good[i].release_key))
+		if (is_ref(looked, &record->good[i]))
 			return true;
 	return false;
 }
@@ -133,8 +141,9 @@ static bool hold_holds(struct looked *looked, struct reason_list *reasons)
 	const struct client_hold *hold = &looked->record->hold;
 	if (!hold->held)
 		return false;
-	bool same = *hold->release ? is_wanted(looked, hold->release, hold->release_key)
-				   : !strcmp(hold->commit, looked->work->request->commit.hex);
+	bool same = *hold->release
+			    ? is_wanted(looked, hold->release, hold->release_key, hold->commit)
+			    : !strcmp(hold->commit, looked->work->request->commit.hex);
 	if (same && !hold->by_hand && *hold->checks)
 		same = !strcmp(hold->checks, looked->wanted->checks);
 	if (same)
@@ -155,7 +164,8 @@ static bool rollout_holds(struct looked *looked, struct reason_list *reasons)
 		return true;
 	}
 	if (!failed(rollout) || is_forgiven(looked, rollout) ||
-		!is_wanted(looked, member->to, member->to_key) ||
+		!is_wanted(looked, member->to, member->to_key,
+			*member->commit ? member->commit : rollout->commit) ||
 		(*member->checks && strcmp(member->checks, looked->wanted->checks) != 0))
 		return false;
 	reason_add(reasons, "", 0, "held: rollout %s wanted the same and %s", rollout->id,
@@ -260,7 +270,7 @@ static enum plan_action decide(struct looked *looked, bool *moved_out, bool *unp
 		return PLAN_ONBOARD;
 	*moved_out =
 		record->root && *record->root && strcmp(record->root, looked->client->root) != 0;
-	bool wanted = is_wanted(looked, record->current.release, record->current.release_key);
+	bool wanted = is_ref(looked, &record->current);
 	if (looked->work->request->repair) {
 		looked->repair = wanted && !*moved_out;
 		return looked->repair ? PLAN_UPGRADE : PLAN_UNCHANGED;
@@ -271,7 +281,7 @@ static enum plan_action decide(struct looked *looked, bool *moved_out, bool *unp
 	looked->again = record->unsure;
 	if (looked->again)
 		return was_good(looked) ? PLAN_ROLLBACK : PLAN_UPGRADE;
-	if (is_wanted(looked, record->known_good.release, record->known_good.release_key))
+	if (is_ref(looked, &record->known_good))
 		return PLAN_UNCHANGED;
 	*unproved_out = true;
 	return PLAN_UPGRADE;

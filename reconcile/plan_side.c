@@ -230,7 +230,7 @@ static bool build_one(struct plan_work *work, size_t index, struct problems *pro
 	wanted->steered = release->steered;
 	wanted->inputs = plan_inputs_of(work->cache, &work->target, release, key != NULL);
 	keep_apps(work->arena, release, wanted);
-	if (!work->request->status || *wanted->digest)
+	if (!work->request->status || work->request->keyless || *wanted->digest)
 		return true;
 	problems_add(problems, client->secrets_file, 0, "give the service an age key that opens it",
 		"its secrets need a key");

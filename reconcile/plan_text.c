@@ -106,6 +106,16 @@ static void add_waves(struct buf *out, const struct plan *plan, size_t stage)
 		buf_add_str(out, ", stop at the first failure");
 }
 
+/* As the rollout has it: shorter where all that change go back to what was good there. */
+static int64_t bake_of(const struct plan *plan, size_t stage)
+{
+	bool back = true;
+	for (size_t i = 0; i < plan->entry_count; i++)
+		back = back && (plan->entries[i].stage != stage || !starts(&plan->entries[i]) ||
+				       plan->entries[i].action == PLAN_ROLLBACK);
+	return back ? plan->stages[stage].rollback_bake_ms : plan->stages[stage].bake_ms;
+}
+
 /* What happens between a stage and the next one that changes. */
 static void add_gap(struct buf *out, const struct plan *plan, size_t stage, int lead)
 {
@@ -126,8 +136,8 @@ static void add_gap(struct buf *out, const struct plan *plan, size_t stage, int 
 	if (next == SIZE_MAX || !count_in(plan, stage))
 		return;
 	buf_addf(out, "%-*s", lead, "");
-	if (plan->stages[stage].bake_ms)
-		buf_addf(out, "bake %s, then ", duration_format(plan->stages[stage].bake_ms, bake));
+	if (bake_of(plan, stage))
+		buf_addf(out, "bake %s, then ", duration_format(bake_of(plan, stage), bake));
 	else
 		buf_add_str(out, "then ");
 	add_waves(out, plan, next);
@@ -184,6 +194,7 @@ static void add_notes(struct buf *out, const struct plan *plan)
 {
 	add_pipeline(out, plan, plan->onboard, true);
 	add_pipeline(out, plan, plan->upgrade, false);
+	plan_data_to_text(plan, out);
 	for (size_t i = 0; i < plan->ends_hold.count; i++)
 		buf_addf(out, "ends the hold of %s\n", plan->ends_hold.items[i]);
 	for (size_t i = 0; i < plan->refusals.count; i++)
@@ -328,7 +339,9 @@ void plan_to_json(const struct plan *plan, struct buf *out)
 	add_json_pipeline(out, "onboard", plan->onboard);
 	buf_add_str(out, ", ");
 	add_json_pipeline(out, "upgrade", plan->upgrade);
-	buf_add_str(out, "}, \"refusals\": [");
+	buf_add_char(out, '}');
+	plan_data_to_json(plan, out);
+	buf_add_str(out, ", \"refusals\": [");
 	for (size_t i = 0; i < plan->refusals.count; i++) {
 		buf_add_str(out, i ? ", " : "");
 		add_string(out, plan->refusals.items[i]);

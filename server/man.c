@@ -155,6 +155,8 @@ static void write_program(struct buf *out, const struct command *const *commands
 	buf_add_str(out, ".Sh EXAMPLES\nCheck a configuration, then what a commit would do:\n");
 	man_add_literal(out, "$ aviary serve -c aviary.yaml --check\n"
 			     "$ aviary plan --from origin/main --to HEAD\n");
+	buf_add_str(out, "What reverting it would do, and whose data would have to come back:\n");
+	man_add_literal(out, "$ git fetch\n$ aviary plan --revert HEAD\n");
 	buf_add_str(out, "Who runs what, and how it came to that:\n");
 	man_add_literal(out, "$ aviary status\n$ aviary history alpha\n");
 	buf_add_str(out, ".Sh SEE ALSO\n.Xr aviary-secrets 1 ,\n.Xr aviary.yaml 5 ,\n"

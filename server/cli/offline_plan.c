@@ -4,6 +4,7 @@
  * encrypted text. The plan digest is the one that the service computes.
  */
 #include "base/clock.h"
+#include "git/tree_revert.h"
 #include "reconcile/plan.h"
 #include "reconcile/status.h"
 #include "server/cli/command.h"
@@ -15,7 +16,7 @@
 #define STATUS_BRANCH "refs/remotes/origin/deployments"
 
 static const char usage[] =
-	"usage: aviary plan [DIR] [--from REV] [--to REV] [--json]\n"
+	"usage: aviary plan [DIR] [--from REV | --revert REV] [--to REV] [--json]\n"
 	"\n"
 	"Shows which clients of the infra repo in DIR (default: here) would change, and why.\n"
 	"Needs no key and no service: secrets are compared by their encrypted text.\n"
@@ -23,6 +24,9 @@ static const char usage[] =
 	"  --from REV  compare with this commit; default: the last one that was deployed, by\n"
 	"              origin/deployments, else with nothing\n"
 	"  --to REV    plan for this commit; default: the folder as it lies\n"
+	"  --revert REV  what reverting that commit on --to (default: HEAD) would do, compared\n"
+	"              with what the clients run by origin/deployments; and whose data would\n"
+	"              have to come back too. Uncommitted changes do not count\n"
 	"  --json      the same as JSON\n"
 	"\n"
 	"Exit status: 0 allowed or nothing to do, 1 refused or invalid, 2 usage.\n";
@@ -31,6 +35,7 @@ struct arguments {
 	const char *folder;
 	const char *from;
 	const char *to;
+	const char *revert;
 	bool json;
 	bool help;
 };
@@ -38,8 +43,9 @@ struct arguments {
 static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
 	static const struct option options[] = {{"from", required_argument, NULL, 'f'},
-		{"to", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'H'}, {NULL, 0, NULL, 0}};
+		{"to", required_argument, NULL, 't'}, {"revert", required_argument, NULL, 'r'},
+		{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'H'},
+		{NULL, 0, NULL, 0}};
 	int option;
 
 	*arguments = (struct arguments){.folder = "."};
@@ -49,6 +55,8 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 			arguments->from = optarg;
 		else if (option == 't')
 			arguments->to = optarg;
+		else if (option == 'r')
+			arguments->revert = optarg;
 		else if (option == 'j')
 			arguments->json = true;
 		else if (option == 'H')
@@ -58,14 +66,23 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 	}
 	if (optind < argc)
 		arguments->folder = argv[optind++];
-	return optind == argc;
+	return optind == argc && !(arguments->from && arguments->revert);
+}
+
+/* What is recorded on the status branch, if it is here. */
+static bool load_status(struct repo *repo, struct status **status_out, struct error *err)
+{
+	auto_tree struct tree *tree = NULL;
+	struct oid tip;
+	if (!repo_ref(repo, STATUS_BRANCH, &tip, err))
+		return err->code == ERR_NOT_FOUND; /* nothing was deployed yet */
+	return tree_open_commit(repo, &tip, &tree, err) &&
+	       status_load(tree, "", &tip, status_out, err);
 }
 
 static bool find_from(const char *from, struct repo *repo, struct oid *base, struct error *err)
 {
-	auto_tree struct tree *tree = NULL;
 	auto_status struct status *status = NULL;
-	struct oid tip;
 
 	if (from && !repo)
 		return error_set(err, ERR_NOT_FOUND, "--from needs the root of a git repository");
@@ -73,11 +90,38 @@ static bool find_from(const char *from, struct repo *repo, struct oid *base, str
 		return repo_revision(repo, from, base, err);
 	if (!repo)
 		return true;
-	if (!repo_ref(repo, STATUS_BRANCH, &tip, err))
-		return err->code == ERR_NOT_FOUND; /* nothing was deployed yet */
-	return tree_open_commit(repo, &tip, &tree, err) &&
-	       status_load(tree, "", &tip, &status, err) &&
-	       plan_last_deployed(repo, status, base, err);
+	return load_status(repo, &status, err) &&
+	       (!status || plan_last_deployed(repo, status, base, err));
+}
+
+/* Compared with what is recorded of each client; without that, with the commit before. */
+static bool open_revert(const struct arguments *arguments, struct repo *repo,
+	struct plan_request *request, struct status **status_out, struct error *err)
+{
+	struct oid onto = {{0}};
+	if (!repo)
+		return error_set(err, ERR_NOT_FOUND, "--revert needs the root of a git repository");
+	if (!repo_revision(repo, arguments->revert, &request->reverts, err) ||
+		!repo_revision(repo, arguments->to ? arguments->to : "HEAD", &onto, err) ||
+		!tree_open_revert(repo, &request->reverts, &onto, &request->tree, err) ||
+		!load_status(repo, status_out, err))
+		return false;
+	request->status = *status_out;
+	request->keyless = true;
+	request->base = onto;
+	return !*status_out || plan_last_deployed(repo, *status_out, &request->base, err);
+}
+
+static bool open_request(const struct arguments *arguments, struct repo *repo,
+	struct plan_request *request, struct status **status_out, struct error *err)
+{
+	request->repo = repo;
+	request->wall_s = clock_wall_s();
+	if (arguments->revert)
+		return open_revert(arguments, repo, request, status_out, err);
+	return offline_open_tree(arguments->folder, repo, arguments->to, &request->tree,
+		       &request->commit, err) &&
+	       find_from(arguments->from, repo, &request->base, err);
 }
 
 static int print_invalid(const struct plan_request *request, struct problems *problems, bool json)
@@ -120,6 +164,7 @@ static int print_plan(const struct plan *plan, bool json)
 static int run_plan(int argc, char **argv)
 {
 	auto_repo struct repo *repo = NULL;
+	auto_status struct status *status = NULL;
 	auto_tree struct tree *tree = NULL;
 	auto_plan struct plan *plan = NULL;
 	auto_problems struct problems problems = {0};
@@ -136,13 +181,10 @@ static int run_plan(int argc, char **argv)
 		return 0;
 	}
 	offline_find_repo(arguments.folder, &repo);
-	if (!offline_open_tree(
-		    arguments.folder, repo, arguments.to, &tree, &request.commit, &err) ||
-		!find_from(arguments.from, repo, &request.base, &err))
+	bool opened = open_request(&arguments, repo, &request, &status, &err);
+	tree = request.tree;
+	if (!opened)
 		return offline_fail(&err);
-	request.repo = repo;
-	request.wall_s = clock_wall_s();
-	request.tree = tree;
 	if (!plan_build(&request, &plan, NULL, &problems))
 		return print_invalid(&request, &problems, arguments.json);
 	return print_plan(plan, arguments.json);

@@ -366,14 +366,15 @@ static bool reload(struct service *service, struct error *err)
 }
 
 /* Once after the work of a look is done: what it needed is not needed while waiting for the next.
- */
-static void trim_when_idle(struct service *service, uint64_t *looks)
+ * @return false: work goes on, so there will be something to give back soon */
+static bool trim_when_idle(struct service *service, uint64_t *looks)
 {
 	auto_snapshot struct snapshot *snapshot = board_read(service->board);
-	if (!snapshot->idle || snapshot->looks == *looks)
-		return;
-	*looks = snapshot->looks;
-	footprint_trim();
+	if (snapshot->idle && snapshot->looks != *looks) {
+		*looks = snapshot->looks;
+		footprint_trim();
+	}
+	return snapshot->idle && snapshot->looks;
 }
 
 static bool wait_for_end(struct service *service, struct error *err)
@@ -381,19 +382,21 @@ static bool wait_for_end(struct service *service, struct error *err)
 	sigset_t signals;
 	siginfo_t info;
 	uint64_t looks = 0;
-	const struct timespec beat = {.tv_sec = 5}; /* well inside the unit's WatchdogSec */
+	/* Both well inside the unit's WatchdogSec. */
+	static const struct timespec at_rest = {.tv_sec = 5}, at_work = {.tv_nsec = 500000000};
+	bool rests = false;
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGHUP);
 	for (;;) {
-		int number = sigtimedwait(&signals, &info, &beat);
+		int number = sigtimedwait(&signals, &info, rests ? &at_rest : &at_work);
 		if (number == SIGHUP && !reload(service, err))
 			return false;
 		if (number == SIGTERM || number == SIGINT)
 			return true;
 		systemd_notify("WATCHDOG=1");
-		trim_when_idle(service, &looks);
+		rests = trim_when_idle(service, &looks);
 	}
 }
 

@@ -25,8 +25,8 @@ static const char readme[] =
 	"States of OpenTofu, kept by Aviary. `<name>/state.age` is the newest one, encrypted with\n"
 	"age for whoever may read the shared secrets: `age -d -i KEY provision/state.age`. Each\n"
 	"commit is a version. `<name>/lock.json` says who works on it now.\n\n"
-	"Nobody but Aviary writes here. Never rewrite this branch: without a state OpenTofu does not\n"
-	"know what exists.\n";
+	"Nobody but Aviary writes here. Never rewrite this branch: without a state OpenTofu does\n"
+	"not know what exists.\n";
 
 struct tofu_state {
 	struct repo *repo;
@@ -236,8 +236,8 @@ static enum decision decide(
 	if (!locked && err->code != ERR_NOT_FOUND)
 		return DECIDED_NO;
 	/* What does not read is somebody's lock all the same. */
-	bool ours = change->any || (locked && tofu_lock_id(lock, held, err) &&
-					   !strcmp(held, change->id));
+	bool ours = change->any ||
+		    (locked && tofu_lock_id(lock, held, err) && !strcmp(held, change->id));
 	if (locked && !ours) {
 		buf_add(change->holder, lock->text, lock->len);
 		error_set(err, ERR_REFUSED, "the state '%s' is locked by somebody else",

@@ -71,6 +71,6 @@ MUST_USE bool tofu_state_lock(struct tofu_state *state, const struct tofu_state_
 /** Give the lock of ask->id back, or with NULL whoever's it is; one that nobody holds is fine. */
 MUST_USE bool tofu_state_unlock(struct tofu_state *state, const struct tofu_state_ask *ask,
 	struct buf *holder_out, struct error *err);
-/** The `ID` in what tofu says of a lock. ERR_INVALID. @param id_out  of TOFU_LOCK_ID bytes */
 #define TOFU_LOCK_ID 200
+/** The `ID` in what tofu says of a lock. ERR_INVALID. */
 MUST_USE bool tofu_lock_id(const struct buf *info, char id_out[TOFU_LOCK_ID], struct error *err);

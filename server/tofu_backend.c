@@ -27,7 +27,7 @@ static bool find_recipients(
 	struct oid commit;
 	if (!snapshot->status)
 		return error_set(err, ERR_STOPPED,
-			"the status branch was not read yet, so that nobody knows whom to encrypt for");
+			"the status branch was not read yet: it says who may read states");
 	if (!repo_discover(mirror, &repo, err) ||
 		!plan_last_deployed(repo, snapshot->status, &commit, err))
 		return false;

@@ -113,9 +113,16 @@ static struct fact *fact_rollout(
 	return fact;
 }
 
+static void add_forced(struct fact *fact, const struct rollout_record *record)
+{
+	if (record->forced)
+		fact_add_trailer(fact, "Reason", "forced: the tracked branch was rewritten");
+}
+
 static struct fact *fact_rollout_started(const struct fact_context *context)
 {
 	struct fact *fact = fact_rollout(context, "started", "started");
+	add_forced(fact, &context->rollout->record);
 	fact_add_reasons(fact, &context->rollout->record.reasons);
 	prune_rollouts(fact, context->status);
 	return fact;
@@ -244,22 +251,25 @@ struct fact *fact_from_action(
 /* ---- facts without a running rollout -----------------------------------------------------------
  */
 
-struct fact *fact_refused(const struct status *status, const char *commit, const char *plan_digest,
-	const struct strlist *reasons, int64_t wall_s)
+struct fact *fact_refused(
+	const struct status *status, const struct refusal *refusal, int64_t wall_s)
 {
-	struct rollout_record record = {
-		.state = ROLLOUT_REFUSED, .started_s = wall_s, .finished_s = wall_s};
+	struct rollout_record record = {.state = ROLLOUT_REFUSED,
+		.forced = refusal->forced,
+		.started_s = wall_s,
+		.finished_s = wall_s};
 	struct fact *fact = mem_zero(1, sizeof(*fact));
-	rollout_id_make(status, wall_s, commit, record.id);
-	(void)snprintf(record.commit, sizeof(record.commit), "%s", commit);
-	(void)snprintf(record.plan, sizeof(record.plan), "%s", plan_digest);
-	strlist_copy(&record.reasons, reasons);
+	rollout_id_make(status, wall_s, refusal->commit, record.id);
+	(void)snprintf(record.commit, sizeof(record.commit), "%s", refusal->commit);
+	(void)snprintf(record.plan, sizeof(record.plan), "%s", refusal->plan);
+	strlist_copy(&record.reasons, refusal->reasons);
 	fact->subject = mem_printf("rollout(%s): refused", record.id);
 	fact_add_trailer(fact, "Rollout", record.id);
 	fact_add_trailer(fact, "Result", "refused");
-	fact_add_trailer(fact, "Source-Commit", commit);
-	fact_add_trailer(fact, "Plan", plan_digest);
-	fact_add_reasons(fact, reasons);
+	fact_add_trailer(fact, "Source-Commit", refusal->commit);
+	fact_add_trailer(fact, "Plan", refusal->plan);
+	add_forced(fact, &record);
+	fact_add_reasons(fact, refusal->reasons);
 	add_rollout_file(fact, &record);
 	prune_rollouts(fact, status);
 	rollout_record_clear(&record);

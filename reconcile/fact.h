@@ -51,9 +51,16 @@ struct fact *fact_from_action(
 /** Let the fact carry the events of its rollout too: events/<id>.jsonl. */
 void fact_add_events(struct fact *fact, const char *id, const struct buf *text);
 
+/** A commit that is not tried, and why. */
+struct refusal {
+	const char *commit;
+	const char *plan; /* its digest; "" it has none */
+	const struct strlist *reasons;
+	bool forced; /* see struct rollout_record */
+};
 /** rollout(<id>): refused, with all reasons. */
-struct fact *fact_refused(const struct status *status, const char *commit, const char *plan_digest,
-	const struct strlist *reasons, int64_t wall_s);
+struct fact *fact_refused(
+	const struct status *status, const struct refusal *refusal, int64_t wall_s);
 /** hold(<client>): ended. @param by  who asked for it; NULL: nobody */
 struct fact *fact_hold_ended(
 	const struct client_record *record, const char *by, const char *reason, int64_t wall_s);

@@ -41,6 +41,7 @@ struct look_result {
 	bool stands_by;   /* another instance leads: nothing was planned */
 	bool nothing_new; /* neither branch moved since the last look */
 	struct oid head;  /* newest commit of the tracked branch */
+	bool forced;      /* it came by rewriting that branch */
 	char subject[200];
 	char author[120];
 	struct status *status;   /* as of now; NULL when nothing_new */

@@ -84,9 +84,30 @@ static bool fetch_head(struct looker *looker, struct oid *head_out, struct error
 	if (looker->head.hex[0] &&
 		!repo_is_ancestor(looker->repo, &looker->head, head_out, &forward, err))
 		return false;
-	if (!forward)
+	if (!forward) {
+		looker->rewritten = *head_out;
 		log_warn("tracked branch was rewritten", LOG_STR("before", looker->head.hex),
 			LOG_STR("commit", head_out->hex));
+	}
+	return true;
+}
+
+/* Also if nobody was there to see it: what was tried last is no part of the branch any more. */
+static bool find_forced(struct looker *looker, struct look_result *result, struct error *err)
+{
+	const struct status *status = result->status;
+	struct oid last = {0};
+	bool forward = true;
+	for (size_t i = 0; i < status->rollout_count && !last.hex[0]; i++)
+		if (!rollout_record_is_apart(status->rollouts[i]))
+			memcpy(last.hex, status->rollouts[i]->commit, sizeof(last.hex));
+	if (oid_valid(last.hex) && repo_has_commit(looker->repo, &last)) {
+		if (!repo_is_ancestor(looker->repo, &last, &result->head, &forward, err))
+			return false;
+	} else if (last.hex[0]) {
+		forward = false; /* gone with the branch that it was on */
+	}
+	result->forced = !forward || oid_equal(&looker->rewritten, &result->head);
 	return true;
 }
 
@@ -387,6 +408,7 @@ bool look(struct looker *looker, const struct look_request *request,
 	looker->repair = request->repair;
 	if (!fetch_head(looker, &result->head, err) ||
 		!ledger_load(looker->ledger, accept, &result->status, err) ||
+		!find_forced(looker, result, err) ||
 		!describe(looker, &result->head, result->subject, sizeof(result->subject),
 			result->author, sizeof(result->author), err))
 		return false;

@@ -15,6 +15,7 @@ struct looker {
 	struct plan_cache *cache;          /* borrowed */
 	struct oid head, tip;              /* of the last look */
 	struct oid newest;                 /* commit of the tracked branch now */
+	struct oid rewritten;              /* head that came by a forced push */
 	int64_t pins_end_s;                /* then the newest commit is planned again; 0: never */
 	struct oid bad_tag;                /* an approval that does not count, told already */
 	bool looked;

@@ -172,8 +172,11 @@ static void record_refusal(struct loop *loop, struct look_result *result)
 	log_warn("commit refused", LOG_STR("commit", result->head.hex),
 		LOG_STR("reason", result->refusals.items[0]),
 		LOG_INT("reasons", result->refusals.count));
-	struct fact *fact = fact_refused(loop->status, result->head.hex, result->refused_plan,
-		&result->refusals, clock_wall_s());
+	const struct refusal refusal = {.commit = result->head.hex,
+		.plan = result->refused_plan,
+		.reasons = &result->refusals,
+		.forced = result->forced};
+	struct fact *fact = fact_refused(loop->status, &refusal, clock_wall_s());
 	memcpy(loop->outcome.rollout, fact->rollout->id, sizeof(fact->rollout->id));
 	loop_record(loop, fact, false);
 }
@@ -231,6 +234,7 @@ static void start_plan(struct loop *loop, struct look_result *result)
 	result->plan = NULL;
 	memcpy(loop->signed_by, result->signed_by, sizeof(loop->signed_by));
 	struct rollout *rollout = rollout_from_plan(plan, loop->status, clock_wall_s());
+	rollout->record.forced = result->forced;
 	note_retry(loop->status, rollout);
 	loop_begin(loop, rollout, plan, result->author);
 }

@@ -246,6 +246,7 @@ struct rollout_record {
 	enum rollout_state state;
 	bool by_hand; /* `rollback CLIENT` */
 	bool drift;   /* puts drift right */
+	bool forced;  /* history was rewritten: its commit does not follow what was tried before */
 	struct strlist reasons;
 	struct strlist notes; /* newer commits that let it go on, and why */
 	char *over_limit;     /* why policy.max_changed asks for an approval, or NULL */

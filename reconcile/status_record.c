@@ -132,6 +132,8 @@ static void emit_rollout(struct emitter *emitter, const struct rollout_record *r
 		emit_bool(emitter, "by_hand", true);
 	if (record->drift)
 		emit_bool(emitter, "drift", true);
+	if (record->forced)
+		emit_bool(emitter, "forced", true);
 	emit_strs(emitter, "reasons", &record->reasons);
 	emit_strs(emitter, "notes", &record->notes);
 	emit_opt(emitter, "over_limit", record->over_limit);
@@ -465,6 +467,7 @@ static bool rollout_read(const struct node *node, struct rollout_record *record,
 	record->state = (enum rollout_state)state;
 	record->by_hand = record_flag(node, "by_hand");
 	record->drift = record_flag(node, "drift");
+	record->forced = record_flag(node, "forced");
 	if (!stages || stages->kind != NODE_LIST)
 		return true;
 	record->stages = mem_zero(stages->count, sizeof(*record->stages));

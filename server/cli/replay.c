@@ -163,8 +163,10 @@ static void add_event(const struct replay_step *step, struct buf *out)
 	const struct rollout_event *event = step->event;
 	switch (event->kind) {
 	case EVENT_START:
-		buf_add_str(out, step->part == 1 ? "the rollout begins"
-						 : "the service goes on with the rollout");
+		buf_add_str(out, step->part > 1 ? "the service goes on with the rollout"
+				 : step->rollout->record.forced
+					 ? "the rollout begins, after a forced push"
+					 : "the rollout begins");
 		break;
 	case EVENT_RECORDED:
 		buf_addf(out, "the remote has accepted %zu fact%s", event->count,

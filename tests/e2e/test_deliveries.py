@@ -2,7 +2,10 @@
 
 import re
 
-from tests.lib.fleet import WITH_API
+import pytest
+
+from tests.lib.asking import lose_state
+from tests.lib.fleet import APPS, POLICY, WITH_API
 from tests.lib.gitserver import git, make_bare
 
 
@@ -115,6 +118,42 @@ def test_a_rewritten_branch_is_followed_and_told(fleet):
     assert "tracked branch was rewritten" in fleet.service.log()
     assert fleet.results(other) == {client: ["succeeded"] for client in WITH_API}
     assert {each.action for each in fleet.activations(commit=other)} == {"rollback"}
+    record = fleet.rollout(other)
+    assert record["forced"] is True and "forced" not in fleet.rollout(commit)
+    begin = next(fact for fact in fleet.facts(other) if fact.subject.endswith("): started"))
+    assert begin.all("Reason") == ["forced: the tracked branch was rewritten"]
+    story = fleet.command("replay", record["id"])
+    assert story.returncode == 0 and "the rollout begins, after a forced push" in story.stdout
+
+
+@pytest.mark.parametrize("empty", [False, True], ids=["same-machine", "new-machine"])
+def test_a_branch_that_was_rewritten_while_nobody_ran_is_told_too(fleet, empty):
+    """With a mistake first: what is refused says so as well. What follows it is not forced."""
+    fleet.settle(fleet.upgrade("1.0.1"))
+    fleet.service.stop()
+    if empty:
+        lose_state(fleet)
+    fleet.edit(POLICY, "verify:", "verfy:")
+    bad = fleet.rewrite("A mistake")
+    if empty:  # as on a forge that clears away what no branch has
+        git(fleet.bare, "reflog", "expire", "--expire=now", "--all")
+        git(fleet.bare, "-c", "gc.pruneExpire=now", "gc", "-q", "--prune=now")
+    fleet.start().settle(bad)
+    assert fleet.rollout(bad)["forced"] is True and fleet.rollout(bad)["state"] == "refused"
+    fleet.edit(POLICY, "verfy:", "verify:")
+    good = fleet.upgrade("1.0.2")
+    fleet.settle(good)
+    assert "forced" not in fleet.rollout(good)
+
+
+def test_max_changed_holds_after_a_forced_push(fleet):
+    fleet.write(POLICY, fleet.read(POLICY) + "policy: {max_changed: 50%}\n")
+    fleet.settle(fleet.push("A limit"))
+    fleet.edit(APPS, "api:1.0.0", "api:1.0.1")
+    commit = fleet.rewrite()
+    fleet.wait_for("the question", lambda: fleet.ends(commit) == ["waiting"])
+    assert "policy.max_changed is 50%" in fleet.rollout(commit)["over_limit"]
+    assert not fleet.activations(commit=commit)
 
 
 def test_a_remote_that_goes_away_and_comes_back(idle_fleet):

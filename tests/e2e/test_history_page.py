@@ -51,7 +51,7 @@ def approve_a_change_of_epsilon(fleet):
     fleet.edit(POLICY, "batch: 2", "batch: 2, approval: manual")
     fleet.edit(INVENTORY, "epsilon.example.org", "epsilon.example.net")
     (fleet.root("epsilon") / "current").unlink()
-    commit = fleet.push("Another domain")
+    commit = fleet.rewrite("Another domain")
     fleet.wait_for("the question", lambda: fleet.ends(commit) == ["waiting"])
     fleet.command("approve", fleet.rollout(commit)["id"], "--reason", "looks good", check=True)
     fleet.settle()
@@ -139,6 +139,11 @@ def who_approved(world, text):
     assert text.count("\n") == 1 and fact.subject.startswith("approve(")
 
 
+def by_force(world, text):
+    (forced,) = [each for each in world.fleet.rollouts() if each.get("forced")]
+    assert text.endswith(f"  rollout({forced['id']}): started  by Eva\n") and text.count("\n") == 1
+
+
 def changed_by_hand(world, text):
     wanted = world.subjects(lambda fact: fact.subject.startswith("drift("))
     assert wanted
@@ -193,6 +198,7 @@ ANSWERS = {
     "What was refused?": what_was_refused,
     "What is held?": what_is_held,
     "Whose change was it?": whose_change,
+    "What came by a forced push?": by_force,
     "Who approved?": who_approved,
     "Which hosts were changed by hand?": changed_by_hand,
     "What ran on a day?": on_a_day,

@@ -443,11 +443,15 @@ static void a_refusal_names_all_reasons_and_takes_a_later_id(void **state)
 	strlist_add(&reasons, "fleet.yaml:3: unknown key");
 	strlist_add(&reasons, "fleet.yaml:4: another");
 	status_put_rollout(scene.status, &scene.rollout->record);
-	auto_fact struct fact *fact = fact_refused(
-		scene.status, "3333333333333333333333333333333333333333", "", &reasons, WALL_S);
+	const struct refusal refusal = {.commit = "3333333333333333333333333333333333333333",
+		.plan = "",
+		.reasons = &reasons,
+		.forced = true};
+	auto_fact struct fact *fact = fact_refused(scene.status, &refusal, WALL_S);
 	assert_string_equal(fact->subject, "rollout(20251124-160001-3333333): refused");
 	assert_trailers(fact, "Rollout: 20251124-160001-3333333\nResult: refused\n"
 			      "Source-Commit: 3333333333333333333333333333333333333333\n"
+			      "Reason: forced: the tracked branch was rewritten\n"
 			      "Reason: fleet.yaml:3: unknown key\nReason: fleet.yaml:4: another\n");
 }
 

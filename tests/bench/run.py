@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Measures what Aviary promises about speed, beside what it is compared to.
 
-usage: tests/bench/run.py --build DIR [--runs N] [SECTION...]   with SECTION of intake, plan,
-       memory, rollout, growth, restart, fetch, secrets, hosts; all but hosts without any
+usage: tests/bench/run.py --build DIR [--runs N] [SECTION...]   with SECTION of machine, intake,
+       plan, memory, rollout, growth, restart, fetch, secrets, hosts; all but hosts without any
 
 Prints figures and ends with 0 whatever they are: machines differ, so nothing here is a test.
 """
@@ -31,9 +31,11 @@ def main():
     os.environ.update(AVIARY=str(build / "aviary"), AVIARY_BUILD=str(build))
     sys.path.insert(0, str(ROOT))
     # they read the environment
-    from tests.bench import fetch, growth, hosts, intake, memory, plan, restart, rollout, secret_files
-    sections = {"intake": intake, "plan": plan, "memory": memory, "rollout": rollout,
-                "growth": growth, "restart": restart, "fetch": fetch, "secrets": secret_files, "hosts": hosts}
+    from tests.bench import (fetch, growth, hosts, intake, machine, memory, plan, restart, rollout,
+                             secret_files)
+    sections = {"machine": machine, "intake": intake, "plan": plan, "memory": memory,
+                "rollout": rollout, "growth": growth, "restart": restart, "fetch": fetch,
+                "secrets": secret_files, "hosts": hosts}
     unknown = [name for name in options.sections if name not in sections]
     if unknown:
         sys.exit(f"bench: no section '{unknown[0]}': there are {', '.join(sections)}")

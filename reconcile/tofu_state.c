@@ -32,12 +32,13 @@ struct tofu_state {
 	struct repo *repo;
 	struct remote *remote;
 	const char *author_name, *author_mail, *signing_key_file;
-	const struct keyring *keyring;
 	bool (*recipients)(void *data, const struct keyring *keyring, struct strlist *recipients,
 		struct error *err);
 	void *data;
 	int cancel_fd;
 	pthread_mutex_t lock; /* of all above but cancel_fd: one call at a time */
+	const struct keyring *keyring;
+	pthread_mutex_t keys; /* of the keyring: nobody who holds it waits for the remote */
 };
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -66,6 +67,7 @@ bool tofu_state_new(
 	state->data = options->data;
 	state->cancel_fd = -1;
 	pthread_mutex_init(&state->lock, NULL);
+	pthread_mutex_init(&state->keys, NULL);
 	if (!open_all(state, options, err))
 		return false;
 	*state_out = STEAL(state);
@@ -89,14 +91,15 @@ void tofu_state_free(struct tofu_state *state)
 	if (state->cancel_fd >= 0)
 		close(state->cancel_fd);
 	pthread_mutex_destroy(&state->lock);
+	pthread_mutex_destroy(&state->keys);
 	free(state);
 }
 
 void tofu_state_set_keyring(struct tofu_state *state, const struct keyring *keyring)
 {
-	pthread_mutex_lock(&state->lock);
+	pthread_mutex_lock(&state->keys);
 	state->keyring = keyring;
-	pthread_mutex_unlock(&state->lock);
+	pthread_mutex_unlock(&state->keys);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -193,8 +196,10 @@ static bool read_state(
 	if (!fetch(state, &tip, &tree, err) || !read_file(tree, name, "state.age", &sealed, err))
 		return false;
 	const struct age_file file = {.bytes = sealed.text, .len = sealed.len};
-	return age_decrypt(&file, keyring_identities(state->keyring), out, &failure, err) ||
-	       error_wrap(err, "branch '" TOFU_STATE_BRANCH "': %s/state.age", name);
+	pthread_mutex_lock(&state->keys);
+	bool opened = age_decrypt(&file, keyring_identities(state->keyring), out, &failure, err);
+	pthread_mutex_unlock(&state->keys);
+	return opened || error_wrap(err, "branch '" TOFU_STATE_BRANCH "': %s/state.age", name);
 }
 
 bool tofu_state_read(struct tofu_state *state, const char *name, struct buf *out, struct error *err)
@@ -355,9 +360,11 @@ bool tofu_state_write(struct tofu_state *state, const struct tofu_state_ask *ask
 	struct change change = change_of(text ? CHANGE_WRITE : CHANGE_REMOVE, ask, holder_out);
 	if (text && (text->len < 2 || text->text[0] != '{'))
 		return error_set(err, ERR_INVALID, "that is no state of tofu");
-	pthread_mutex_lock(&state->lock);
+	pthread_mutex_lock(&state->keys);
 	bool good = !text || seal(state, text, &sealed, err);
+	pthread_mutex_unlock(&state->keys);
 	change.bytes = text ? &sealed : NULL;
+	pthread_mutex_lock(&state->lock);
 	good = good && make_change(state, &change, err);
 	pthread_mutex_unlock(&state->lock);
 	return good;

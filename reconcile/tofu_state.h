@@ -40,7 +40,8 @@ void tofu_state_stop(struct tofu_state *state);
 void tofu_state_free(struct tofu_state *state);
 DEFINE_CLEANUP(struct tofu_state, tofu_state_free)
 #define auto_tofu_state CLEANUP(tofu_state_free_at)
-/** Another keyring from now on; the old one is not used any more after the return. */
+/** Another keyring from now on; the old one is not used any more after the return. Does not wait
+ * for the remote. */
 void tofu_state_set_keyring(struct tofu_state *state, const struct keyring *keyring);
 
 /** `[a-z][a-z0-9-]{0,30}`: can a state have that name? */

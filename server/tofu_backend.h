@@ -30,7 +30,7 @@ struct tofu_backend;
 /** Answers from now on. ERR_INVALID: there is no age key to open states with. */
 MUST_USE bool tofu_backend_new(const struct tofu_backend_options *options,
 	struct tofu_backend **backend_out, struct error *err);
-/** Another keyring from now on; waits for what runs, so that the old one can go. */
+/** Another keyring from now on; the old one can go after the return. */
 void tofu_backend_set_keyring(struct tofu_backend *backend, const struct keyring *keyring);
 /** Ends what runs; NULL is fine. */
 void tofu_backend_free(struct tofu_backend *backend);

@@ -8,6 +8,7 @@ import base64
 import json
 import re
 import shutil
+import signal
 import subprocess
 import urllib.request
 
@@ -125,6 +126,22 @@ def test_whoever_may_read_the_shared_secrets_may_read_the_state(idle_fleet):
                                     stdout=subprocess.PIPE).stdout for version in ("~1", ""))
     assert opened(fleet, before, "other.txt") is None
     assert opened(fleet, after, "other.txt") == opened(fleet, after, "age-key.txt") == state(2)
+
+
+def test_a_new_age_key_counts_after_a_reload(idle_fleet):
+    fleet, backend = idle_fleet, listens(idle_fleet)
+    assert backend.ask("POST", body=state(1))[0] == 200
+    old = (fleet.folder / "keys/age-key.txt").read_text()
+    fleet.write_key("age-key.txt", sops("keygen"))
+    fleet.service.process.send_signal(signal.SIGHUP)
+    fleet.wait_for("the end of the reload", lambda: "keys reloaded" in fleet.service.log())
+    status, text = backend.ask("GET")
+    assert status >= 500 and "state.age" in text
+    fleet.wait_for("a write", lambda: backend.ask("POST", body=state(2))[0] == 200)
+    assert json.loads(backend.ask("GET")[1]) == state(2)
+    fleet.write_key("age-key.txt", old)  # of the shared secrets: it can read what came meanwhile
+    fleet.service.process.send_signal(signal.SIGHUP)
+    fleet.wait_for("the old key", lambda: json.loads(backend.ask("GET")[1]) == state(2))
 
 
 def test_who_has_no_token_that_may_write_reads_nothing(idle_fleet):

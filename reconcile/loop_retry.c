@@ -19,10 +19,8 @@ static bool is_forgiven(const struct status *status, const struct rollout_record
 {
 	for (size_t i = 0; i < status->asked.retry_count; i++) {
 		const struct retry *retry = &status->asked.retries[i];
-		if (strcmp(rollout->id, retry->until) > 0)
-			continue;
-		if (!retry->client || !strcmp(retry->client, client) ||
-			stage < stage_of(rollout, retry->client))
+		bool before = retry->client && stage < stage_of(rollout, retry->client);
+		if (retry_forgives(retry, rollout->id, client, before))
 			return true;
 	}
 	return false;

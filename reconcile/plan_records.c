@@ -115,8 +115,7 @@ static bool failed(const struct rollout_record *rollout)
 	return rollout && rollout_state_holds(rollout->state);
 }
 
-/* Has a person asked that this failure holds the client no more? With a client named: it, and the
- * clients of the stages before its own. */
+/* Has a person asked that this failure holds the client no more? */
 static bool is_forgiven(const struct looked *looked, const struct rollout_record *rollout)
 {
 	const struct plan_work *work = looked->work;
@@ -126,11 +125,9 @@ static bool is_forgiven(const struct looked *looked, const struct rollout_record
 		const struct retry *retry = &asked->retries[i];
 		const struct client *named =
 			retry->client ? fleet_client(fleet, retry->client) : NULL;
-		if (strcmp(rollout->id, retry->until) > 0)
-			continue;
-		if (!retry->client || !strcmp(retry->client, looked->client->name))
-			return true;
-		if (named && work->stages[looked->index] < work->stages[named - fleet->clients])
+		bool before =
+			named && work->stages[looked->index] < work->stages[named - fleet->clients];
+		if (retry_forgives(retry, rollout->id, looked->client->name, before))
 			return true;
 	}
 	return false;

@@ -351,6 +351,12 @@ void status_put_rollout(struct status *status, const struct rollout_record *reco
 
 /** One more; @p retry is copied. One of all replaces those before it. */
 void asked_record_add_retry(struct asked_record *record, const struct retry *retry);
+/**
+ * Has this retry ended what a rollout's failure holds a client back for?
+ * @param before  the client's stage comes before that of the client that the retry names
+ */
+bool retry_forgives(
+	const struct retry *retry, const char *rollout, const char *client, bool before);
 /** The newest retry that forgives this rollout to somebody, or NULL. */
 const struct retry *asked_record_retry(const struct asked_record *record, const char *rollout);
 /** Likewise what people asked of the fleet. */

@@ -65,6 +65,12 @@ void asked_record_add_retry(struct asked_record *record, const struct retry *ret
 	retry_copy(&record->retries[record->retry_count++], retry);
 }
 
+bool retry_forgives(const struct retry *retry, const char *rollout, const char *client, bool before)
+{
+	return strcmp(rollout, retry->until) <= 0 &&
+	       (!retry->client || before || !strcmp(retry->client, client));
+}
+
 const struct retry *asked_record_retry(const struct asked_record *record, const char *rollout)
 {
 	for (size_t i = record->retry_count; i-- > 0;)

@@ -45,6 +45,9 @@ void promises_before(struct world *world, const struct rollout_event *event)
 		world->yes_to_limit = true;
 	if (event->kind == EVENT_APPROVE && rollout->waits == WAIT_APPROVAL && !over)
 		world->yes_to_stage[rollout->current] = true;
+	bool for_stage = rollout->waits == WAIT_APPROVAL || rollout->waits == WAIT_WINDOW;
+	if (event->kind == EVENT_APPROVE && event->now && for_stage && !over)
+		world->yes_to_now[rollout->current] = true;
 	for (size_t i = 0; event->kind == EVENT_APPROVE && i < rollout->client_count; i++)
 		world_member(world, i)->watch.yes |= rollout->waits == WAIT_RESTORE && !over &&
 						     rollout->clients[i].phase == PHASE_ASK &&

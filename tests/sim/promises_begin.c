@@ -34,9 +34,7 @@ static const struct rollout_record *failed_before(const struct world *world)
 	for (size_t i = 0; i < world->branch->rollout_count; i++) {
 		const struct rollout_record *record = world->branch->rollouts[i];
 		if (!record->by_hand && !strcmp(record->commit, world->commit->id))
-			return record->state == ROLLOUT_FAILED || record->state == ROLLOUT_ABORTED
-				       ? record
-				       : NULL;
+			return rollout_state_holds(record->state) ? record : NULL;
 	}
 	return NULL;
 }
@@ -118,6 +116,7 @@ static void begin_new(struct world *world, bool adopted)
 	world->rollouts++;
 	world->aborted = world->yes_to_limit = false;
 	memset(world->yes_to_stage, 0, sizeof(world->yes_to_stage));
+	memset(world->yes_to_now, 0, sizeof(world->yes_to_now));
 	for (size_t i = 0; i < world->client_count; i++) {
 		struct sim_client *client = &world->clients[i];
 		const struct client_record *record = status_client(world->branch, client->name);

@@ -249,8 +249,7 @@ static bool is_held_by_rollout(const struct world *world, const struct sim_clien
 			for (size_t m = 0; m < rollout->stages[s].member_count; m++) {
 				const struct member_record *member = &rollout->stages[s].members[m];
 				if (!strcmp(member->client, client->name))
-					return (rollout->state == ROLLOUT_FAILED ||
-						       rollout->state == ROLLOUT_ABORTED) &&
+					return rollout_state_holds(rollout->state) &&
 					       rollout->reasons.count &&
 					       release_version(member->to) == wanted;
 			}
@@ -265,8 +264,7 @@ static bool is_kept_back(const struct world *world, const struct sim_client *cli
 	const struct rollout_record *last = last_of(world, world_head(world)->id);
 	bool held = record && record->hold.held && record->hold.reason && record->hold.reason[0];
 	bool stopped = last &&
-		       (last->state == ROLLOUT_FAILED || last->state == ROLLOUT_REFUSED ||
-			       last->state == ROLLOUT_ABORTED) &&
+		       (rollout_state_holds(last->state) || last->state == ROLLOUT_REFUSED) &&
 		       last->reasons.count;
 	return held || stopped || is_held_by_rollout(world, client);
 }
@@ -392,6 +390,17 @@ static void check_superseded(struct world *world)
 		"promise 6, crash-safe: nobody is told that the rollout is aborted");
 }
 
+/* Does the branch say that the stage starts outside of its windows? */
+static bool is_told_now(const struct world *world, size_t stage)
+{
+	const struct rollout_record *known = status_rollout(world->branch, world->rollout);
+	for (size_t i = 0; known && i < known->approval_count; i++)
+		if (known->approvals[i].now &&
+			!strcmp(known->approvals[i].what, known->stages[stage].name))
+			return true;
+	return false;
+}
+
 /* An approval that nobody gave is an abort, in time and not before. */
 static void check_waiting(struct world *world)
 {
@@ -401,6 +410,8 @@ static void check_waiting(struct world *world)
 	demand(world, waits == (rollout->waits != WAIT_NOTHING) || (waits && rollout->resumed),
 		"waiting: the record and the machine differ");
 	demand(world, !waits || rollout->record.waits_for, "waiting: nobody knows for what");
+	demand(world, rollout->waits != WAIT_WINDOW || !is_told_now(world, rollout->current),
+		"windows: a stage waits for them, and a person said now");
 	if (rollout->waits != WAIT_APPROVAL) {
 		world->waits_ms = 0;
 		return;

@@ -131,7 +131,8 @@ static void check_gates(struct world *world, size_t stage)
 {
 	const struct sim_stage *policy = &world->commit->stages[stage];
 	size_t before = stage_started(world, stage);
-	demand(world, !world->closed[stage], "windows: a wave starts outside of them");
+	demand(world, !world->closed[stage] || world->yes_to_now[stage],
+		"windows: a wave starts outside of them");
 	demand(world, !policy->manual || world->yes_to_stage[stage],
 		"promise 1, canary first: a stage starts that nobody approved");
 	demand(world, !world->over_limit || world->yes_to_limit,

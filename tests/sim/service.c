@@ -55,35 +55,53 @@ void service_look(struct world *world)
 	}
 }
 
-static void ask(
-	struct world *world, struct service *service, enum request_kind kind, const char *target)
+static void ask(struct world *world, struct service *service, struct request request)
 {
-	struct request request = {.kind = kind, .by = "eva", .reason = "for the simulation"};
 	struct error err;
-	if (!service->loop)
-		return;
-	(void)snprintf(request.target, sizeof(request.target), "%s", target ? target : "");
-	if (loop_ask(service->loop, &request, &err))
+	(void)snprintf(request.by, sizeof(request.by), "eva");
+	(void)snprintf(request.reason, sizeof(request.reason), "for the simulation");
+	if (service->loop && loop_ask(service->loop, &request, &err))
 		service_turn(world, service);
 }
 
 void service_ask(struct world *world, enum request_kind kind, const char *target)
 {
-	ask(world, world->service, kind, target);
+	struct request request = {.kind = kind};
+	(void)snprintf(request.target, sizeof(request.target), "%s", target ? target : "");
+	ask(world, world->service, request);
 }
 
 void service_lead(struct world *world, struct service *service)
 {
 	service->may_lead++;
-	ask(world, service, REQUEST_LEAD, NULL);
+	ask(world, service, (struct request){.kind = REQUEST_LEAD});
+}
+
+/* Does a rollout wait, and would an answer come to it? */
+static bool hears_answers(const struct loop *loop)
+{
+	return loop && loop->leads && !loop->decide_again && !loop->asked_count && loop->rollout &&
+	       !loop->rollout->ended && !loop->rollout->superseded && !loop->rollout->aborted;
 }
 
 bool service_may_approve(const struct world *world)
 {
 	const struct loop *loop = world->service->loop;
-	return loop && loop->leads && !loop->decide_again && !loop->asked_count && loop->rollout &&
-	       !loop->rollout->ended && rollout_wait_is_for_person(loop->rollout->waits) &&
-	       !loop->rollout->superseded && !loop->rollout->aborted;
+	return hears_answers(loop) && rollout_wait_is_for_person(loop->rollout->waits);
+}
+
+bool service_may_start_now(const struct world *world)
+{
+	const struct loop *loop = world->service->loop;
+	return hears_answers(loop) &&
+	       (loop->rollout->waits == WAIT_WINDOW || loop->rollout->waits == WAIT_APPROVAL);
+}
+
+void service_start_now(struct world *world)
+{
+	struct request request = {.kind = REQUEST_APPROVE, .now = true};
+	memcpy(request.target, world_rollout(world)->record.id, ROLLOUT_TEXT);
+	ask(world, world->service, request);
 }
 
 struct told {

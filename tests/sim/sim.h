@@ -266,7 +266,8 @@ struct world {
 	char rollout[ROLLOUT_TEXT];
 	bool by_hand, superseded, aborted, blocked[STAGES_MAX];
 	bool over_limit, yes_to_limit, yes_to_stage[STAGES_MAX]; /* said by a person */
-	char forgiven[ROLLOUT_TEXT];                             /* of all clients */
+	bool yes_to_now[STAGES_MAX]; /* likewise: outside of its windows */
+	char forgiven[ROLLOUT_TEXT]; /* of all clients */
 	int64_t bake_ms[STAGES_MAX];
 	int64_t settled_ms; /* when a client of a wave came to its end last */
 	int64_t waits_ms;   /* since when it waits for an approval, 0 it does not */
@@ -397,6 +398,9 @@ void service_ask(struct world *world, enum request_kind kind, const char *target
 void service_lead(struct world *world, struct service *service);
 /** Would `approve` answer something? */
 bool service_may_approve(const struct world *world);
+/** `approve --now` for the stage that waits, and would it be taken? */
+void service_start_now(struct world *world);
+bool service_may_start_now(const struct world *world);
 /** The windows of a stage open or close. */
 void service_window(struct world *world, size_t stage, bool open);
 /** An answer comes for the second time. */

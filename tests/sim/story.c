@@ -85,7 +85,7 @@ void tell_event(const struct world *world, const struct rollout_event *event)
 		tell(world, "%s", event->text);
 		break;
 	case EVENT_APPROVE:
-		tell(world, "%s says yes", event->who);
+		tell(world, "%s says yes%s", event->who, event->now ? ", now" : "");
 		break;
 	case EVENT_ABORT:
 		tell(world, "%s aborts the rollout", event->who);

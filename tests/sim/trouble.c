@@ -24,6 +24,7 @@ enum trouble {
 	TROUBLE_APPROVE,
 	TROUBLE_ABORT,
 	TROUBLE_WINDOW,
+	TROUBLE_NOW, /* a person does not wait for the window */
 	TROUBLE_TRANSIENT,
 	TROUBLE_UNSURE,
 	TROUBLE_SECOND, /* another service is pointed at the same repository */
@@ -124,6 +125,16 @@ static void approve(struct world *world)
 		service_ask(world, REQUEST_APPROVE, world_rollout(world)->record.id);
 }
 
+/* Where nothing waits for a window yet, one closes: the next time something will. */
+static void start_now(struct world *world)
+{
+	if (service_may_start_now(world))
+		service_start_now(world);
+	else
+		service_window(
+			world, choose(world, STREAM_TROUBLE, (uint32_t)world->stage_count), false);
+}
+
 static void stop(struct world *world)
 {
 	struct service *service = some_service(world);
@@ -195,6 +206,9 @@ static void begin(struct world *world, enum trouble trouble)
 		service_window(world, choose(world, STREAM_TROUBLE, (uint32_t)world->stage_count),
 			chance(world, STREAM_TROUBLE, 300));
 		break;
+	case TROUBLE_NOW:
+		start_now(world);
+		break;
 	case TROUBLE_TRANSIENT:
 		world->transient_steps = 1 + choose(world, STREAM_TROUBLE, 4);
 		break;
@@ -224,7 +238,7 @@ void trouble_happen(struct world *world)
 		TROUBLE_STOP, TROUBLE_DUPLICATE, TROUBLE_SLOW, TROUBLE_APPROVE, TROUBLE_ABORT,
 		TROUBLE_WINDOW, TROUBLE_TRANSIENT, TROUBLE_UNSURE, TROUBLE_UNSURE, TROUBLE_RETRY,
 		TROUBLE_RETRY, TROUBLE_RETRY, TROUBLE_ROLLBACK, TROUBLE_ROLLBACK, TROUBLE_SECOND,
-		TROUBLE_LEAD, TROUBLE_FORCED};
+		TROUBLE_LEAD, TROUBLE_FORCED, TROUBLE_NOW, TROUBLE_NOW};
 	world->troubles_left--;
 	begin(world, kinds[choose(world, STREAM_TROUBLE, ARRAY_LEN(kinds))]);
 	set_next(world);

@@ -38,7 +38,20 @@ static enum outcome outcome_before(
 		world->unsure_steps--;
 		return OUTCOME_UNSURE;
 	}
+	/* Whoever was interrupted is not always there for the second attempt. */
+	if (client->host.activating && world->chapter == CHAPTER_TROUBLE &&
+		chance(world, STREAM_OUTCOMES, 80))
+		return OUTCOME_UNREACHABLE;
 	return OUTCOME_OK;
+}
+
+/* A connection is lost with its host, or without. */
+static void lose_host(struct world *world, struct sim_client *client)
+{
+	client->host.away =
+		world->chapter == CHAPTER_TROUBLE && chance(world, STREAM_OUTCOMES, 150);
+	if (client->host.away)
+		tell(world, "the host of %s is away", client->name);
 }
 
 /* What is in the backup that the way back brings. */
@@ -146,6 +159,8 @@ static void activate(struct world *world, struct job *job)
 		job->outcome == OUTCOME_REFUSED)
 		return;
 	compare(world, client, job->work);
+	if (job->outcome == OUTCOME_UNSURE)
+		lose_host(world, client);
 	if (job->outcome == OUTCOME_UNSURE && chance(world, STREAM_OUTCOMES, 400))
 		return; /* lost before it reached the host */
 	end_predecessors(world, job);

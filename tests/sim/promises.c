@@ -388,6 +388,11 @@ static void check_waits(struct world *world, const struct move *move)
 	demand(world, !verifies || !timed_out(world, move),
 		"promise 3, automatic rollback: the verification of %s does not end",
 		move->client->name);
+	demand(world,
+		move->to != PHASE_RESUME || !is_answer(move, EVENT_RUNS, false) ||
+			!timed_out(world, move),
+		"promise 6, crash-safe: %s does not answer and is asked for ever",
+		move->client->name);
 	demand(world, move->to != PHASE_HEALTHY || !bad,
 		"promise 3, automatic rollback: %s is not healthy in its bake and stays",
 		move->client->name);

@@ -16,8 +16,8 @@ static void find_blocked(struct world *world)
 		for (size_t m = 0; m < rollout->client_count; m++)
 			member |= !strcmp(rollout->clients[m].record->client, entry->client);
 		bool alone = !rollout->stages[entry->stage].count;
-		if (!member &&
-			(entry->action == PLAN_HELD || (entry->action == PLAN_PAUSED && alone)))
+		bool waits = entry->action == PLAN_PAUSED || entry->action == PLAN_PINNED;
+		if (!member && (entry->action == PLAN_HELD || (waits && alone)))
 			world->blocked[entry->stage] = true;
 	}
 }
@@ -54,11 +54,35 @@ static void check_hold(struct world *world)
 			world->clients[i].hold_known = false;
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		const struct sim_client *client = world_member(world, i);
-		demand(world, !client->hold_known,
+		bool stays = rollout->clients[i].record->commit[0]; /* pinned: only verified */
+		demand(world, !client->hold_known || stays,
 			"hold: %s is started again on a release that it is held from",
 			client->name);
 		demand(world, !failed || is_forgiven(world, client, failed->id),
 			"hold: a commit whose rollout failed is rolled out again");
+	}
+}
+
+/* A pinned client stays on what it ran. That may be verified; what nobody knows the state of, or
+ * what runs nothing, gets what is wanted. */
+static void check_pins(struct world *world)
+{
+	const struct rollout *rollout = world_rollout(world);
+	for (size_t i = 0; i < rollout->client_count && !rollout->record.by_hand; i++) {
+		const struct member_record *member = rollout->clients[i].record;
+		size_t index = client_index(member->client);
+		const struct client_record *record =
+			status_client(world->service->loop->status, member->client);
+		bool known = record && record->current.release[0] && !record->unsure;
+		bool wanted = release_version(member->to) == world->commit->wanted[index];
+		demand(world,
+			!world->commit->pinned[index] || !known || rollout->resumed ||
+				!strcmp(record->current.release, member->to),
+			"pins: %s is moved to another release", member->client);
+		demand(world, wanted || (member->commit[0] && world->commit->pinned[index]),
+			"pins: %s is not moved to what is wanted of it", member->client);
+		if (!wanted) /* promised of it is what it is verified on */
+			world->effective.wanted[index] = release_version(member->to);
 	}
 }
 
@@ -219,6 +243,7 @@ void promises_begin_rollout(struct world *world, bool adopted)
 	world->superseded = world->aborted = false;
 	world->clock_was_set = adopted; /* nobody saw since when it waits */
 	find_policy(world);
+	check_pins(world);
 	world->by_hand = rollout->record.by_hand;
 	if (!new)
 		for (size_t i = 0; i < world->client_count; i++)

@@ -180,7 +180,8 @@ static bool changes_another(struct world *world, const struct plan *plan)
 		bool member = false;
 		for (size_t m = 0; m < rollout->client_count; m++)
 			member |= !strcmp(rollout->clients[m].record->client, entry->client);
-		if (!member && entry->action != PLAN_HELD && entry->action != PLAN_PAUSED)
+		if (!member && entry->action != PLAN_HELD && entry->action != PLAN_PAUSED &&
+			entry->action != PLAN_PINNED)
 			return true;
 	}
 	return false;
@@ -195,6 +196,17 @@ static bool is_left_by_hand(
 	       release_version(record->hold.release) == wanted;
 }
 
+/* What a plan leaves a pinned client on. */
+static uint8_t kept_version(const struct world *world, const struct plan *plan, size_t index)
+{
+	const struct plan_entry *entry = plan_find(plan, world->clients[index].name);
+	const struct sim_commit *commit = world_commit(world, plan->target);
+	if (!entry)
+		return commit->wanted[index];
+	return release_version(
+		entry->action == PLAN_PINNED ? entry->from.release : entry->to.release);
+}
+
 /* Does the newer commit want something else of a client of the rollout? */
 void promises_on_supersede(
 	struct world *world, const struct plan *plan, const struct status *status, bool changed)
@@ -204,7 +216,8 @@ void promises_on_supersede(
 	bool expected = rollout->record.state == ROLLOUT_WAITING && changes_another(world, plan);
 	for (size_t i = 0; i < rollout->client_count; i++) {
 		size_t index = client_index(rollout->clients[i].record->client);
-		uint8_t wanted = newer->wanted[index];
+		uint8_t wanted = newer->pinned[index] ? kept_version(world, plan, index)
+						      : newer->wanted[index];
 		expected |= wanted != release_version(rollout->clients[i].record->to) &&
 			    !is_left_by_hand(world, status, index, wanted);
 	}
@@ -266,7 +279,9 @@ static bool is_kept_back(const struct world *world, const struct sim_client *cli
 	bool stopped = last &&
 		       (rollout_state_holds(last->state) || last->state == ROLLOUT_REFUSED) &&
 		       last->reasons.count;
-	return held || stopped || is_held_by_rollout(world, client);
+	bool pinned = world_head(world)->pinned[client_index(client->name)] && record &&
+		      record->pin.pinned;
+	return held || stopped || pinned || is_held_by_rollout(world, client);
 }
 
 /* Runs what the newest commit wants, and the branch calls that known good. */

@@ -20,13 +20,13 @@ size_t wave_size(const struct world *world, size_t stage, size_t wave)
 	return old < size ? old : size;
 }
 
-/* Number of the wave that comes when so many were started. */
-static size_t wave_after(const struct world *world, size_t stage, size_t started)
+/* What is left of the wave that comes when so many were started. */
+static size_t wave_room(const struct world *world, size_t stage, size_t started)
 {
-	size_t wave = 0;
-	for (size_t end = 0; (end += wave_size(world, stage, wave)) <= started;)
-		wave++;
-	return wave;
+	size_t end = 0;
+	for (size_t wave = 0; end <= started; wave++)
+		end += wave_size(world, stage, wave);
+	return end - started;
 }
 
 static size_t largest_wave(const struct world *world, size_t stage)
@@ -167,10 +167,10 @@ void check_starts(struct world *world, const struct rollout_actions *actions)
 		in_flight += is_in_flight(&world->clients[i]);
 	demand(world, !in_flight, "promise 2, blast radius: a wave starts while another runs");
 	check_gates(world, stage);
-	size_t wave = wave_after(world, stage, stage_started(world, stage));
-	demand(world, started <= wave_size(world, stage, wave),
-		"promise 2, blast radius: %zu clients start, wave %zu is %zu", started, wave + 1,
-		wave_size(world, stage, wave));
+	size_t room = wave_room(world, stage, stage_started(world, stage));
+	demand(world, started <= room,
+		"promise 2, blast radius: %zu clients start, and %zu are left of the wave", started,
+		room);
 	demand(world, !world->aborted, "aborted: a wave starts");
 	demand(world,
 		stage_failed(world, stage) <= (size_t)world->commit->stages[stage].max_failures,

@@ -187,6 +187,8 @@ static void look_at_head(struct world *world, struct look_result *result)
 		return;
 	}
 	result->plan = world_plan(world, head, result->status, NULL);
+	result->pins = result->plan->pins;
+	result->plan->pins = (struct plan_pins){0};
 	if (result->plan->verdict != PLAN_REFUSED)
 		return;
 	strlist_copy(&result->refusals, &result->plan->refusals);

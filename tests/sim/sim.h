@@ -67,6 +67,7 @@ struct sim_commit {
 	bool roll_back;
 	uint8_t wanted[CLIENTS_MAX]; /* version of each client; VERSION_NONE: not in the inventory
 				      */
+	bool pinned[CLIENTS_MAX];
 	struct sim_stage stages[STAGES_MAX];
 	int64_t interval_ms, healthy, timeout_ms, retries, max_changed;
 	const char *onboard, *upgrade; /* pipelines */

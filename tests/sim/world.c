@@ -129,9 +129,19 @@ struct desk {
 	const struct node *vars;
 };
 
-static void put_client(
-	struct desk *desk, struct fleet *fleet, const struct sim_client *client, uint8_t version)
+/* No clock of a run comes that far. */
+static void pin(struct client *client, const struct node *place)
 {
+	client->pin.until = "2126-12-31";
+	client->pin.end_s = WALL_BASE + (int64_t)100 * 31536000;
+	client->pin.reason = "it is moved next week";
+	client->pin.place = place;
+}
+
+static void put_client(struct desk *desk, struct fleet *fleet, const struct sim_client *client,
+	const struct sim_commit *commit)
+{
+	uint8_t version = commit->wanted[client_index(client->name)];
 	size_t at = fleet->client_count++;
 	struct plan_wanted *wanted = &desk->wanted[at];
 	desk->hosts[at] = (struct host){.name = client->name, .vars = desk->vars};
@@ -139,6 +149,8 @@ static void put_client(
 		.host = &desk->hosts[at],
 		.stage = client->stage,
 		.root = client->name};
+	if (commit->pinned[client_index(client->name)])
+		pin(&desk->clients[at], desk->vars);
 	desk->by_name[at] = &desk->clients[at];
 	desk->stages[at] = client->stage;
 	wanted->key[0] = wanted->checks[0] = '\0';
@@ -187,7 +199,7 @@ struct plan *world_plan(struct world *world, const struct sim_commit *commit,
 		.stages = desk.stages};
 	for (size_t i = 0; i < world->client_count; i++)
 		if (commit->wanted[i] != VERSION_NONE)
-			put_client(&desk, &fleet, &world->clients[i], commit->wanted[i]);
+			put_client(&desk, &fleet, &world->clients[i], commit);
 	work.target.fleet = &fleet;
 	memcpy(request.commit.hex, commit->id, sizeof(request.commit.hex));
 	struct plan *plan = work.plan = mem_zero(1, sizeof(*plan));
@@ -296,6 +308,15 @@ static bool is_changed(struct world *world, unsigned kind, const struct sim_clie
 	return true;
 }
 
+/* `aviary_pin` of a client comes or goes. */
+static void change_pin(struct world *world, struct sim_commit *commit)
+{
+	size_t index = choose(world, STREAM_WORLD, (uint32_t)world->client_count);
+	commit->pinned[index] = !commit->pinned[index];
+	tell(world, "commit %.7s %s %s", commit->id, commit->pinned[index] ? "pins" : "unpins",
+		world->clients[index].name);
+}
+
 void world_push_commit(struct world *world, bool rescue)
 {
 	uint8_t version = (uint8_t)world->commit_count;
@@ -303,6 +324,10 @@ void world_push_commit(struct world *world, bool rescue)
 	unsigned kind = rescue ? 0 : choose(world, STREAM_WORLD, 6);
 	if (!rescue && chance(world, STREAM_WORLD, 300))
 		choose_policy(world, commit);
+	if (rescue)
+		memset(commit->pinned, 0, sizeof(commit->pinned));
+	else if (chance(world, STREAM_WORLD, 150))
+		change_pin(world, commit);
 	for (size_t i = 0; i < world->client_count; i++) {
 		struct sim_client *client = &world->clients[i];
 		client->quality[version] = QUALITY_GOOD;

@@ -166,7 +166,7 @@ def run_ansible(fleet, roots, release, ports, folder):
     variables = {"ansible_user": fleet.user, "ansible_ssh_private_key_file": str(fleet.key),
                  "ansible_ssh_common_args": f"-o UserKnownHostsFile={fleet.known_hosts}",
                  "release": str(files), "name": digest[7:23],
-                 "ansible_control_path": f"{folder}/cp/%(inventory_hostname)s"}
+                 "ansible_control_path": f"{folder}/cp/{{{{ inventory_hostname }}}}"}
     inventory = {"all": {"hosts": hosts, "vars": variables}}
     (folder / "hosts.json").write_text(json.dumps(inventory))
     began = time.monotonic()

@@ -3,13 +3,14 @@
 # Needs a POSIX shell, tar, coreutils (or busybox) and /proc. Comments and indents are left out of
 # what is sent. Arguments:
 #   NONCE ask ROOT NAME EPOCH          EPOCH 0: no fence
+#   NONCE compare ROOT NAME
 #   NONCE run ROOT SECONDS ARGUMENT...
 #   NONCE put ROOT FACTS KEEP
 #   NONCE step ROOT FACTS STEP-WORDS
 # FACTS are NAME SECONDS CLIENT RELEASE COMMIT ROLLOUT STAGE ACTION EPOCH, STEP-WORDS are SECONDS
 # STEP BACKUP ARGUMENT...
 # stdout: lines "NONCE WORD TEXT". stderr: what the command says, and what went wrong before it.
-# stdin: nothing for ask and run; for step "go" after our line "ready"; for put lists of lines, each
+# stdin: nothing for ask and run; for compare the wanted files, as below; for step "go" after our line "ready"; for put lists of lines, each
 # ended by a line ".":
 #   wanted files as sha256sum prints them
 # and after our line "ready" the order "put", or "known" if the release must be there already, and
@@ -91,7 +92,7 @@ probe_root() {
 	at=${at:-/}
 	[ -d "$at" ] || fail root "'$at' is not a folder"
 	[ -x "$at" ] || fail root "'$at' cannot be entered"
-	case $what in ask | run) return ;; esac
+	case $what in ask | run | compare) return ;; esac
 	[ -w "$at" ] || fail root "'$at' cannot be written"
 }
 
@@ -481,6 +482,20 @@ do_ask() {
 	say end
 }
 
+# The first file of a release that does not hold what was delivered.
+do_compare() {
+	name=$1
+	take_list ""
+	[ -d "$releases/$name" ] || fail missing "the release '$name' is not on the host"
+	(cd "$releases/$name" && LC_ALL=C sha256sum -c 2>/dev/null) <<-END |
+	$text
+	END
+		while IFS= read -r line; do
+			case $line in *': FAILED' | *': FAILED '*) say differs "${line%: FAILED*}" ;; esac
+		done
+	say end
+}
+
 do_run() {
 	seconds=$1
 	shift
@@ -615,6 +630,11 @@ ask)
 	probe head readlink
 	probe_root
 	do_ask "$@"
+	;;
+compare)
+	probe sha256sum
+	probe_root
+	do_compare "$@"
 	;;
 run)
 	probe timeout mkfifo cat date rm

@@ -99,6 +99,7 @@ struct driver_run {
 enum driver_work {
 	DRIVER_ASK,      /* read the host's state */
 	DRIVER_ACTIVATE, /* ask; deliver and activate; prune */
+	DRIVER_COMPARE,  /* as compare() */
 	DRIVER_STEP,     /* as run_step() */
 	DRIVER_COMMAND   /* run a command in current */
 };
@@ -109,7 +110,7 @@ struct driver_task {
 	const struct driver_host *host;
 	const char *digest;                   /* DRIVER_ASK: is it on the host? May be NULL */
 	int64_t epoch;                        /* DRIVER_ASK: as fence() before it; 0 = no fence */
-	const struct driver_release *release; /* DRIVER_ACTIVATE, DRIVER_STEP */
+	const struct driver_release *release; /* DRIVER_ACTIVATE, DRIVER_COMPARE, DRIVER_STEP */
 	const struct driver_step *step;       /* DRIVER_STEP */
 	const char *const *keep;              /* DRIVER_ACTIVATE: digests that prune() leaves */
 	size_t keep_count;
@@ -126,6 +127,7 @@ struct driver_task {
 	bool ok;
 	struct driver_state state; /* before anything was done */
 	bool has;                  /* the release of DRIVER_ASK is there */
+	const char *differs;       /* DRIVER_COMPARE: path of the release, NULL none */
 	bool fenced;               /* DRIVER_ASK: no earlier one of this epoch was here */
 	int status;                /* DRIVER_COMMAND: exit status, 128 + signal */
 	bool late;                 /* DRIVER_COMMAND: ended at its time-out */

@@ -28,6 +28,16 @@ static bool ssh_has_release(
 	return true;
 }
 
+static bool ssh_compare(const struct driver_host *host, const struct driver_release *release,
+	const char **path_out, struct error *err)
+{
+	struct driver_task task = {.work = DRIVER_COMPARE, .host = host, .release = release};
+	if (!hosts_do(host->hosts, &task, err))
+		return false;
+	*path_out = task.differs;
+	return true;
+}
+
 static bool ssh_run_step(const struct driver_host *host, const struct driver_release *release,
 	const struct driver_step *step, struct driver_run *run, struct error *err)
 {
@@ -43,5 +53,6 @@ const struct driver driver_ssh = {
 	.begin = ssh_begin,
 	.ask = ssh_ask,
 	.has_release = ssh_has_release,
+	.compare = ssh_compare,
 	.run_step = ssh_run_step,
 };

@@ -32,6 +32,11 @@ static bool is_put(const struct talk *talk)
 	return talk->task->work == DRIVER_ACTIVATE;
 }
 
+static bool is_compare(const struct talk *talk)
+{
+	return talk->task->work == DRIVER_COMPARE;
+}
+
 /* Does it begin after our word, once the host is ready? */
 static bool is_begun(const struct talk *talk)
 {
@@ -43,11 +48,12 @@ bool talk_new(
 {
 	auto_talk struct talk *talk = mem_zero(1, sizeof(*talk));
 	talk->task = task;
+	task->differs = NULL; /* of a connection before */
 	(void)snprintf(talk->nonce, sizeof(talk->nonce), "%s", nonce); /* fits */
 	talk_plan_clear(&talk->plan);
 	buf_init(&talk->line, LINE_MAX_BYTES);
 	buf_init(&talk->state_text, STATE_MAX);
-	if (is_put(talk)) {
+	if (is_put(talk) || is_compare(talk)) {
 		if (!driver_check_release(task->release, err) ||
 			!talk_plan_sums(&talk->plan, task->release, err))
 			return false;
@@ -121,6 +127,7 @@ int64_t talk_total_ms(const struct talk *talk)
 	case DRIVER_COMMAND:
 		return talk_timeout_ms(talk->task) + LOCK_SLACK_MS;
 	case DRIVER_ASK:
+	case DRIVER_COMPARE:
 		break;
 	}
 	return SLACK_MS;
@@ -269,6 +276,16 @@ static void take_same(struct talk *talk, const char *path)
 	}
 }
 
+/* The first one counts. */
+static void take_differs(struct talk *talk, const char *path)
+{
+	const struct driver_release *release = talk->task->release;
+	for (size_t i = 0; i < release->count && !talk->task->differs; i++) {
+		if (!strncmp(path, "./", 2) && !strcmp(release->files[i].path, path + 2))
+			talk->task->differs = release->files[i].path;
+	}
+}
+
 static void take_current(struct talk *talk, const char *name)
 {
 	struct driver_state *state = &talk->task->state;
@@ -327,6 +344,8 @@ static bool take_word(struct talk *talk, const char *word, char *text)
 		end(talk, false, DRIVER_TOUCHED_UNKNOWN);
 	} else if (!strcmp(word, "ready") && is_begun(talk) && !talk->going)
 		ready(talk);
+	else if (!strcmp(word, "end") && is_compare(talk))
+		end(talk, true, DRIVER_TOUCHED_NOTHING);
 	else if (!strcmp(word, "end") && talk->task->work == DRIVER_ASK) {
 		if (finish_state(talk))
 			end(talk, true, DRIVER_TOUCHED_NOTHING);
@@ -357,6 +376,8 @@ static bool take_fact(struct talk *talk, const char *word, const char *text)
 		talk->task->has = true;
 	else if (!strcmp(word, "whole"))
 		talk->whole = true;
+	else if (!strcmp(word, "differs") && is_compare(talk))
+		take_differs(talk, text);
 	else if (!strcmp(word, "same") && is_put(talk))
 		take_same(talk, text);
 	else
@@ -394,7 +415,7 @@ enum talk_state talk_hear(struct talk *talk, const char *bytes, size_t len)
 		buf_truncate(&talk->line, 0);
 		talk->line.overflow = false;
 	}
-	size_t most = NOISE_MAX + (is_put(talk) ? talk->plan.text.len : 0);
+	size_t most = NOISE_MAX + (is_put(talk) || is_compare(talk) ? talk->plan.text.len : 0);
 	if (talk->state == TALK_GOES_ON && talk->noise > most && !talk->going)
 		refuse(talk, ERR_INVALID, "it says too much",
 			"keep the login shell of its user from printing anything");

@@ -222,6 +222,7 @@ void talk_plan_command(const struct driver_task *task, const char *nonce, struct
 {
 	static const char *const verbs[] = {[DRIVER_ASK] = "ask",
 		[DRIVER_ACTIVATE] = "put",
+		[DRIVER_COMPARE] = "compare",
 		[DRIVER_STEP] = "step",
 		[DRIVER_COMMAND] = "run"};
 
@@ -237,6 +238,9 @@ void talk_plan_command(const struct driver_task *task, const char *nonce, struct
 	case DRIVER_ACTIVATE:
 		add_facts(task, out);
 		buf_addf(out, "%lld", (long long)task->host->keep);
+		break;
+	case DRIVER_COMPARE:
+		add_release(out, task->release->digest);
 		break;
 	case DRIVER_STEP:
 		add_facts(task, out);

@@ -234,6 +234,17 @@ def test_drift_is_found_and_repaired_over_ssh(fleet):
     assert [each for each in found if "is missing" in each]
 
 
+def test_a_file_that_somebody_changed_on_a_host_is_drift(fleet):
+    fleet.write(POLICY, fleet.read(POLICY) + "drift: report\ndrift_interval: 1s\n")
+    fleet.push("Look for drift")
+    fleet.settle()
+    (fleet.root("beta") / "current/compose.yaml").write_text("changed by hand\n")
+    fleet.wait_for("the drift to be found", lambda: [
+        each for each in fleet.subjects() if "file compose.yaml of " in each])
+    assert [each for each in fleet.subjects() if each.startswith("drift(beta)")]
+    assert "alpha" not in [each for each in fleet.subjects() if each.startswith("drift(")][0]
+
+
 def test_kill_9_during_an_activation_is_resumed_without_a_second_one(fleet):
     fleet.hold_back("alpha")
     commit = fleet.upgrade("1.0.1")

@@ -100,7 +100,8 @@ static inline void script_input(struct driver_task *task, struct buf *command, s
 			buf_add(input, bytes, len);
 			talk_sent(talk, len);
 		}
-		if (round || task->work == DRIVER_ASK || task->work == DRIVER_COMMAND)
+		if (round || task->work == DRIVER_ASK || task->work == DRIVER_COMPARE ||
+			task->work == DRIVER_COMMAND)
 			break;
 		assert_int_equal(talk_hear(talk, NONCE " ready\n", 23), TALK_READY);
 		talk_go_on(talk);

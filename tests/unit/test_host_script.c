@@ -271,6 +271,28 @@ static void a_lower_epoch_is_refused(void **state)
 	assert_false(host_has(&fixture->local, "releases/bbbbbbbbbbbbbbbb"));
 }
 
+static void a_file_that_was_changed_on_the_host_is_found(void **state)
+{
+	struct script_host *fixture = host_of(state);
+	struct host_release release;
+	put_well(fixture, 'a');
+	fixture->task = (struct driver_task){.work = DRIVER_COMPARE,
+		.host = &fixture->local.host,
+		.release = &host_release(&release, 'a')->release};
+	assert_true(converse(fixture));
+	assert_null(fixture->task.differs);
+	write_file(fixture, "current/deep/er/file", "damaged");
+	assert_true(converse(fixture));
+	assert_string_equal(fixture->task.differs, "deep/er/file");
+	auto_free char *path = host_path(&fixture->local, "current/version");
+	assert_int_equal(unlink(path), 0);
+	assert_true(converse(fixture));
+	assert_string_equal(fixture->task.differs, "version");
+	host_release(&release, 'b');
+	assert_false(converse(fixture));
+	assert_refused(fixture, ERR_NOT_FOUND, "is not on the host");
+}
+
 static void a_damaged_release_is_replaced_even_if_it_is_current(void **state)
 {
 	struct script_host *fixture = host_of(state);
@@ -367,6 +389,7 @@ static void a_stream_that_is_cut_leaves_everything_as_it_was(void **state)
 		TEST(shell, what_this_rollout_has_activated_is_not_activated_again),               \
 		TEST(shell, a_leader_that_only_asks_fences_the_host),                              \
 		TEST(shell, a_fence_that_does_not_read_stops_the_host),                            \
+		TEST(shell, a_file_that_was_changed_on_the_host_is_found),                         \
 		TEST(shell, a_lower_epoch_is_refused),                                             \
 		TEST(shell, a_damaged_release_is_replaced_even_if_it_is_current),                  \
 		TEST(shell, what_a_killed_one_left_is_swept),                                      \

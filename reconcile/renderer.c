@@ -207,6 +207,7 @@ static void fill_host(struct target *target, const struct policy_driver *policy,
 	host.fingerprint = arena_str(arena, host.fingerprint);
 	host.jump = arena_str(arena, host.jump);
 	host.activate = policy->activate.count ? argv : NULL;
+	host.pulls = policy->compose;
 	if (policy->compose)
 		host.activate = compose_argv(arena, host.root, policy->activate_timeout_ms);
 	host.activate_timeout_ms = policy->activate_timeout_ms;

@@ -186,6 +186,7 @@ static bool convert_hosts(struct converter *self)
 	out->known_hosts_file =
 		path_at(self, self->raw->hosts.known_hosts_file, "hosts.known_hosts_file");
 	out->concurrency = self->raw->hosts.concurrency;
+	out->pulls = self->raw->hosts.pulls;
 	out->openssh = self->raw->hosts.transport == 1;
 	out->program_config = arena_printf(self->arena, "%s/ssh_config", self->config->state_dir);
 	if (!out->known_hosts_file || out->ssh_key_file)

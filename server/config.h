@@ -38,7 +38,7 @@ struct config_status {
 struct config_hosts {
 	const char *ssh_key_file;     /* or NULL: none can be reached */
 	const char *known_hosts_file; /* or NULL */
-	int64_t concurrency;
+	int64_t concurrency, pulls;
 	bool openssh;               /* transport */
 	const char *program_config; /* file for the program ssh, in state_dir */
 };

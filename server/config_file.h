@@ -27,7 +27,7 @@ struct config_raw {
 	} status;
 	struct {
 		char *ssh_key_file, *known_hosts_file;
-		int64_t concurrency;
+		int64_t concurrency, pulls;
 		int transport; /* transports */
 	} hosts;
 	struct {

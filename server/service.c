@@ -73,7 +73,8 @@ struct loop_options service_loop_options(const struct config *config, const stru
 			.known_hosts_file = config->hosts.known_hosts_file,
 			.openssh = config->hosts.openssh,
 			.program_config = config->hosts.program_config,
-			.concurrency = (size_t)config->hosts.concurrency},
+			.concurrency = (size_t)config->hosts.concurrency,
+			.pulls = (size_t)config->hosts.pulls},
 		.git =
 			{
 				.state_dir = config->state_dir,

@@ -394,6 +394,7 @@ say "$program $version, project $AVIARY_CLIENT"
 show_files
 label_mounted
 pull
+say 'the images are there' # COMPOSE_PULLED: the next host may pull
 before=$(look)
 compose up -d --remove-orphans || {
 	ended=$?

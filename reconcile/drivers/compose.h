@@ -14,5 +14,8 @@
  */
 const char *const *compose_argv(struct arena *arena, const char *root, int64_t timeout_ms);
 
+/** What the script says when it pulls no more: then the next host may. */
+#define COMPOSE_PULLED "compose: the images are there"
+
 /** May a release with a file of this path have something for Compose? */
 bool compose_is_file(const char *path);

@@ -22,6 +22,7 @@ struct driver_host {
 	const char *client;
 	const char *root;            /* absolute folder on the host */
 	const char *const *activate; /* argv, ends with NULL; NULL: nothing to run */
+	bool pulls;                  /* activate begins with a pull of images: see COMPOSE_PULLED */
 	int64_t activate_timeout_ms; /* 0 = 10 minutes */
 	int64_t keep; /* newest releases that prune() leaves besides current and its list */
 	/* a host that is reached over the network */

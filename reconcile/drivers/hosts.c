@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define CONCURRENCY 32
+#define PULLS       10
 /* Logins to one server at a time: sshd drops some of more than ten (MaxStartups). */
 #define STRANGERS_MAX 8
 #define TICK_MS       5000 /* keep-alives */
@@ -102,6 +103,17 @@ static bool may_knock(const struct hosts *hosts, const struct hosts_job *job, in
 	return strangers < STRANGERS_MAX;
 }
 
+/* A registry, and the way to it, are shared by all. */
+static bool may_pull(const struct hosts *hosts, const struct hosts_job *job)
+{
+	size_t pulling = 0;
+	if (!hosts_job_pulls(job))
+		return true;
+	for (const struct hosts_job *other = hosts->running.first; other; other = other->next)
+		pulling += other->pulling;
+	return pulling < hosts->options.pulls;
+}
+
 /* Before the first host that needs it. */
 static bool write_program_config(struct hosts *hosts, struct error *err)
 {
@@ -143,7 +155,7 @@ static void start_waiting(struct hosts *hosts)
 	for (; job; job = next) {
 		next = job->next;
 		bool room = hosts->running.count < hosts->options.concurrency;
-		if (room && may_knock(hosts, job, now))
+		if (room && may_knock(hosts, job, now) && may_pull(hosts, job))
 			start_job(hosts, job);
 		else
 			list_add(&hosts->waiting, job);
@@ -281,6 +293,8 @@ bool hosts_new(const struct hosts_options *options, struct hosts **hosts_out, st
 		mem_dup_str(options->program_config);
 	if (!hosts->options.concurrency)
 		hosts->options.concurrency = CONCURRENCY;
+	if (!hosts->options.pulls)
+		hosts->options.pulls = PULLS;
 	(void)pthread_mutex_init(&hosts->lock, NULL); /* cannot fail without attributes */
 	list_init(&hosts->inbox);
 	list_init(&hosts->waiting);

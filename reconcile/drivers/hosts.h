@@ -16,6 +16,7 @@ struct hosts_options {
 	bool openssh;               /* through the program ssh, if a host does not say otherwise */
 	const char *program_config; /* file that hosts_new() writes for the program; NULL: none */
 	size_t concurrency;         /* 0 = 32 */
+	size_t pulls;               /* hosts that pull images at the same time; 0 = 10 */
 	int64_t connect_ms;         /* to connect; for each of handshake and login; 0 = 15 s */
 	int64_t idle_ms;            /* between two signs of life while delivering; 0 = 30 s */
 };

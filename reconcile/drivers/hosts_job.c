@@ -1,6 +1,7 @@
 #include "reconcile/drivers/hosts_job.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "reconcile/drivers/compose.h"
 #include <sodium.h>
 #include <sys/stat.h>
 
@@ -86,6 +87,7 @@ struct hosts_job *hosts_job_new(struct driver_task *task, const struct hosts_opt
 
 static void disconnect(struct hosts_job *job)
 {
+	job->pulling = false;
 	ssh_free(STEAL(job->ssh));
 	hosts_access_drop(STEAL(job->access));
 	talk_free(STEAL(job->talk));
@@ -118,6 +120,11 @@ static bool begin_talk(struct hosts_job *job, struct error *err)
 		err, ERR_INVALID, "host of '%s': the command is too long", job->task->host->client);
 }
 
+bool hosts_job_pulls(const struct hosts_job *job)
+{
+	return job->task->work == DRIVER_ACTIVATE && job->task->host->pulls;
+}
+
 bool hosts_job_start(struct hosts_job *job, struct dialer *dialer, struct hosts_access *access,
 	struct error *err)
 {
@@ -127,6 +134,8 @@ bool hosts_job_start(struct hosts_job *job, struct dialer *dialer, struct hosts_
 	bool program = hosts_program_is_used(job->task->host, job->options);
 	job->access = access;
 	job->phase = JOB_OPENING;
+	job->pulling = hosts_job_pulls(job);
+	job->pulled = 0;
 	if (program && !hosts_program_argv(host, job->options, &job->program, err))
 		return false;
 	job->ssh_options = (struct ssh_options){
@@ -201,6 +210,17 @@ static enum ssh_step start_turn(struct hosts_job *job, struct error *err)
 	return step;
 }
 
+/* Is it said that no more is pulled? Its first letter stands in it once, so nothing is looked at
+ * twice. */
+static void look_for_pulled(struct hosts_job *job, const char *bytes, size_t len)
+{
+	static const char said[] = COMPOSE_PULLED "\n";
+	for (size_t i = 0; i < len && job->pulling; i++) {
+		job->pulled = bytes[i] == said[job->pulled] ? job->pulled + 1 : bytes[i] == said[0];
+		job->pulling = said[job->pulled] != '\0';
+	}
+}
+
 static enum ssh_step read_errors(struct hosts_job *job, struct error *err)
 {
 	struct driver_run *run = &job->task->run;
@@ -212,6 +232,7 @@ static enum ssh_step read_errors(struct hosts_job *job, struct error *err)
 		return step;
 	job->errors_ended = !chunk.len;
 	buf_add(&job->errors, chunk.bytes, chunk.len);
+	look_for_pulled(job, chunk.bytes, chunk.len);
 	if (chunk.len && run->output && talk_is_working(job->talk))
 		run->output(run->output_data, chunk.bytes, chunk.len);
 	explicit_bzero(chunk.bytes, chunk.len);

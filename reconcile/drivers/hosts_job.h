@@ -41,6 +41,8 @@ struct hosts_job {
 	unsigned drops;     /* times that the server hung up on a stranger */
 	int64_t not_before; /* CLOCK_MONOTONIC ms: back-off */
 	int64_t drain_end;
+	bool pulling;  /* until its activate says that it has its images */
+	size_t pulled; /* so much of that was read */
 	bool end_sent, out_ended, errors_ended;
 	bool hot;                   /* more may be there without poll() saying so */
 	size_t poll_at, poll_count; /* in the poll set; 0 of them: not in it */
@@ -49,6 +51,8 @@ struct hosts_job {
 /** A job that is not started yet. @param options  borrowed */
 struct hosts_job *hosts_job_new(struct driver_task *task, const struct hosts_options *options);
 void hosts_job_free(struct hosts_job *job);
+/** Does it need one of hosts.pulls? */
+bool hosts_job_pulls(const struct hosts_job *job);
 /** Connect. Takes over the use of @p access, NULL for the program. @return false: err */
 MUST_USE bool hosts_job_start(struct hosts_job *job, struct dialer *dialer,
 	struct hosts_access *access, struct error *err);

@@ -48,7 +48,7 @@ bool talk_new(
 {
 	auto_talk struct talk *talk = mem_zero(1, sizeof(*talk));
 	talk->task = task;
-	task->differs = NULL; /* of a connection before */
+	task->differs = NULL;                                          /* of a connection before */
 	(void)snprintf(talk->nonce, sizeof(talk->nonce), "%s", nonce); /* fits */
 	talk_plan_clear(&talk->plan);
 	buf_init(&talk->line, LINE_MAX_BYTES);

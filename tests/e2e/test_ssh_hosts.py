@@ -1,15 +1,17 @@
 """The driver `ssh` with the real service and a real sshd for each client."""
 
+import json
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import lend
 from tests.e2e.test_steps import define_steps, fail_upgrade, record_of, steps
-from tests.lib.fleet import APPS, CLIENTS, POLICY, WITH_API, copy_tree, tell
+from tests.lib.fleet import APPS, BUILD, CLIENTS, POLICY, WITH_API, copy_tree, tell
 from tests.lib.gitserver import SilentServer, SshServer
 from tests.lib.ssh_fleet import BUSYBOX, Hosts, Proxy, SshFleet, busybox_command, minimal_command
 
@@ -209,6 +211,25 @@ def test_old_releases_are_pruned_but_never_the_known_good_one(fleet):
         fleet.settle()
     assert len(os.listdir(fleet.root("beta") / "releases")) == 2
     assert fleet.versions() == {client: "1.0.3" for client in WITH_API}
+
+
+def test_only_so_many_hosts_pull_images_at_once(hosts, tmp_path):
+    # each notes its beginning and the end of its pull, and ends when all have pulled
+    release = tmp_path / "release"
+    release.mkdir()
+    log = tmp_path / "log"
+    (release / "activate").write_text(
+        f"#!/bin/sh\necho begin >> {log}; printf 'compose: the images'; sleep 0.1\n"
+        f"echo there >> {log}; echo ' are there'\n"
+        f'until [ "$(grep -c there {log})" = {len(hosts.servers)} ]; do sleep 0.1; done\n')
+    known = tmp_path / "known"
+    known.write_text(hosts.known_hosts())
+    done = subprocess.run(
+        [BUILD / "tests/hosts_bench", "pull", "32", hosts.key, known, hosts.user,
+         tmp_path / "roots", "sha256:" + "ab" * 32, release, *map(str, hosts.ports().values())],
+        stdout=subprocess.PIPE, encoding="utf-8", check=False)
+    assert json.loads(done.stdout)["failed"] == 0
+    assert log.read_text().split() == ["begin", "there"] * len(hosts.servers)
 
 
 # ---- interruptions ---------------------------------------------------------------------------

@@ -1,9 +1,11 @@
 /* Has driver `ssh` do the same work on many hosts at once, and prints as JSON what it took.
  *
- * usage: hosts_bench ask|activate CONCURRENCY KEY KNOWN_HOSTS USER ROOTS RELEASE FOLDER PORT...
+ * usage: hosts_bench ask|activate|pull CONCURRENCY KEY KNOWN_HOSTS USER ROOTS RELEASE FOLDER
+ * PORT...
  *
  * A host is a port of 127.0.0.1 with its root in ROOTS/<n>, n counting from 0; a port may stand
- * there several times. RELEASE is the digest of the files of FOLDER; its activate is ./activate.
+ * there several times. With pull one of them pulls at a time. RELEASE is the digest of the files of
+ * FOLDER; its activate is ./activate.
  */
 #include "base/clock.h"
 #include "base/fs.h"
@@ -80,6 +82,7 @@ static void begin_all(
 		each[i] = (struct driver_host){.client = "bench",
 			.root = mem_printf("%s/%zu", argv[6], i),
 			.activate = activate,
+			.pulls = !strcmp(argv[1], "pull"),
 			.keep = 3,
 			.hosts = hosts,
 			.address = "127.0.0.1",
@@ -102,6 +105,7 @@ static bool measure(struct bench *bench, char **argv, struct error *err)
 	const struct hosts_options options = {.ssh_key_file = argv[3],
 		.known_hosts_file = argv[4],
 		.concurrency = strtoul(argv[2], NULL, 10),
+		.pulls = 1,
 		.connect_ms = 120000};
 	auto_free struct driver_task *tasks = mem_zero(bench->left, sizeof(*tasks));
 	if (!read_files(bench, argv[8], err) || !hosts_new(&options, &hosts, err))

@@ -127,7 +127,7 @@ static void each_mistake_is_named_with_its_line_and_remedy(void **state)
 		{"listen: '::1:80'", "no address with a port", "[::1]:8750"},
 		{"listen: ':80'", "no address with a port", ""},
 		{"lissten: 'a:1'", "unknown key 'lissten'", "did you mean 'listen'?"},
-		{"hosts: {pulls: 3}", "'hosts.pulls' is not supported yet", "remove"},
+		{"hosts: {resolve: {}}", "'hosts.resolve' is not supported yet", "remove"},
 		{"hosts: {transport: telnet}", "'hosts.transport'", "libssh2"},
 		{"hosts: {known_hosts_file: a}", "no key logs in there", "ssh_key_file"},
 		{"hosts: {ssh_key_file: a, concurrency: 0}", "'hosts.concurrency' is 0", ""},

@@ -53,8 +53,8 @@ sources := $(foreach folder,$(FOLDERS),$(wildcard $(folder)/*.c))
 library := $(BUILD)/libaviary.a
 objects := $(patsubst %.c,$(BUILD)/%.o,$(filter-out server/main.c,$(sources)))
 
-# Text that the program carries: templates/*.{html,md,sh,yml} become byte arrays.
-embedded := $(wildcard templates/*.md templates/*.yml templates/*.html templates/*.sh)
+# Text that the program carries: templates/*.{html,md,py,sh,yml} become byte arrays.
+embedded := $(wildcard templates/*.md templates/*.py templates/*.yml templates/*.html templates/*.sh)
 embedded_objects := $(patsubst %,$(BUILD)/%.o,$(embedded))
 
 unit_tests  := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))

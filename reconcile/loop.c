@@ -301,6 +301,8 @@ bool loop_new(const struct loop_options *options, struct board *board, struct lo
 	const struct workers_options workers = {.threads = options->workers,
 		.log_dir = log_dir,
 		.steps_dir = steps_dir,
+		.ssh_key_file = options->hosts.ssh_key_file,
+		.known_hosts_file = options->hosts.known_hosts_file,
 		.renderer = loop->renderer,
 		.inbox = loop->inbox};
 	if (!workers_new(&workers, &loop->workers, err))

@@ -66,13 +66,14 @@ struct policy_driver {
 enum policy_when { STEP_ALWAYS, STEP_CHANGED, STEP_NEVER, STEP_ASK };
 
 /** What a step is; all but the first run on the service machine. */
-enum policy_step_kind { RUN_REMOTE, RUN_COMMAND, RUN_HTTP };
+enum policy_step_kind { RUN_REMOTE, RUN_COMMAND, RUN_HTTP, RUN_ANSIBLE };
 
 /** Something that a client's pipeline comes to. */
 struct policy_step {
 	const char *name;
 	enum policy_step_kind kind;
 	struct key_texts argv;      /* remote, command: no templates */
+	const char *playbook;       /* ansible: path in the repository */
 	const char *url;            /* http: template */
 	const char *method;         /* http */
 	const char *body;           /* http: template, or NULL */

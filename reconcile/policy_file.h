@@ -53,7 +53,7 @@ enum policy_scope { SCOPE_CLIENT, SCOPE_FLEET };
 
 struct step_file {
 	const struct node *remote, *command, *body, *headers;
-	char *http;
+	char *http, *ansible;
 	int method; /* policy_methods */
 	int64_t status;
 	int64_t timeout_ms;

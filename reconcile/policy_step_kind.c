@@ -1,4 +1,5 @@
 /* What a step of fleet.yaml runs: one of its kinds, each with keys of its own. */
+#include "base/fs.h"
 #include "reconcile/policy_file.h"
 
 const char *const policy_methods[] = {"POST", "PUT", "PATCH", "DELETE", "GET", NULL};
@@ -7,8 +8,8 @@ struct kind {
 	const char *key;
 	enum policy_step_kind kind;
 };
-static const struct kind kinds[] = {
-	{"remote", RUN_REMOTE}, {"command", RUN_COMMAND}, {"http", RUN_HTTP}};
+static const struct kind kinds[] = {{"remote", RUN_REMOTE}, {"command", RUN_COMMAND},
+	{"http", RUN_HTTP}, {"ansible", RUN_ANSIBLE}};
 
 struct step_reader {
 	const struct converter *self;
@@ -35,7 +36,7 @@ static bool pick_kind(struct step_reader *reader)
 	if (reader->kind)
 		return true;
 	return policy_problem(reader->self->problems, step->node,
-		"write remote: [/usr/bin/command, --flag], or command or http",
+		"write remote: [/usr/bin/command, --flag], or command, http or ansible",
 		"'%s' has no 'remote'", reader->what);
 }
 
@@ -74,6 +75,16 @@ static bool read_argv(const struct step_reader *reader, const struct node *node)
 	const char *name = arena_printf(self->arena, "%s.%s", reader->what, reader->kind->key);
 	return policy_read_argv(node, name, self->arena, &reader->step->argv, self->problems) &&
 	       check_no_templates(reader);
+}
+
+static bool read_ansible(const struct step_reader *reader)
+{
+	const char *path = reader->file->ansible;
+	reader->step->playbook = path;
+	if (fs_path_is_inside(path))
+		return true;
+	return policy_problem(reader->self->problems, node_get(reader->step->node, "ansible"),
+		"name a playbook of the repository", "'%s.ansible' is '%.80s'", reader->what, path);
 }
 
 static bool begins_with(const char *text, const char *start)
@@ -115,5 +126,7 @@ bool policy_read_step_kind(
 			"'%s' runs on the client's host: it must be 'remote'", reader.what);
 	if (step->kind == RUN_HTTP)
 		return read_http(&reader);
+	if (step->kind == RUN_ANSIBLE)
+		return read_ansible(&reader);
 	return read_argv(&reader, step->kind == RUN_REMOTE ? file->remote : file->command);
 }

@@ -50,8 +50,14 @@ const struct key policy_step_keys[] = {
 		.min = 100,
 		.max = 599,
 		.doc = "Of an http step: status of the answer that is success."},
+	{.name = "ansible",
+		.type = KEY_TEXT,
+		AT(step_file, ansible),
+		.doc = "Playbook of the repository that ansible-playbook runs on the service "
+		       "machine, in a private checkout of exactly the commit, limited to the "
+		       "client's host. It gets the client's variables, and its secrets as "
+		       "secrets."},
 	LATER("tofu"),
-	LATER("ansible"),
 	LATER("guard"),
 	{.name = "scope",
 		.type = KEY_ENUM,

@@ -180,6 +180,17 @@ static bool fill(struct release_trace *trace, struct problems *problems)
 	return good;
 }
 
+bool release_secrets(struct release_builder *builder, const struct client *client,
+	struct arena *arena, const struct node **secrets_out, struct error *err)
+{
+	const struct node *own = NULL;
+	if (!open_shared(builder, err) || !release_secrets_load(builder, client->secrets_file,
+						  secrets_arena(builder), &own, err))
+		return false;
+	*secrets_out = release_secrets_merge(arena, builder->shared, own);
+	return true;
+}
+
 bool release_build(struct release_builder *builder, const struct client *client,
 	const struct digest_key *key, bool want_content, struct release **release_out,
 	struct problems *problems)

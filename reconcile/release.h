@@ -106,6 +106,11 @@ DEFINE_CLEANUP(struct release, release_free)
 void release_builder_trace(
 	const struct release_builder *builder, const struct release *release, struct buf *out);
 
+/** The client's secrets, its own over the shared ones, in the arena of the builder or in @p arena:
+ *  until the next release is built. @param secrets_out  a map; NULL if there are none */
+MUST_USE bool release_secrets(struct release_builder *builder, const struct client *client,
+	struct arena *arena, const struct node **secrets_out, struct error *err);
+
 /** Version of an app: variable X_version, else the tag of the image of service X in a rendered
  * compose file. */
 const char *release_app_version(const struct release *release, const char *app);

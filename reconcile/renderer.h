@@ -8,6 +8,7 @@
 #include "reconcile/checks/checks.h"
 #include "reconcile/drivers/driver.h"
 #include "reconcile/release.h"
+#include "reconcile/step_playbook.h"
 #include "reconcile/step_request.h"
 
 struct renderer;
@@ -68,9 +69,10 @@ struct step_here {
 	enum policy_step_kind kind;
 	const char *name;
 	int64_t timeout_ms;
-	const char **argv;           /* RUN_COMMAND */
-	const char **secrets;        /* "NAME=value" of secrets.service, ends with NULL */
-	struct step_request request; /* RUN_HTTP */
+	const char **argv;             /* RUN_COMMAND */
+	const char **secrets;          /* "NAME=value" of secrets.service, ends with NULL */
+	struct step_request request;   /* RUN_HTTP */
+	struct step_playbook playbook; /* RUN_ANSIBLE */
 };
 void step_here_free(struct step_here *step);
 DEFINE_CLEANUP(struct step_here, step_here_free)

@@ -13,6 +13,16 @@ static bool load_secrets(const struct renderer *renderer, const struct rendered_
 	return true;
 }
 
+static bool fill_playbook(const struct rendered_commit *loaded, const struct policy_step *policy,
+	const struct client *client, struct step_here *step, struct error *err)
+{
+	const struct node *secrets = NULL;
+	if (!release_secrets(loaded->builder, client, step->arena, &secrets, err))
+		return false;
+	const struct step_play play = {loaded->fleet->policy, policy, client, secrets};
+	return step_playbook_fill(&play, loaded->tree, step->arena, &step->playbook, err);
+}
+
 static bool fill_step(const struct renderer *renderer, const struct rendered_commit *loaded,
 	const struct step_wanted *wanted, struct step_here *step, struct error *err)
 {
@@ -33,8 +43,9 @@ static bool fill_step(const struct renderer *renderer, const struct rendered_com
 	if (!load_secrets(renderer, loaded, step, &secrets, err))
 		return false;
 	const struct step_view view = {client, secrets};
-	return policy->kind != RUN_HTTP ||
-	       step_request_render(policy, &view, step->arena, &step->request, err);
+	if (policy->kind == RUN_HTTP)
+		return step_request_render(policy, &view, step->arena, &step->request, err);
+	return policy->kind != RUN_ANSIBLE || fill_playbook(loaded, policy, client, step, err);
 }
 
 static bool find_step(struct renderer *renderer, const struct step_wanted *wanted,

@@ -59,8 +59,9 @@ struct workers_options {
 	size_t threads;
 	const char *log_dir;   /* <log_dir>/<rollout>/<client>.log: masked output of activations */
 	const char *steps_dir; /* where steps work that run on this machine, see step_place.h */
-	struct renderer *renderer; /* borrowed */
-	struct inbox *inbox;       /* borrowed */
+	const char *ssh_key_file, *known_hosts_file; /* of hosts, for ansible; borrowed, or NULL */
+	struct renderer *renderer;                   /* borrowed */
+	struct inbox *inbox;                         /* borrowed */
 };
 
 struct workers;

@@ -175,13 +175,14 @@ void workers_conclude(struct activation *activation)
 	struct driver_task *task = &activation->task;
 	enum error_code code = task->err.code;
 	bool untouched = task->run.touched == DRIVER_TOUCHED_NOTHING, failed = !task->ok;
-	bool here = task->step && task->step->here; /* then nobody tried to reach the host */
+	/* of those that run here only ansible knows whether the host answers */
+	bool tried = !task->step || !task->step->here || activation->away;
 	output_end(&activation->output, task->ok, &task->err);
 	work->ok = task->ok;
 	if (failed)
 		work->err = task->err;
 	work->untouched = failed && untouched;
-	work->unreachable = failed && untouched && !here && code == ERR_UNREACHABLE;
+	work->unreachable = failed && untouched && tried && code == ERR_UNREACHABLE;
 	work->unsure = failed && task->run.touched == DRIVER_TOUCHED_UNKNOWN && code != ERR_STOPPED;
 	work->transient = failed && untouched && error_is_transient(code);
 	work->refused = failed && untouched && code == ERR_REFUSED;

@@ -2,7 +2,7 @@
 #include "base/clock.h"
 #include "base/http_client.h"
 #include "base/log.h"
-#include "reconcile/drivers/step_place.h"
+#include "reconcile/drivers/playbook.h"
 #include "reconcile/workers_parts.h"
 #include <poll.h>
 
@@ -43,6 +43,15 @@ static const char **environment_of(const struct here *here, struct strlist *told
 	return all;
 }
 
+static bool check_out(const struct here *here, struct error *err)
+{
+	const char *folder = NULL;
+	if (step_place_make_checkout(here->place, &folder, err) &&
+		tree_check_out(here->step->tree, folder, err))
+		return true;
+	return error_wrap(err, "checkout for %s", here->step->name);
+}
+
 static bool run_command(const struct here *here, struct driver_run *run, struct error *err)
 {
 	auto_strlist struct strlist told = STRLIST_INIT;
@@ -52,12 +61,47 @@ static bool run_command(const struct here *here, struct driver_run *run, struct 
 		.environment = environment_of(here, &told),
 		.timeout_ms = here->step->timeout_ms,
 	};
-	const char *folder = NULL;
-	if (!step_place_make_checkout(here->place, &folder, err) ||
-		!tree_check_out(here->step->tree, folder, err))
-		return error_wrap(err, "checkout for %s", here->step->name);
+	if (!check_out(here, err))
+		return false;
 	run->touched = DRIVER_TOUCHED_FAILED;
 	return step_place_run(here->place, &command, run, err);
+}
+
+/* Once in the life of the service, before the first playbook. */
+static bool check_ansible(
+	struct workers *workers, const char *const *environment, struct error *err)
+{
+	if (__atomic_load_n(&workers->ansible_checked, __ATOMIC_RELAXED))
+		return true;
+	if (!playbook_check_version(environment, workers->cancel_fd, err))
+		return false;
+	__atomic_store_n(&workers->ansible_checked, true, __ATOMIC_RELAXED);
+	return true;
+}
+
+static bool run_playbook(const struct here *here, struct driver_run *run, struct error *err)
+{
+	auto_strlist struct strlist told = STRLIST_INIT;
+	const struct step_playbook *found = &here->step->playbook;
+	const struct workers_options *options = &here->activation->workers->options;
+	const struct playbook playbook = {.name = here->step->name,
+		.path = found->path,
+		.inventory = found->inventory,
+		.config = found->config,
+		.host = found->host,
+		.variables = found->variables,
+		.variables_len = strlen(found->variables),
+		.connection = found->connection,
+		.environment = environment_of(here, &told),
+		.timeout_ms = here->step->timeout_ms,
+		.ssh_key_file = options->ssh_key_file,
+		.known_hosts_file = options->known_hosts_file};
+	if (!check_ansible(here->activation->workers, playbook.environment, err) ||
+		!check_out(here, err))
+		return false;
+	bool good = playbook_run(here->place, &playbook, run, err);
+	here->activation->away = !good && err->code == ERR_UNREACHABLE;
+	return good;
 }
 
 /* ---- http ---------------------------------------------------------------------------------- */
@@ -143,6 +187,8 @@ static bool run_kind(const struct here *here, struct driver_run *run, struct err
 		return run_command(here, run, err);
 	case RUN_HTTP:
 		return run_http(here, run, err);
+	case RUN_ANSIBLE:
+		return run_playbook(here, run, err);
 	case RUN_REMOTE:
 		break;
 	}

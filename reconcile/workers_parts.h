@@ -11,6 +11,7 @@ struct workers {
 	struct workers_options options;
 	char *log_dir, *steps_dir;
 	struct checks *checks;
+	bool ansible_checked; /* its version; atomic */
 	int cancel_fd;
 	pthread_t *threads;
 	pthread_mutex_t lock; /* of what follows */
@@ -36,6 +37,7 @@ struct activation {
 	struct found_step restore; /* or none */
 	struct driver_release release;
 	struct output output;
+	bool away;     /* a step on this machine could not reach the host */
 	char step[64]; /* of the output; what does not fit is cut */
 	struct driver_task task;
 };

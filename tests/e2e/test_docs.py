@@ -181,7 +181,7 @@ def test_what_is_not_there_yet_is_refused_by_name(tmp_path):
     shutil.copytree(ROOT / "examples/infra-repo", infra)
     policy = infra / "fleet.yaml"
     text = policy.read_text()
-    for extra in ("steps: {setup: {ansible: a.yml}}", "steps: {setup: {remote: [a], scope: fleet}}",
+    for extra in ("steps: {setup: {tofu: a}}", "steps: {setup: {remote: [a], scope: fleet}}",
                   "steps: {setup: {remote: [a], when: changed}}", "lifecycle: {offboard: []}",
                   "retention: {}"):
         policy.write_text(f"{text}\n{extra}\n")

@@ -83,6 +83,7 @@ MUST_USE bool event_wait_from_word(const char *word, enum rollout_wait *wait_out
  *  checks decides nothing: NULL. The caller frees. */
 char *event_decision(const struct rollout *rollout, const struct rollout_action *action);
 
+struct plan;
 struct event_log;
 /**
  * Begin with the state as it is now, before EVENT_START.
@@ -102,3 +103,11 @@ const struct buf *event_log_text(const struct event_log *log);
 void event_state_write(const struct rollout *rollout, int64_t wall_s, struct buf *out);
 MUST_USE bool event_state_read(
 	const struct node *line, struct rollout **rollout_out, struct error *err);
+
+/**
+ * What the rollout does with a client that fails, by its first line: event_policy.c. Of stages
+ * nothing: nobody else is begun without the commit.
+ * @param text      a file of events, or NULL
+ * @param plan_out  nothing but that; the defaults of fleet.yaml on failure
+ */
+MUST_USE bool events_policy(const char *text, struct plan *plan_out, struct error *err);

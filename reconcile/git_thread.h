@@ -56,6 +56,7 @@ struct look_result {
 	char resume_author[120];
 	char *resume_events;            /* text of its file of events, or NULL */
 	bool resume_gone;               /* the repository lacks its commit: it is superseded */
+	struct oid stands_in;           /* then: the last deployed one, whose steps are there */
 	char signed_by[SIGNED_BY_TEXT]; /* who signed what is planned, "" without a list */
 	char resume_signed_by[SIGNED_BY_TEXT];
 	struct look_approval approval;

@@ -264,7 +264,7 @@ static bool look_at_running(struct looker *looker, struct look_result *result, s
 	if (result->resume_gone) {
 		log_warn("commit of the running rollout is not in the repository any more",
 			LOG_STR("rollout", running->id), LOG_STR("commit", running->commit));
-		return true;
+		return plan_last_deployed(looker->repo, result->status, &result->stands_in, err);
 	}
 	if (!describe(looker, &commit, subject, sizeof(subject), result->resume_author,
 		    sizeof(result->resume_author), err) ||

@@ -239,17 +239,24 @@ static void start_plan(struct loop *loop, struct look_result *result)
 	loop_begin(loop, rollout, plan, result->author);
 }
 
+/* The commit planned well when the rollout began; if it does not any more (a key was lost, it is
+ * gone), the policy that its events began with carries what is under way to its end. */
+static void lost_plan(const struct look_result *result, struct plan *plan)
+{
+	struct error err;
+	if (!events_policy(result->resume_events, plan, &err))
+		log_warn("policy of a rollout was lost: defaults count",
+			LOG_STR("rollout", result->resume->id), LOG_ERROR_FIELD(&err));
+}
+
 static void resume_rollout(struct loop *loop, struct look_result *result)
 {
-	struct plan *plan = STEAL(result->resume_plan);
-	const struct plan empty = {.roll_back = true,
-		.verify_interval_ms = 5000,
-		.verify_healthy = 3,
-		.verify_timeout_ms = 300000};
-	/* The commit planned well when the rollout began; if it does not any more (a key was lost),
-	 * the defaults of fleet.yaml carry what is under way to its end. */
+	struct plan *plan = STEAL(result->resume_plan), lost;
+	if (!plan)
+		lost_plan(result, &lost);
 	struct rollout *rollout =
-		rollout_from_record(result->resume, plan ? plan : &empty, loop->status);
+		rollout_from_record(result->resume, plan ? plan : &lost, loop->status);
+	loop->stands_in = result->stands_in;
 	memcpy(loop->signed_by, result->resume_signed_by, sizeof(loop->signed_by));
 	free(loop->events_before);
 	loop->events_before = STEAL(result->resume_events);

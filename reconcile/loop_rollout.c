@@ -52,7 +52,8 @@ static void aim_back(struct work *work, const struct loop *loop, size_t index)
 	const struct release_ref *good = known_good_of(loop, index);
 	if (!good)
 		return;
-	memcpy(work->fallback_commit, work->target.commit, sizeof(work->fallback_commit));
+	const char *steps = loop->stands_in.hex[0] ? loop->stands_in.hex : work->target.commit;
+	memcpy(work->fallback_commit, steps, sizeof(work->fallback_commit));
 	work->target = *good;
 	work->action = PLAN_ROLLBACK;
 }
@@ -237,6 +238,8 @@ void loop_begin(struct loop *loop, struct rollout *rollout, struct plan *plan, c
 	loop->rollout = rollout;
 	loop->plan = plan;
 	loop->serial++;
+	if (!rollout->resumed)
+		loop->stands_in = (struct oid){0};
 	(void)snprintf(loop->author, sizeof(loop->author), "%s", author);
 	for (size_t i = 0; i < rollout->client_count; i++)
 		rollout->clients[i].no_checks = !rollout->clients[i].record->checks[0];

@@ -54,6 +54,7 @@ struct loop {
 	char author[120];
 	char signed_by[SIGNED_BY_TEXT];
 	struct event_log *events; /* of it */
+	struct oid stands_in;     /* for the commit of the rollout, if that is gone; else empty */
 	char *events_before;      /* of the branch, for a rollout that goes on; or NULL */
 	uint64_t serial;          /* of the rollout; answers with another one are out of date */
 	int64_t windows_ms;       /* when windows of its stages are looked at again; 0: none */

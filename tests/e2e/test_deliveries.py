@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.lib.asking import lose_state
+from tests.lib.asking import clear_away, lose_state
 from tests.lib.fleet import APPS, POLICY, WITH_API
 from tests.lib.gitserver import git, make_bare
 
@@ -136,8 +136,7 @@ def test_a_branch_that_was_rewritten_while_nobody_ran_is_told_too(fleet, empty):
     fleet.edit(POLICY, "verify:", "verfy:")
     bad = fleet.rewrite("A mistake")
     if empty:  # as on a forge that clears away what no branch has
-        git(fleet.bare, "reflog", "expire", "--expire=now", "--all")
-        git(fleet.bare, "-c", "gc.pruneExpire=now", "gc", "-q", "--prune=now")
+        clear_away(fleet)
     fleet.start().settle(bad)
     assert fleet.rollout(bad)["forced"] is True and fleet.rollout(bad)["state"] == "refused"
     fleet.edit(POLICY, "verfy:", "verify:")

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.lib.asking import done, lose_state, me
+from tests.lib.asking import clear_away, done, lose_state, me
 from tests.lib.fleet import APPS, POLICY, WITH_API, read_yaml
 
 STEP = """\
@@ -330,6 +330,24 @@ def test_killed_in_a_restore_it_is_brought_to_its_end(fleet, empty):
     assert fleet.versions()["alpha"] == "1.0.0"
     assert record_of(fleet)["state"] == "rolled-back"
     check_story(fleet, commit)
+
+
+def test_data_come_back_though_the_commit_is_gone(fleet):
+    """A forced push, an empty machine, and a forge that cleared away what no branch has."""
+    define_steps(fleet, restore="always")
+    fleet.script("alpha", 'case $AVIARY_ACTION in upgrade) until [ -e "$control/go" ]; do '
+                 "sleep 0.02; done; exit 3 ;; esac\n")
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for_activation("alpha", commit)
+    lose_state(fleet)
+    fleet.edit(APPS, "api:1.0.1", "api:1.0.0")
+    newer = fleet.rewrite()
+    clear_away(fleet)
+    fleet.put("go", "now\n")
+    fleet.start().settle(newer)
+    assert [each[0] for each in steps(fleet, "alpha")] == ["backup", "restore"]
+    assert fleet.results(commit) == {"alpha": ["rolled-back"]}
+    assert record_of(fleet)["release"] == record_of(fleet)["known_good"]["release"]
 
 
 def test_a_backup_under_way_ends_before_a_newer_commit_starts(fleet):

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 from tests.lib.fleet import AVIARY, PATIENCE_S, POLICY, environment
+from tests.lib.gitserver import git
 
 
 def done(result):
@@ -31,6 +32,12 @@ def lose_state(fleet):
     fleet.service.kill()
     shutil.rmtree(fleet.state)
     fleet.state.mkdir(mode=0o700)
+
+
+def clear_away(fleet):
+    """As on a forge that keeps no commit which is on no branch."""
+    git(fleet.bare, "reflog", "expire", "--expire=now", "--all")
+    git(fleet.bare, "-c", "gc.pruneExpire=now", "gc", "-q", "--prune=now")
 
 
 def fail(fleet, client="alpha", version="1.0.1"):

@@ -217,9 +217,13 @@ static void find_policy(struct world *world)
 	const struct sim_commit *commit = world_commit(world, rollout->record.commit);
 	const struct sim_commit *base = world_last_deployed(world, world->branch);
 	struct sim_commit *effective = &world->effective;
-	*effective = *commit;
+	bool lost = !world->service->loop->plan;
+	bool told = world->events_text && !strcmp(world->events_of, rollout->record.id);
 	world->commit = effective;
-	world->unplanned = !world->service->loop->plan;
+	world->unplanned = lost && !told;
+	if (lost && told && !strcmp(rollout->record.id, world->rollout))
+		return; /* its events tell what its policy was, also if the old one is gone too */
+	*effective = *commit;
 	if (world->unplanned) { /* as without a fleet.yaml */
 		effective->retries = 0;
 		effective->interval_ms = 5000;

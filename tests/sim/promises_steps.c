@@ -200,9 +200,8 @@ void check_restore(struct world *world, size_t member, enum rollout_phase from, 
 	enum restore_when when = world->commit->restore;
 	bool restores = about->restore == RESTORE_YES;
 	bool may = has_backup(world, client) && (has_begun(world, client) || client->watch.unknown);
-	/* Whose commit is gone, its policy and its steps are too. */
 	bool must = has_backup(world, client) && has_begun(world, client) &&
-		    !client->watch.unknown && world->service->loop->plan;
+		    !client->watch.unknown && !world->unplanned;
 	bool resumed = from == PHASE_RESUME; /* what was decided before goes on */
 	demand(world, from != PHASE_STEP || !is_fresh(world, client),
 		"steps: %s goes back, and nothing was touched", client->name);
@@ -211,7 +210,7 @@ void check_restore(struct world *world, size_t member, enum rollout_phase from, 
 	demand(world, !interrupted || restores,
 		"restore: the data of %s are left as a crash left them", client->name);
 	if (world->unplanned)
-		return; /* its commit is gone, and what that said of data with it */
+		return; /* its commit and its events are gone, and what they said of data */
 	if (asks) {
 		demand(world, when == RESTORE_ASK && may, "restore: %s asks for no reason",
 			client->name);

@@ -244,7 +244,7 @@ struct world {
 	size_t job_count, job_capacity;
 	const struct sim_commit *commit; /* of the rollout, and under its policy: `effective` */
 	struct sim_commit effective;
-	bool unplanned;               /* the commit is gone: it goes on without a plan */
+	bool unplanned;               /* its commit and its events are gone: no policy */
 	struct rollout_event stepped; /* of the machine that is judged, and what it wants */
 	bool stepping;                /* is being carried out */
 	enum chapter chapter;

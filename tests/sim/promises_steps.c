@@ -207,7 +207,9 @@ void check_restore(struct world *world, size_t member, enum rollout_phase from, 
 		"steps: %s goes back, and nothing was touched", client->name);
 	bool interrupted = resumed && client->host.by_way_back && client->host.restored &&
 			   !strcmp(client->host.rollout, world->rollout);
-	demand(world, !interrupted || restores,
+	/* Neither the host nor the branch nor a commit could tell. */
+	bool untold = world->unplanned && client->watch.unknown;
+	demand(world, !interrupted || restores || untold,
 		"restore: the data of %s are left as a crash left them", client->name);
 	if (world->unplanned)
 		return; /* its commit and its events are gone, and what they said of data */

@@ -336,6 +336,7 @@ static inline struct sim_client *world_member(struct world *world, size_t member
 	const struct rollout *rollout = world_rollout(world);
 	return &world->clients[client_index(rollout->clients[member].record->client)];
 }
+/** The wall clock, as it is set. */
 int64_t world_wall_s(const struct world *world);
 /** New commits: each client that changes gets a new version; or an older commit's wishes. */
 void world_push_commit(struct world *world, bool rescue);

@@ -66,7 +66,8 @@ static const struct {
 		" stage0.running c0.started deploy0 round0 c0.healthy succeeded"},
 	{"its activation arrived late: the others of its bake are watched as long as it is",
 		{2, 0, .batch = 2, .bake_ms = 300, .max_unreachable = 1},
-		"rec lost0 ok1 runs0:untouched rec ok1 +100 ok1 +100 runs0:target ok0 +100 ok1 +100 ok1",
+		"rec lost0 ok1 runs0:untouched rec ok1 +100 ok1 +100 runs0:target"
+		" ok0 +100 ok1 +100 ok1",
 		" started c0.started c1.started deploy0 deploy1 ask0 round1 c0.away stage0.baking"
 		" round1 round1 round0 stage0.baking round0 round1"},
 	{"superseded while a host is away", {1, 1}, "rec gone0 newer",

@@ -179,8 +179,8 @@ bench-secrets: deps all
 
 # 200 sshd at once, with `ansible-playbook`, `ssh` and `rsync` where they are in PATH.
 bench-hosts: deps
-	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/hosts_bench
-	$(Q)$(PYTHON) tests/bench/run.py --build $(BUILD) --runs $(or $(RUNS),3) hosts
+	$(Q)$(MAKE) --no-print-directory all $(BUILD)/tests/hosts_bench $(BUILD)/tests/checks_bench
+	$(Q)$(PYTHON) tests/bench/run.py --build $(BUILD) --runs $(or $(RUNS),3) hosts probes
 
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all

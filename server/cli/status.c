@@ -6,11 +6,13 @@
 #include <cjson/cJSON.h>
 
 #define ROWS_MAX 40 /* clients that are all shown: a screen */
+#define LIST_MAX 4  /* of anything else that may be as long as the fleet: the answer stays one */
 
 static const char usage[] =
 	"usage: aviary status [-c FILE | --url URL [--token-file FILE]] [--json] [--watch]\n\n"
 	"What runs, what waits and what to do about it, what is held and paused, each client; of\n"
-	"more than 40 only those that are not well. Asks the running service over its socket, or\n"
+	"more than 40 only those that are not well. It fits on a screen: where more than 4 of a\n"
+	"kind are to be told the rest is counted, --json has them. Asks the running service over its socket, or\n"
 	"over HTTP with --url.\n"
 	"  --watch             follow the rollout that runs, a line for each change, until it\n"
 	"                      ends or waits; exit status as of apply\n"
@@ -25,18 +27,39 @@ static void print_ago(const char *time_text)
 		printf("  %s", duration_human((clock_wall_s() - then) * 1000, text));
 }
 
+static void print_rest(const char *label, int all)
+{
+	if (all > LIST_MAX)
+		printf("%-7s and %d more: aviary status --json\n", label, all - LIST_MAX);
+}
+
+/* Of a stage that is longer than a screen only those with which something is. */
+static bool is_told(const cJSON *member, int all)
+{
+	const char *state = online_text(member, "state");
+	return all <= ROWS_MAX / 2 ||
+	       (strcmp(state, "healthy") != 0 && strcmp(state, "pending") != 0 &&
+		       strcmp(state, "skipped") != 0);
+}
+
 static void print_members(const cJSON *rollout, const cJSON *stage)
 {
 	const cJSON *member, *progress = cJSON_GetObjectItemCaseSensitive(rollout, "progress");
-	cJSON_ArrayForEach(member, cJSON_GetObjectItemCaseSensitive(stage, "clients"))
+	const cJSON *clients = cJSON_GetObjectItemCaseSensitive(stage, "clients");
+	int all = cJSON_GetArraySize(clients), told = 0;
+	cJSON_ArrayForEach(member, clients)
 	{
 		const char *detail = online_text(
 			cJSON_GetObjectItemCaseSensitive(progress, member->string), "detail");
+		if (!is_told(member, all) || (++told > LIST_MAX && all > ROWS_MAX / 2))
+			continue;
 		printf("  %-12s %-12s", member->string, online_text(member, "state"));
 		if (*detail)
 			printf(" %s", detail);
 		putchar('\n');
 	}
+	if (all > ROWS_MAX / 2)
+		print_rest(" ", told);
 }
 
 static bool is_open(const cJSON *rollout)
@@ -126,7 +149,7 @@ static void print_clients(const cJSON *status)
 {
 	const cJSON *client, *clients = cJSON_GetObjectItemCaseSensitive(status, "clients");
 	bool all = cJSON_GetArraySize(clients) <= ROWS_MAX;
-	int others = 0;
+	int others = 0, told = 0;
 	printf("\n%-12s %-12s %-12s %-8s apps\n", "client", "stage", "state", "commit");
 	cJSON_ArrayForEach(client, clients)
 	{
@@ -136,12 +159,16 @@ static void print_clients(const cJSON *status)
 			others++;
 			continue;
 		}
+		if (++told > LIST_MAX && !all)
+			continue;
 		printf("%-12s %-12s %-12s %-7.7s ", online_text(client, "client"),
 			online_text(client, "stage"), online_text(client, "state"),
 			online_text(client, "commit"));
 		print_apps(client);
 		putchar('\n');
 	}
+	if (!all)
+		print_rest("", told);
 	if (others)
 		printf("Others  %d healthy\n", others);
 }
@@ -149,13 +176,17 @@ static void print_clients(const cJSON *status)
 /* Why nothing goes on, and what to do. */
 static void print_waits(const cJSON *status)
 {
-	const cJSON *waits;
-	cJSON_ArrayForEach(waits, cJSON_GetObjectItemCaseSensitive(status, "waits"))
+	const cJSON *waits, *list = cJSON_GetObjectItemCaseSensitive(status, "waits");
+	int told = 0;
+	cJSON_ArrayForEach(waits, list)
 	{
+		if (++told > LIST_MAX)
+			break;
 		printf("Waits   %s\n", online_text(waits, "what"));
 		if (*online_text(waits, "next"))
 			printf("        Next: %s\n", online_text(waits, "next"));
 	}
+	print_rest("Waits", cJSON_GetArraySize(list));
 }
 
 static void print_held(const cJSON *status)
@@ -163,9 +194,15 @@ static void print_held(const cJSON *status)
 	const cJSON *held, *list = cJSON_GetObjectItemCaseSensitive(status, "held");
 	if (!cJSON_GetArraySize(list))
 		printf("Held    none\n");
+	int told = 0;
 	cJSON_ArrayForEach(held, list)
+	{
+		if (++told > LIST_MAX)
+			break;
 		printf("Held    %s: %s. Again: aviary retry %s\n", online_text(held, "client"),
 			online_text(held, "reason"), online_text(held, "client"));
+	}
+	print_rest("Held", cJSON_GetArraySize(list));
 }
 
 static void print_paused(const cJSON *status)
@@ -173,44 +210,63 @@ static void print_paused(const cJSON *status)
 	const cJSON *paused, *list = cJSON_GetObjectItemCaseSensitive(status, "paused");
 	if (!cJSON_GetArraySize(list))
 		printf("Paused  none\n");
+	int told = 0;
 	cJSON_ArrayForEach(paused, list)
 	{
+		if (++told > LIST_MAX)
+			break;
 		const char *client = online_text(paused, "client");
 		printf("Paused  %s, since %s, '%s', by %s. Again: aviary resume%s%s\n",
 			*client ? client : "the fleet", online_text(paused, "since"),
 			online_text(paused, "reason"), online_text(paused, "by"),
 			*client ? " " : "", client);
 	}
+	print_rest("Paused", cJSON_GetArraySize(list));
 }
 
 static void print_pinned(const cJSON *status)
 {
-	const cJSON *pinned;
-	cJSON_ArrayForEach(pinned, cJSON_GetObjectItemCaseSensitive(status, "pinned"))
+	const cJSON *pinned, *list = cJSON_GetObjectItemCaseSensitive(status, "pinned");
+	int told = 0;
+	cJSON_ArrayForEach(pinned, list)
+	{
+		if (++told > LIST_MAX)
+			break;
 		printf("Pinned  %s until %s, '%s'. Then the newest commit comes by itself\n",
 			online_text(pinned, "client"), online_text(pinned, "until"),
 			online_text(pinned, "reason"));
+	}
+	print_rest("Pinned", cJSON_GetArraySize(list));
 }
 
 static void print_drift(const cJSON *status)
 {
 	const cJSON *client;
+	int told = 0;
 	cJSON_ArrayForEach(client, cJSON_GetObjectItemCaseSensitive(status, "clients"))
 	{
 		const cJSON *drift = cJSON_GetObjectItemCaseSensitive(client, "drift");
-		if (drift)
+		told += drift != NULL;
+		if (drift && told <= LIST_MAX)
 			printf("Drift   %s: %s, since %s. Why: aviary explain %s\n",
 				online_text(client, "client"), online_text(drift, "what"),
 				online_text(drift, "since"), online_text(client, "client"));
 	}
+	print_rest("Drift", told);
 }
 
 static void print_vanished(const cJSON *status)
 {
-	const cJSON *client;
-	cJSON_ArrayForEach(client, cJSON_GetObjectItemCaseSensitive(status, "vanished"))
+	const cJSON *client, *list = cJSON_GetObjectItemCaseSensitive(status, "vanished");
+	int told = 0;
+	cJSON_ArrayForEach(client, list)
+	{
+		if (++told > LIST_MAX)
+			break;
 		printf("Vanished %s: not in the inventory any more; nothing is destroyed\n",
 			cJSON_GetStringValue(client));
+	}
+	print_rest("Vanished", cJSON_GetArraySize(list));
 }
 
 static void print_status(const cJSON *status)

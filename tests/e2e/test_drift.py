@@ -2,13 +2,14 @@
 over. Nobody is touched for it unless the policy says `repair`.
 """
 
+import datetime
 import json
 import re
 import shutil
 
 import pytest
 
-from tests.lib.fleet import CLIENTS, POLICY, WITH_API
+from tests.lib.fleet import CLIENTS, INVENTORY, POLICY, WITH_API
 
 SOON = "drift_interval: 1s\n"
 
@@ -406,3 +407,40 @@ def test_a_newer_commit_comes_before_a_repair(fleet):
     fleet.wait_for("the upgrade", lambda: fleet.versions() == {each: "1.0.1" for each in WITH_API})
     assert repairs(fleet)[0]["state"] in ("superseded", "succeeded", "failed")
     assert fleet.ends(commit)[-1] == "succeeded"
+
+
+def test_a_pinned_client_is_repaired_to_what_it_is_pinned_to(fleet):
+    """Drift and pin together: the pin keeps a client from newer releases, not from its own."""
+    follow_drift(fleet, drift="repair")
+    day = (datetime.date.today() + datetime.timedelta(days=9)).isoformat()
+    fleet.edit(INVENTORY, "client_name: alpha\n", "client_name: alpha\n          aviary_pin: "
+               f"{{until: {day}, reason: the fair}}\n")
+    fleet.settle(fleet.push("Pinned"))
+    newer = fleet.upgrade("1.0.1")  # its canary is pinned: nobody starts
+    fleet.settle(newer)
+    before = fleet.record("alpha")
+    assert before["pinned"]["until"] == day and before["apps"]["api"] == "1.0.0"
+    fleet.put("activations", "")
+    change_a_file_of(fleet, "alpha")
+    rollout = wait_for_repair(fleet)
+    fleet.wait_for("the end of drift", lambda: told(fleet)[-1].startswith("over: "))
+    assert members(rollout) == {"alpha": "healthy"} and rollout["commit"] == before["commit"]
+    (line,) = fleet.activations()
+    assert (line.client, line.release) == ("alpha", before["release"])
+    record = fleet.record("alpha")
+    assert record["pinned"] == before["pinned"] and record["release"] == before["release"]
+    shown = fleet.command("status").stdout
+    assert f"Pinned  alpha until {day}" in shown and "Drift" not in shown
+
+
+def test_drift_of_a_pinned_client_is_only_reported_with_report(fleet):
+    day = (datetime.date.today() + datetime.timedelta(days=9)).isoformat()
+    fleet.edit(INVENTORY, "client_name: beta\n", "client_name: beta\n          aviary_pin: "
+               f"{{until: {day}, reason: the fair}}\n")
+    follow_drift(fleet)
+    fleet.put("activations", "")
+    change_a_file_of(fleet, "beta")
+    wait_for_drift(fleet, client="beta")
+    shown = fleet.command("status").stdout
+    assert f"Pinned  beta until {day}" in shown and "Drift   beta: " in shown
+    assert not fleet.activations() and fleet.record("beta")["pinned"]["until"] == day

@@ -1,9 +1,11 @@
 """The driver `ssh` with the real service and a real sshd for each client."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -298,6 +300,25 @@ def test_a_connection_that_is_lost_during_an_activation_is_asked_for_its_end(idl
         fleet.settle()
     assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
     assert [each.client for each in fleet.activations("start", commit)].count("alpha") == 1
+
+
+def test_a_host_that_goes_down_during_an_activation_is_activated_again(fleet):
+    fleet.hold_back("alpha")
+    commit = fleet.upgrade("1.0.1")
+    fleet.wait_for_activation("alpha", commit)
+    holders = os.readlink(fleet.root("alpha") / ".aviary/lock").split("@")[0].split("-")
+    assert len(holders) == 2
+    # the shell that holds the connection and activate with all of its group, as a reboot does
+    for holder in holders:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(holder.split(".")[0]), signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(int(holders[1].split(".")[0]), signal.SIGKILL)
+    fleet.let_go("alpha")
+    fleet.settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    assert [each.client for each in fleet.activations("start", commit)].count("alpha") == 2
+    assert fleet.state_of("alpha")["phase"] == "active" and whole_release(fleet, "alpha")
 
 
 def test_a_connection_that_is_cut_in_the_stream_leaves_a_whole_release(idle):

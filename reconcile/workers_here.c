@@ -1,7 +1,5 @@
 /* Steps that run on this machine instead of the client's host. */
-#include "base/clock.h"
 #include "base/http_client.h"
-#include "base/log.h"
 #include "reconcile/drivers/playbook.h"
 #include "reconcile/workers_parts.h"
 #include <poll.h>

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.lib.asking import done, run
-from tests.lib.fleet import INVENTORY, POLICY, VARIABLES, WITH_API
+from tests.lib.fleet import INVENTORY, POLICY, VARIABLES, WITH_API, wait_for
 from tests.lib.gitserver import git
 from tests.lib.ssh_fleet import Hosts, SshFleet
 
@@ -157,6 +157,19 @@ def test_killed_in_a_playbook_the_next_service_waits_for_it(fleet):
     fleet.settle()
     assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
     assert sleeper(fleet) != first and not left_over(fleet)
+
+
+def test_a_service_that_stops_ends_its_playbook_and_the_next_one_plays_it_again(fleet):
+    define(fleet, PLAYBOOK_TEXT.replace("hosts: all", "hosts: canary"), WAITS)
+    commit = fleet.upgrade("1.0.1")
+    first = sleeper(fleet)
+    fleet.service.stop()
+    wait_for("the end of the task", lambda: not alive(int(first)))
+    assert not left_over(fleet)
+    (fleet.control / "go").touch()
+    fleet.start().settle()
+    assert fleet.results(commit) == {client: ["succeeded"] for client in WITH_API}
+    assert sleeper(fleet) != first
 
 
 def test_what_a_playbook_could_not_do_is_said_before_anything_begins(idle_fleet):

@@ -68,8 +68,10 @@ def test_the_worst_night_of_a_large_fleet_fits_on_a_screen(tmp_path):
     for label in ("Held", "Paused", "Pinned", "Vanished", "Waits"):
         assert f"{label:7} and 96 more: aviary status --json" in lines, text
     assert "Drift   and 56 more: aviary status --json" in lines
-    members = [line.split() for line in lines if line.startswith("  c0")]  # not those that are well
-    assert members[:2] == [["c001", "failed"], ["c002", "deploying"]] and len(members) == 4
+    members = [line.split() for line in lines if line.startswith("  c")]
+    assert members == [["c000", "healthy"],  # the canary, and of production those with which something is
+                       ["c001", "failed"], ["c002", "deploying"], ["c005", "failed"],
+                       ["c006", "deploying"]]
 
 
 def test_a_large_fleet_that_is_well_is_a_few_lines(tmp_path):

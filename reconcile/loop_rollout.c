@@ -87,7 +87,6 @@ static void aim_step(
 	struct work *work, const struct loop *loop, const struct rollout_action *action)
 {
 	const struct rollout_client *client = &loop->rollout->clients[action->client];
-	const struct client_record *record = status_client(loop->status, client->record->client);
 	if (action->kind != ACTION_STEP && action->kind != ACTION_BACK)
 		return;
 	rollout_backup_name(loop->rollout, client, work->backup);
@@ -96,6 +95,7 @@ static void aim_step(
 	work->restore = action->kind == ACTION_BACK && client->restore == RESTORE_YES;
 	if (!work->restore)
 		return;
+	const struct client_record *record = status_client(loop->status, client->record->client);
 	/* Never data of another release than the one that they are for. */
 	bool fits = record && record->known_good.release[0] &&
 		    !strcmp(record->backup.release, record->known_good.release);
@@ -130,7 +130,8 @@ static void start_work(struct loop *loop, const struct rollout_action *action)
 	if (action->kind == ACTION_BACK || phase == PHASE_BACK_VERIFY)
 		aim_back(work, loop, action->client);
 	aim_step(work, loop, action);
-	keep_releases(work, loop, action->client);
+	if (kind == WORK_ACTIVATE)
+		keep_releases(work, loop, action->client);
 	if (action->kind == ACTION_DEPLOY || action->kind == ACTION_STEP)
 		tell_recorded(work, loop);
 	if (kind != WORK_ROUND)

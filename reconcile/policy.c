@@ -245,6 +245,7 @@ bool policy_parse(const char *bytes, size_t len, struct arena *arena, struct pol
 		.arena = arena,
 		.problems = problems};
 	if (!node_parse_yaml(arena, POLICY_FILE, bytes, len, &options, &self.root, &err)) {
+		error_hint(&err, "correct the file");
 		problems_add_error(problems, &err);
 		return false;
 	}

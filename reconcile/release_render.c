@@ -244,6 +244,7 @@ static bool render_file(struct release_trace *trace, const struct policy_file *f
 		return false;
 	if (source->missing) {
 		error_set(err, ERR_INVALID, "release file '%s' does not exist", file->from);
+		error_hint(err, "name a file of the repository");
 		return error_at(err, POLICY_FILE, file->node ? file->node->line : 0);
 	}
 	trace_file(trace, source);

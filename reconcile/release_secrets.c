@@ -87,8 +87,12 @@ bool release_secrets_load(struct release_builder *builder, const char *path, str
 
 	if (!tree_read(builder->tree, path, &text, NULL, err))
 		return err->code == ERR_NOT_FOUND; /* optional until something uses it */
-	if (!read_values(builder, path, &text, arena, &node, err))
+	if (!read_values(builder, path, &text, arena, &node, err)) {
+		if (!err->hint[0])
+			error_hint(err, err->code == ERR_AUTH ? "encrypt it for a key that is here"
+							      : "encrypt the file again");
 		return error_at(err, path, 0);
+	}
 	if (node->kind != NODE_MAP && node->kind != NODE_NULL) {
 		error_set(err, ERR_INVALID, "a file of secrets must be a map");
 		return error_at(err, path, 0);

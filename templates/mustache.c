@@ -192,8 +192,11 @@ static bool render_value(
 	if (!is_scalar(value)) {
 		if (!strict)
 			return true; /* the specification leaves it open: nothing, as for a miss */
-		return fail(renderer, place, token, "'%s' is a %s and cannot be printed",
-			token->name, node_kind_name(value->kind));
+		fail(renderer, place, token, "'%s' is a %s and cannot be printed", token->name,
+			node_kind_name(value->kind));
+		return error_hint(renderer->err,
+			"print what is in it: '{{#%s}}...{{/%s}}' around that", token->name,
+			token->name);
 	}
 	if (!print_value(renderer, token, value, &text, &len))
 		return error_at(renderer->err, place->template->file, token->line);

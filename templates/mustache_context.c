@@ -64,16 +64,17 @@ bool mustache_explain_missing(const struct mustache_frame *top, const struct mus
 {
 	if (!is_name(token->name)) {
 		error_set(err, ERR_INVALID, "'%s' is not a variable's name", token->name);
-		return error_hint(err,
-			"braces that belong to the file itself need other delimiters for Mustache: "
-			"'{{=<%% %%>=}}' above them");
+		return error_hint(err, MUSTACHE_OTHER_BRACES);
 	}
-	if (lookup->holder && lookup->holder->kind != NODE_MAP)
-		return error_set(err, ERR_INVALID,
-			"unknown variable '%s': '%.*s' is a %s, not a map", token->name,
-			(int)(lookup->part - token->parts - 1), token->name,
-			node_kind_name(lookup->holder->kind));
+	int holder_len = (int)(lookup->part - token->parts - 1);
+	if (lookup->holder && lookup->holder->kind != NODE_MAP) {
+		error_set(err, ERR_INVALID, "unknown variable '%s': '%.*s' is a %s, not a map",
+			token->name, holder_len, token->name, node_kind_name(lookup->holder->kind));
+		return error_hint(
+			err, "write '%.*s' alone, or make it a map", holder_len, token->name);
+	}
 	error_set(err, ERR_INVALID, "unknown variable '%s'", token->name);
+	error_hint(err, "define it, or correct the name");
 	hint_nearest(top, token, lookup, err);
 	return false;
 }

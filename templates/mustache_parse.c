@@ -47,6 +47,7 @@ static bool fail(
 	(void)vsnprintf(message, sizeof(message), format, args); /* cutting is harmless here */
 	va_end(args);
 	error_set(err, ERR_INVALID, "%s", message);
+	error_hint(err, "correct the tag; " MUSTACHE_OTHER_BRACES);
 	return error_at(err, parser->template->file, line);
 }
 

@@ -24,6 +24,11 @@ enum mustache_tag {
 
 struct mustache_template;
 
+/* Of an error_hint(): what to do about braces that are no tag. */
+#define MUSTACHE_OTHER_BRACES                                                                      \
+	"braces that belong to the file itself need other delimiters for Mustache: "               \
+	"'{{=<%% %%>=}}' above them"
+
 struct mustache_token {
 	enum mustache_tag tag;
 	bool line_start;   /* first of its line: an indented partial puts its indentation here */

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -198,6 +199,7 @@ def test_a_bad_repository_is_refused_with_the_place(repo, kind):
     errors = json.loads(done.stdout)["errors"]
     assert any(error["file"] == file and words in error["what"] and line in (None, error["line"])
                for error in errors), errors
+    assert all(error["fix"] for error in errors), errors
     status, plan = repo.plan("--from", "HEAD")
     assert status == 1 and plan["verdict"] == "refused" and plan["errors"] == errors
     assert "sesame" not in done.stdout + done.stderr
@@ -228,7 +230,8 @@ def test_five_mistakes_are_five_lines(repo):
     lines = done.stdout.splitlines()
     assert lines[0] == "5 errors, 0 warnings."
     assert len(lines) == 6, done.stdout
-    assert sum(":" in line for line in lines[1:]) == 5
+    for line in lines[1:]:  # where, what, what to do
+        assert re.fullmatch(r"[a-z_/.-]+(:\d+)?: .+: .+", line), line
 
 
 def test_symlinks_out_of_the_repository_are_refused_by_name(repo):

@@ -11,9 +11,9 @@
 static const char usage[] =
 	"usage: aviary status [-c FILE | --url URL [--token-file FILE]] [--json] [--watch]\n\n"
 	"What runs, what waits and what to do about it, what is held and paused, each client; of\n"
-	"more than 40 only those that are not well. It fits on a screen: of more than 4 of a kind\n"
-	"the others are counted, --json has them. Asks the running service over its socket, or over\n"
-	"HTTP with --url.\n"
+	"more than 40 only those that are not well. It fits on a screen: of more than 4 of a\n"
+	"kind the others are counted, --json has them. Asks the running service over its\n"
+	"socket, or over HTTP with --url.\n"
 	"  --watch             follow the rollout that runs, a line for each change, until it\n"
 	"                      ends or waits; exit status as of apply\n"
 	"  -c, --config FILE   configuration, for the socket's path (default " ONLINE_CONFIG ")\n"

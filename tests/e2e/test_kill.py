@@ -15,7 +15,7 @@ import pytest
 from tests.lib.faulty import Site, final_results, scratch_folder, wait_until
 from tests.lib.outcome import forget_reasons, outcome, settle
 
-AT_ONCE = 6  # they mostly wait
+AT_ONCE = 8  # they mostly wait
 
 START, BAKING = "rollout: started", "rollout: stage canary baking"
 CANARY_GOOD = "rollout: stage canary succeeded"
@@ -69,7 +69,7 @@ class Bench:
     def __init__(self, folder):
         self.folder = folder
         self.ready, self.commits, self.expected, self.traces = {}, {}, {}, {}
-        site = Site.make(folder / "0", verify_timeout="3s")
+        site = Site.make(folder / "0", verify_timeout="6s")
         for name, (version, _) in SCENARIOS.items():
             self.commits[name] = site.commit(version)
             site.close()

@@ -81,7 +81,6 @@ void fleet_check_steps(const struct fleet *fleet, struct tree *tree, struct prob
 		problems_add_error(problems, &err);
 		return;
 	}
-	service_secrets_check(secrets, problems);
 	for (size_t i = 0; i < policy->step_count; i++) {
 		if (policy->steps[i].kind == RUN_HTTP)
 			check_request(fleet, &policy->steps[i], secrets, problems);

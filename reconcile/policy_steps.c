@@ -22,8 +22,8 @@ const struct key policy_step_keys[] = {
 		AT(step_file, command),
 		.doc = "Command on the service machine: a list of arguments, started without a "
 		       "shell in a private checkout of exactly the commit. It sees what remote "
-		       "sees, and the values of secrets.service whose names can be those of "
-		       "variables."},
+		       "sees, and in AVIARY_SECRETS the name of a file in memory: secrets.service "
+		       "as JSON."},
 	{.name = "http",
 		.type = KEY_TEXT,
 		AT(step_file, http),

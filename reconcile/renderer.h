@@ -70,7 +70,7 @@ struct step_here {
 	const char *name;
 	int64_t timeout_ms;
 	const char **argv;             /* RUN_COMMAND */
-	const char **secrets;          /* "NAME=value" of secrets.service, ends with NULL */
+	const char *secrets;           /* JSON of secrets.service; NULL: it has none */
 	struct step_request request;   /* RUN_HTTP */
 	struct step_playbook playbook; /* RUN_ANSIBLE */
 };

@@ -2,6 +2,13 @@
 #include "reconcile/renderer_parts.h"
 #include "reconcile/service_secrets.h"
 
+static const char *print_json(const struct node *node, struct arena *arena)
+{
+	auto_buf struct buf text = BUF_INIT_SECRET(TREE_FILE_MAX);
+	node_to_json(node, 0, false, &text);
+	return arena_dup(arena, text.text, text.len);
+}
+
 static bool load_secrets(const struct renderer *renderer, const struct rendered_commit *loaded,
 	struct step_here *step, const struct node **secrets_out, struct error *err)
 {
@@ -9,7 +16,8 @@ static bool load_secrets(const struct renderer *renderer, const struct rendered_
 		loaded->tree, loaded->fleet->policy, renderer->keyring};
 	if (!service_secrets_load(&source, step->arena, secrets_out, err))
 		return false;
-	step->secrets = service_secrets_environment(*secrets_out, step->arena);
+	if (*secrets_out)
+		step->secrets = print_json(*secrets_out, step->arena);
 	return true;
 }
 

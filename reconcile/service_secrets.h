@@ -1,7 +1,6 @@
 /* reconcile/service_secrets.h - the tokens of secrets.service, for steps on the service machine
  *
- * Templates of releases do not know them, and no host gets them. Programs of steps find those whose
- * names can be names of variables in their environment.
+ * Templates of releases do not know them, and no host gets them.
  */
 #pragma once
 #include "git/tree.h"
@@ -20,7 +19,3 @@ struct service_secrets {
  */
 MUST_USE bool service_secrets_load(const struct service_secrets *source, struct arena *arena,
 	const struct node **node_out, struct error *err);
-/** "NAME=value" of each that can be a variable; ends with NULL. @param secrets  may be NULL */
-const char **service_secrets_environment(const struct node *secrets, struct arena *arena);
-/** Names that would change how programs run, or what Aviary tells them, become problems. */
-void service_secrets_check(const struct node *secrets, struct problems *problems);

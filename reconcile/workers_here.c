@@ -1,4 +1,5 @@
 /* Steps that run on this machine instead of the client's host. */
+#include "base/fs.h"
 #include "base/http_client.h"
 #include "reconcile/drivers/playbook.h"
 #include "reconcile/workers_parts.h"
@@ -8,6 +9,8 @@
 #define LOOK_MS 200
 /* Of an answer: for a person to read. */
 #define ANSWER_MAX ((size_t)16 << 10)
+/* In the place's folder in memory. */
+#define SECRETS_FILE "secrets.json"
 
 struct here {
 	struct activation *activation;
@@ -23,22 +26,35 @@ static bool is_cancelled(const struct driver_run *run)
 
 /* ---- command ------------------------------------------------------------------------------- */
 
-/* AVIARY_* first: no secret can have such a name. */
-static const char **environment_of(const struct here *here, struct strlist *told)
+/* The tokens reach no disk, and no environment: all that the program starts would inherit it. */
+static bool put_secrets(const struct here *here, struct strlist *told, struct error *err)
+{
+	const struct step_here *step = here->step;
+	const char *memory = NULL;
+	if (!step->secrets)
+		return true;
+	if (!step_place_memory(here->place, &memory, err))
+		return error_wrap(err, "secrets for %s", step->name);
+	auto_free char *path = mem_printf("%s/" SECRETS_FILE, memory);
+	strlist_addf(told, "AVIARY_SECRETS=%s", path);
+	return fs_write(path, step->secrets, strlen(step->secrets), 0400, err);
+}
+
+/* What the program sees in its environment; ends with NULL. */
+static bool make_environment(
+	const struct here *here, const char ***environment_out, struct error *err)
 {
 	const struct activation *activation = here->activation;
-	const char *const *secrets = here->step->secrets;
-	size_t count = 0;
-	driver_environment(activation->task.host, &activation->release, told);
-	driver_step_environment(activation->task.step, told);
-	while (secrets[count])
-		count++;
-	const char **all = arena_array(here->step->arena, told->count + count + 1, sizeof(*all));
-	for (size_t i = 0; i < told->count; i++)
-		all[i] = told->items[i];
-	for (size_t i = 0; i < count; i++)
-		all[told->count + i] = secrets[i];
-	return all;
+	auto_strlist struct strlist told = STRLIST_INIT;
+	driver_environment(activation->task.host, &activation->release, &told);
+	driver_step_environment(activation->task.step, &told);
+	if (!put_secrets(here, &told, err))
+		return false;
+	*environment_out =
+		arena_array(here->step->arena, told.count + 1, sizeof(**environment_out));
+	for (size_t i = 0; i < told.count; i++)
+		(*environment_out)[i] = arena_str(here->step->arena, told.items[i]);
+	return true;
 }
 
 static bool check_out(const struct here *here, struct error *err)
@@ -52,15 +68,13 @@ static bool check_out(const struct here *here, struct error *err)
 
 static bool run_command(const struct here *here, struct driver_run *run, struct error *err)
 {
-	auto_strlist struct strlist told = STRLIST_INIT;
-	const struct local_command command = {
-		.name = here->step->name,
+	struct local_command command = {.name = here->step->name,
 		.argv = here->step->argv,
-		.environment = environment_of(here, &told),
-		.timeout_ms = here->step->timeout_ms,
-	};
-	if (!check_out(here, err))
+		.timeout_ms = here->step->timeout_ms};
+	const char **environment = NULL;
+	if (!make_environment(here, &environment, err) || !check_out(here, err))
 		return false;
+	command.environment = environment;
 	run->touched = DRIVER_TOUCHED_FAILED;
 	return step_place_run(here->place, &command, run, err);
 }
@@ -79,10 +93,10 @@ static bool check_ansible(
 
 static bool run_playbook(const struct here *here, struct driver_run *run, struct error *err)
 {
-	auto_strlist struct strlist told = STRLIST_INIT;
+	const char **environment = NULL;
 	const struct step_playbook *found = &here->step->playbook;
 	const struct workers_options *options = &here->activation->workers->options;
-	const struct playbook playbook = {.name = here->step->name,
+	struct playbook playbook = {.name = here->step->name,
 		.path = found->path,
 		.inventory = found->inventory,
 		.config = found->config,
@@ -90,13 +104,14 @@ static bool run_playbook(const struct here *here, struct driver_run *run, struct
 		.variables = found->variables,
 		.variables_len = strlen(found->variables),
 		.connection = found->connection,
-		.environment = environment_of(here, &told),
 		.timeout_ms = here->step->timeout_ms,
 		.ssh_key_file = options->ssh_key_file,
 		.known_hosts_file = options->known_hosts_file};
-	if (!check_ansible(here->activation->workers, playbook.environment, err) ||
+	if (!make_environment(here, &environment, err) ||
+		!check_ansible(here->activation->workers, environment, err) ||
 		!check_out(here, err))
 		return false;
+	playbook.environment = environment;
 	bool good = playbook_run(here->place, &playbook, run, err);
 	here->activation->away = !good && err->code == ERR_UNREACHABLE;
 	return good;

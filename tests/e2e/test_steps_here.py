@@ -13,12 +13,12 @@ from tests.lib.webserver import WebServer
 
 TOKEN = "token-of-the-announcements"
 TOOL = "tools/announce"
-TOOL_TEXT = """\
-#!/bin/sh
+TOOL_TEXT = r"""#!/bin/sh
 control=CONTROL
 { printf '%s|' "$AVIARY_STEP" "$AVIARY_CLIENT" "$AVIARY_ACTION" "$AVIARY_COMMIT" "$(pwd)" "$@"
 	echo; } >> "$control/announced"
-echo "the token is $announce_token"
+echo "the token is $(sed -n 's/.*"announce_token":"\([^"]*\)".*/\1/p' "$AVIARY_SECRETS")"
+if env | grep "token-of-the"; then exit 1; fi
 cat word
 for script in "$control/announce.sh" "$control/announce-$AVIARY_CLIENT.sh"; do
 	if [ -e "$script" ]; then . "$script"; fi
@@ -214,8 +214,6 @@ def test_what_a_step_could_not_do_is_said_before_anything_begins(idle_fleet):
     refuses("  announce: {command: ['{{client_name}}']}\n", "is a template", "AVIARY_CLIENT")
     fleet.write(VARIABLES, fleet.read(VARIABLES) + 'odd: "a\\r\\nX-Other: b"\n')
     refuses('  announce: {http: "http://h/", headers: {A: "{{odd}}"}}\n', "line break")
-    fleet.write_secrets("service", LD_PRELOAD="x" * 10)
-    refuses("  announce: {command: [a]}\n", "'LD_PRELOAD' of secrets.service")
     fleet.write_secrets("service", announce_token=TOKEN)
     (fleet.work / "link").symlink_to("/etc/passwd")
     git(fleet.work, "add", "-A")

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.lib.fleet import CLIENTS, sops
+from tests.lib.fleet import CLIENTS, POLICY, sops
 
 KEYS = "digest-key.sops.yaml"
 
@@ -90,19 +90,20 @@ def test_a_key_that_no_record_uses_goes(two):
     assert ids(two, "age-key.txt") == ["k1", "k3"]
 
 
-def test_a_key_stays_under_which_a_failed_rollout_holds_whom_it_did_not_reach(two):
+def test_a_key_stays_under_which_a_rollout_holds_whom_it_did_not_reach(two):
     encrypt_for(two, "age-key.txt", "eva.txt")
     encrypt_for(two, "age-key.txt")
-    two.sick("alpha", "api:1.0.1")
-    bad = two.upgrade("1.0.1")
-    two.settle(bad)
-    assert two.ends(bad) == ["failed"]
+    two.edit(POLICY, "bake: 200ms", "bake: 200ms, approval: manual")
+    two.settle(two.push("Somebody is asked"))
+    aborted = two.upgrade("1.0.1")
+    two.wait_for("the question", lambda: two.ends(aborted) == ["waiting"])
+    two.command("abort", two.rollout(aborted)["id"], "--reason", "not this", check=True)
+    two.settle(aborted)
     encrypt_for(two, "age-key.txt", "eva.txt")
-    two.sick("alpha", "")
     encrypt_for(two, "age-key.txt")
     assert ids(two, "age-key.txt") == ["k1", "k2", "k3"]
-    two.settle()
-    assert set(two.versions().values()) == {"1.0.0"}  # nobody's hold has ended
+    assert two.rollouts()[-1]["state"] == "refused"  # nobody's hold has ended
+    untouched(two, 0)
 
 
 def test_the_only_recipient_is_replaced_while_the_old_identity_is_still_there(two):

@@ -62,10 +62,23 @@ static bool backup_belongs(
 	return client && commit && plan_same_plain(work, (size_t)(client - fleet->clients), commit);
 }
 
-static bool goes_back(const struct plan_entry *entry)
+/* It changes, and runs what the reverted commit made of it: other commits may come with the revert
+ * that were not deployed there yet, and those take nobody back. */
+static bool goes_back(const struct plan_work *work, const struct plan_entry *entry)
 {
-	return (entry->action == PLAN_UPGRADE || entry->action == PLAN_ROLLBACK) &&
-	       !entry->unproved;
+	const struct plan_request *request = work->request;
+	struct oid runs = {{0}};
+	struct error err;
+	bool contains = false;
+	if ((entry->action != PLAN_UPGRADE && entry->action != PLAN_ROLLBACK) || entry->unproved ||
+		!oid_valid(entry->from.commit))
+		return false;
+	memcpy(runs.hex, entry->from.commit, sizeof(runs.hex));
+	/* a commit that is gone says nothing: better told once too often */
+	if (!repo_has_commit(request->repo, &runs) ||
+		!repo_is_ancestor(request->repo, &request->reverts, &runs, &contains, &err))
+		return true;
+	return contains;
 }
 
 void plan_find_data(struct plan_work *work)
@@ -77,7 +90,8 @@ void plan_find_data(struct plan_work *work)
 	for (size_t i = 0; status && i < plan->entry_count; i++) {
 		const struct plan_entry *entry = &plan->entries[i];
 		const struct client_record *record = status_client(status, entry->client);
-		char *apps = record && goes_back(entry) ? apps_going_back(entry, record) : NULL;
+		char *apps =
+			record && goes_back(work, entry) ? apps_going_back(entry, record) : NULL;
 		if (!apps)
 			continue;
 		mem_grow(plan->data, plan->data_count, plan->data_capacity);

@@ -89,6 +89,10 @@ def test_what_nobody_runs_is_reverted_without_touching_anybody(fleet):
     lines = text(fleet, "--revert", bad)
     assert lines.startswith("5 clients, none changes. Nothing to do."), lines
     assert "ends the hold of alpha" in lines and "none have to come back" in lines
+    fleet.settle(fleet.upgrade("2.0.1", app="web"))  # its canary is as sick
+    git(fleet.work, "fetch", "-q", "origin")
+    plan = told(fleet, "--revert", bad)  # web comes with it, and takes nobody back
+    assert plan["changed"] and plan["data"] == []
 
 
 def test_a_revert_that_conflicts_says_where(upgraded):

@@ -335,7 +335,10 @@ stage() {
 	mkdir "$new" || fail stage 'the new release cannot be made'
 	staged=yes
 	[ -z "$copy" ] || copy_same
+	# the modes of the archive: busybox takes the umask off them, with -p too, for who is not root
+	umask 0
 	tar -xpof - -C "$new" || unstage stage 'the release did not arrive whole'
+	umask 077
 	is_whole "$new" || unstage digest 'a file of the release is not what was sent'
 	set_modes "$new" || unstage stage 'modes cannot be set'
 	chmod 0755 "$new"

@@ -63,7 +63,8 @@ take_list() {
 		text=${text:+$text$nl}$line
 		lines=$((lines + 1))
 		[ "$lines" -lt 100 ] || {
-			text=$text$nl$(list "$1")
+			line=$(list "$1")
+			text=$text${line:+$nl$line}
 			return
 		}
 	done

@@ -215,6 +215,35 @@ def test_old_releases_are_pruned_but_never_the_known_good_one(fleet):
     assert fleet.versions() == {client: "1.0.3" for client in WITH_API}
 
 
+def drive(hosts, folder, work, release, digest, clients=CLIENTS):
+    """The driver alone, with a folder as release. Roots are below folder / "roots"."""
+    known = folder / "known"
+    known.write_text(hosts.known_hosts())
+    ports = [str(hosts.ports()[client]) for client in clients]
+    done = subprocess.run(
+        [BUILD / "tests/hosts_bench", work, "32", hosts.key, known, hosts.user, folder / "roots",
+         "sha256:" + digest * 64, release, *ports], stdout=subprocess.PIPE, encoding="utf-8",
+        check=False)
+    return json.loads(done.stdout)["failed"]
+
+
+@pytest.mark.parametrize("same", [99, 100, 101, 201])
+def test_a_release_of_many_files_arrives_over_one_that_has_most_of_them(same, hosts, tmp_path):
+    release = tmp_path / "release"
+    release.mkdir()
+    (release / "activate").write_text("#!/bin/sh\n")
+    for number in range(same - 1):
+        (release / f"file {number}").write_text(f"{number}\n")
+    for digest, text in (("a", "first"), ("b", "second")):
+        (release / "changes").write_text(text)
+        assert drive(hosts, tmp_path, "activate", release, digest, ["alpha"]) == 0
+        current = tmp_path / "roots/0/current"
+        names = sorted(os.listdir(release))
+        assert sorted(os.listdir(current)) == names
+        assert all((current / name).read_text() == (release / name).read_text() for name in names)
+        assert {oct((current / name).stat().st_mode & 0o777) for name in names} == {"0o755", "0o644"}
+
+
 def test_only_so_many_hosts_pull_images_at_once(hosts, tmp_path):
     # each notes its beginning and the end of its pull, and ends when all have pulled
     release = tmp_path / "release"
@@ -224,13 +253,7 @@ def test_only_so_many_hosts_pull_images_at_once(hosts, tmp_path):
         f"#!/bin/sh\necho begin >> {log}; printf 'compose: the images'; sleep 0.1\n"
         f"echo there >> {log}; echo ' are there'\n"
         f'until [ "$(grep -c there {log})" = {len(hosts.servers)} ]; do sleep 0.1; done\n')
-    known = tmp_path / "known"
-    known.write_text(hosts.known_hosts())
-    done = subprocess.run(
-        [BUILD / "tests/hosts_bench", "pull", "32", hosts.key, known, hosts.user,
-         tmp_path / "roots", "sha256:" + "ab" * 32, release, *map(str, hosts.ports().values())],
-        stdout=subprocess.PIPE, encoding="utf-8", check=False)
-    assert json.loads(done.stdout)["failed"] == 0
+    assert drive(hosts, tmp_path, "pull", release, "a") == 0
     assert log.read_text().split() == ["begin", "there"] * len(hosts.servers)
 
 

@@ -85,6 +85,16 @@ void problems_add_error(struct problems *problems, const struct error *err)
 	problems_add(problems, file, line, err->hint, "%s", err->message);
 }
 
+char *problem_text(const struct problem *problem)
+{
+	char line[16] = "";
+	if (problem->file[0] && problem->line)
+		(void)snprintf(line, sizeof(line), ":%u", problem->line);
+	return mem_printf("%s%s%s%s%s%s%s", problem->file, line, problem->file[0] ? ": " : "",
+		problem->warning ? "warning: " : "", problem->what, problem->fix[0] ? ": " : "",
+		problem->fix);
+}
+
 static int compare(const void *a, const void *b)
 {
 	const struct problem *left = a, *right = b;

@@ -39,5 +39,8 @@ void problems_add_error(struct problems *problems, const struct error *err);
 void problems_sort(struct problems *problems);
 /** The first error as a struct error; more of them: "... (and 4 more)". @return false */
 bool problems_to_error(const struct problems *problems, struct error *err);
+/** "file:line: what: what to do", or as much of it as there is, a warning's what as "warning:
+ * what". The caller frees. */
+char *problem_text(const struct problem *problem);
 void problems_clear(struct problems *problems);
 #define auto_problems CLEANUP(problems_clear)

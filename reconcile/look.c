@@ -140,17 +140,9 @@ bool look_author(struct looker *looker, const struct oid *commit, struct look_re
 static void problems_to_sentences(const struct problems *problems, struct strlist *out)
 {
 	for (size_t i = 0; i < problems->count; i++) {
-		const struct problem *item = &problems->items[i];
-		const char *colon = item->fix[0] ? ": " : "";
-		if (item->warning)
-			continue;
-		if (item->file[0] && item->line)
-			strlist_addf(out, "%s:%u: %s%s%s", item->file, item->line, item->what,
-				colon, item->fix);
-		else if (item->file[0])
-			strlist_addf(out, "%s: %s%s%s", item->file, item->what, colon, item->fix);
-		else
-			strlist_addf(out, "%s%s%s", item->what, colon, item->fix);
+		auto_free char *text = problem_text(&problems->items[i]);
+		if (!problems->items[i].warning)
+			strlist_add(out, text);
 	}
 }
 

@@ -84,13 +84,8 @@ static void print_problems(struct problems *problems)
 {
 	problems_sort(problems);
 	for (size_t i = 0; i < problems->count; i++) {
-		const struct problem *problem = &problems->items[i];
-		fprintf(stderr, "%s", problem->file);
-		if (problem->line)
-			fprintf(stderr, ":%u", problem->line);
-		fprintf(stderr, "%s%s%s", *problem->file ? ": " : "",
-			problem->warning ? "warning: " : "", problem->what);
-		fprintf(stderr, "%s%s\n", *problem->fix ? ": " : "", problem->fix);
+		auto_free char *text = problem_text(&problems->items[i]);
+		fprintf(stderr, "%s\n", text);
 	}
 }
 

@@ -27,15 +27,8 @@ int offline_write(const struct buf *text)
 
 static void add_problem(struct buf *out, const struct problem *item)
 {
-	auto_buf struct buf line = BUF_INIT(8192);
-	if (*item->file && item->line)
-		buf_addf(&line, "%s:%u: ", item->file, item->line);
-	else if (*item->file)
-		buf_addf(&line, "%s: ", item->file);
-	buf_addf(&line, "%s%s", item->warning ? "warning: " : "", item->what);
-	if (*item->fix)
-		buf_addf(&line, ": %s", item->fix);
-	buf_add_clean(out, line.text, line.len);
+	auto_free char *text = problem_text(item);
+	buf_add_clean(out, text, strlen(text));
 	buf_add_char(out, '\n');
 }
 

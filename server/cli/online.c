@@ -21,9 +21,8 @@ bool online_config(const char *path, const struct config_flags *flags, struct ar
 		return true;
 	problems_sort(&problems);
 	for (size_t i = 0; i < problems.count; i++) {
-		const struct problem *item = &problems.items[i];
-		fprintf(stderr, "%s:%u: %s%s%s\n", item->file[0] ? item->file : path, item->line,
-			item->what, item->fix[0] ? ": " : "", item->fix);
+		auto_free char *text = problem_text(&problems.items[i]);
+		fprintf(stderr, "%s\n", text);
 	}
 	return false;
 }
@@ -88,8 +87,12 @@ bool online_request(const struct online_service *service, const char *path, cons
 			.capacity = strlen(header) + 1,
 			.secret = true};
 	if (!done) {
-		error_wrap(err, "no service answers at '%s'",
-			service->url ? service->url : service->socket);
+		/* libcurl would name a host and a port that nobody asked for. */
+		if (!service->url && err->code == ERR_UNREACHABLE)
+			error_set(err, err->code, "no service answers at '%s'", service->socket);
+		else
+			error_wrap(err, "no service answers at '%s'",
+				service->url ? service->url : service->socket);
 		return error_hint(err, "start it with 'aviary serve', or name the right -c FILE");
 	}
 	bool good = answer.status >= 200 && answer.status < 300;

@@ -62,14 +62,8 @@ static bool check(const struct config *config)
 	bool good = config_check(config, &problems);
 	problems_sort(&problems);
 	for (size_t i = 0; i < problems.count; i++) {
-		const struct problem *item = &problems.items[i];
-		const char *kind = item->warning ? "warning: " : "";
-		if (item->file[0])
-			fprintf(stderr, "%s%s:%u: %s%s%s\n", kind, item->file, item->line,
-				item->what, item->fix[0] ? ": " : "", item->fix);
-		else
-			fprintf(stderr, "%s%s%s%s\n", kind, item->what, item->fix[0] ? ": " : "",
-				item->fix);
+		auto_free char *text = problem_text(&problems.items[i]);
+		fprintf(stderr, "%s\n", text);
 	}
 	return good;
 }

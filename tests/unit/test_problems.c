@@ -107,6 +107,30 @@ static void the_first_error_says_how_many_follow(void **state)
 	assert_int_equal(problems.errors + problems.warnings + problems.count, 0);
 }
 
+static void a_problem_is_one_line_with_as_much_as_there_is(void **state)
+{
+	(void)state;
+	static const struct {
+		bool warning;
+		const char *file;
+		unsigned line;
+		const char *fix, *text;
+	} rows[] = {
+		{false, "a.yaml", 3, "mend it", "a.yaml:3: is odd: mend it"},
+		{true, "a.yaml", 3, NULL, "a.yaml:3: warning: is odd"},
+		{false, "a.yaml", 0, NULL, "a.yaml: is odd"},
+		{true, "", 0, "mend it", "warning: is odd: mend it"},
+		{false, "", 7, NULL, "is odd"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_problems struct problems problems = {0};
+		(rows[i].warning ? problems_warn : problems_add)(
+			&problems, rows[i].file, rows[i].line, rows[i].fix, "is odd");
+		auto_free char *text = problem_text(&problems.items[0]);
+		assert_string_equal(text, rows[i].text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -116,6 +140,7 @@ int main(void)
 		cmocka_unit_test(a_flood_of_warnings_hides_no_error),
 		cmocka_unit_test(an_error_keeps_its_place_and_remedy),
 		cmocka_unit_test(the_first_error_says_how_many_follow),
+		cmocka_unit_test(a_problem_is_one_line_with_as_much_as_there_is),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

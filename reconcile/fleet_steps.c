@@ -34,7 +34,7 @@ static void check_request(const struct fleet *fleet, const struct policy_step *s
 {
 	for (size_t i = 0; i < fleet->client_count; i++) {
 		auto_arena struct arena *arena = arena_new(ARENA_PLAIN, 0);
-		const struct step_view view = {&fleet->clients[i], secrets};
+		const struct step_view view = {&fleet->clients[i], secrets, true};
 		struct step_request request;
 		struct error err;
 		if (!step_request_render(step, &view, arena, &request, &err))

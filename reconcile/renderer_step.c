@@ -50,7 +50,7 @@ static bool fill_step(const struct renderer *renderer, const struct rendered_com
 	step->argv = renderer_copy_argv(step->arena, &policy->argv);
 	if (!load_secrets(renderer, loaded, step, &secrets, err))
 		return false;
-	const struct step_view view = {client, secrets};
+	const struct step_view view = {client, secrets, false};
 	if (policy->kind == RUN_HTTP)
 		return step_request_render(policy, &view, step->arena, &step->request, err);
 	return policy->kind != RUN_ANSIBLE || fill_playbook(loaded, policy, client, step, err);

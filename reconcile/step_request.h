@@ -13,6 +13,7 @@ struct step_request {
 struct step_view {
 	const struct client *client; /* its variables */
 	const struct node *secrets;  /* of secrets.service, as `secrets`; NULL: there are none */
+	bool encrypted;              /* their values are ENC[...]: what they become is not known */
 };
 /**
  * @param arena  owns the texts; ARENA_SECRET where secrets are decrypted

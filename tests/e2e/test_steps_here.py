@@ -215,6 +215,10 @@ def test_what_a_step_could_not_do_is_said_before_anything_begins(idle_fleet):
     fleet.write(VARIABLES, fleet.read(VARIABLES) + 'odd: "a\\r\\nX-Other: b"\n')
     refuses('  announce: {http: "http://h/", headers: {A: "{{odd}}"}}\n', "line break")
     fleet.write_secrets("service", announce_token=TOKEN)
+    fleet.write_secrets("service", hook_url="https://h/of-nobody-else")
+    fleet.write(POLICY, f'{whole}steps: {{announce: {{http: "{{{{secrets.hook_url}}}}"}}}}\n'
+                "lifecycle: {upgrade: [announce, deploy, verify]}\n")
+    done(run("validate", fleet.work))  # what it becomes shows only with a key
     (fleet.work / "link").symlink_to("/etc/passwd")
     git(fleet.work, "add", "-A")
     refuses("  announce: {command: [a]}\n", "'link' is a symbolic link")

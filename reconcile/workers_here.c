@@ -2,6 +2,7 @@
 #include "base/fs.h"
 #include "base/http_client.h"
 #include "reconcile/drivers/playbook.h"
+#include "reconcile/secrets/secret.h"
 #include "reconcile/workers_parts.h"
 #include <poll.h>
 
@@ -106,7 +107,8 @@ static bool run_playbook(const struct here *here, struct driver_run *run, struct
 		.connection = found->connection,
 		.timeout_ms = here->step->timeout_ms,
 		.ssh_key_file = options->ssh_key_file,
-		.known_hosts_file = options->known_hosts_file};
+		.known_hosts_file = options->known_hosts_file,
+		.mask = secret_mask};
 	if (!make_environment(here, &environment, err) ||
 		!check_ansible(here->activation->workers, environment, err) ||
 		!check_out(here, err))

@@ -28,17 +28,22 @@ static void say_of_host(
 	say(events, head, with_text ? text_of(event, "text") : "");
 }
 
-static void copy(char *to, const char *text)
+/* Masked before it is cut: nobody finds half of a secret. */
+static void copy(const struct ansible_events *events, char *to, const char *text)
 {
-	(void)snprintf(to, ANSIBLE_TEXT_MAX, "%s", text); /* what does not fit is cut */
+	auto_buf struct buf clean = BUF_INIT_SECRET(ANSIBLE_LINE_MAX);
+	buf_add_str(&clean, text);
+	if (events->mask)
+		events->mask(&clean);
+	(void)snprintf(to, ANSIBLE_TEXT_MAX, "%s", clean.text); /* what does not fit is cut */
 	to[strcspn(to, "\r\n")] = '\0';
 }
 
 /* The last one counts: an earlier one was rescued. */
 static void note_failure(struct ansible_events *events, const struct node *event)
 {
-	copy(events->what, events->task[0] ? events->task : "a task");
-	copy(events->why, text_of(event, "text"));
+	copy(events, events->what, events->task[0] ? events->task : "a task");
+	copy(events, events->why, text_of(event, "text"));
 }
 
 static void on_play(struct ansible_events *events, const struct node *event)
@@ -54,7 +59,7 @@ static void on_no_hosts(struct ansible_events *events, const struct node *event)
 
 static void on_task(struct ansible_events *events, const struct node *event)
 {
-	copy(events->task, text_of(event, "name"));
+	copy(events, events->task, text_of(event, "name"));
 	say(events, "TASK", text_of(event, "name"));
 }
 

@@ -13,6 +13,7 @@
 struct ansible_events {
 	void (*show)(void *data, const char *bytes, size_t len); /* lines for a person */
 	void *data;
+	void (*mask)(struct buf *text); /* of secrets in what and why; may be NULL */
 	struct buf line;
 	char task[ANSIBLE_TEXT_MAX]; /* that runs */
 	/* what was found */
@@ -23,7 +24,7 @@ struct ansible_events {
 	char why[ANSIBLE_TEXT_MAX];
 };
 
-/** @param show  called with lines for a person, as they become known */
+/** @param show  called with lines for a person, as they become known: it masks them itself */
 void ansible_events_init(struct ansible_events *events,
 	void (*show)(void *data, const char *bytes, size_t len), void *data);
 /** More output; @p data is the struct ansible_events. */

@@ -163,6 +163,7 @@ static bool start(struct playbook_run *self, struct driver_run *run, struct erro
 	heard.output = ansible_events_add;
 	heard.output_data = &self->events;
 	ansible_events_init(&self->events, run->output, run->output_data);
+	self->events.mask = playbook->mask;
 	heard.touched = DRIVER_TOUCHED_FAILED;
 	bool good = step_place_run(self->place, &command, &heard, err);
 	ansible_events_end(&self->events);

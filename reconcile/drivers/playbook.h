@@ -18,8 +18,9 @@ struct playbook {
 	const char *connection;         /* YAML: a second inventory, with how the host is reached */
 	const char *const *environment; /* ends with NULL; what the step's program sees */
 	int64_t timeout_ms;
-	const char *ssh_key_file;     /* or NULL */
-	const char *known_hosts_file; /* or NULL */
+	const char *ssh_key_file;       /* or NULL */
+	const char *known_hosts_file;   /* or NULL */
+	void (*mask)(struct buf *text); /* of secrets in an error, which is recorded; or NULL */
 };
 
 /**

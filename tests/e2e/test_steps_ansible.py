@@ -95,6 +95,8 @@ FAILS = """\
 
 @pytest.mark.parametrize("playbook, role, reason", [
     (PLAYBOOK_TEXT, FAILS, "setup failed in task 'base : break': no room for alpha"),
+    (PLAYBOOK_TEXT, FAILS.replace("room for {{ client_name }}", "{{ secrets.database_password }}"),
+     "setup failed in task 'base : break': no ********"),
     ("- hosts: [\n", ROLE_TEXT, "setup: ansible-playbook ended with status 4 and ran nothing"),
     (PLAYBOOK_TEXT.replace("[base]", "[nowhere]"), ROLE_TEXT,
      "setup: ansible-playbook ended with status 1 and ran nothing"),

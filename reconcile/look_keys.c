@@ -35,6 +35,12 @@ static bool key_recipients(struct looker *looker, const struct oid *head,
 	return true;
 }
 
+/* Of the commit, not of our machine. */
+static bool is_mistake(const struct error *err)
+{
+	return err->code == ERR_INVALID || err->code == ERR_REFUSED;
+}
+
 static bool push_keys(struct looker *looker, const struct digest_keys *keys,
 	const struct strlist *recipients, const char *what, struct error *err)
 {
@@ -53,7 +59,14 @@ static bool make_keys(struct looker *looker, const struct oid *head, const struc
 {
 	auto_strlist struct strlist recipients = STRLIST_INIT;
 	char id[KEY_ID_TEXT];
-	if (!key_recipients(looker, head, &recipients, err) || !digest_keys_add(keys, err))
+	/* A commit with a mistake is refused by the plan, with a better sentence; a good one tells.
+	 */
+	if (!key_recipients(looker, head, &recipients, err)) {
+		if (!is_mistake(err))
+			return false;
+		keyring_recipients(looker->options->keyring, &recipients);
+	}
+	if (!digest_keys_add(keys, err))
 		return false;
 	next_key_id(status, id);
 	memcpy(keys->items[keys->count - 1].id, id, sizeof(id));
@@ -123,9 +136,9 @@ static bool renew_keys(struct looker *looker, const struct oid *head, const stru
 	auto_strlist struct strlist wanted = STRLIST_INIT;
 	auto_strlist struct strlist have = STRLIST_INIT;
 	const char *what = NULL;
-	if (!key_recipients(looker, head, &wanted, err) ||
-		!sops_recipients(
-			KEYS_FILE, status->digest_keys, status->digest_keys_len, &have, err))
+	if (!key_recipients(looker, head, &wanted, err))
+		return is_mistake(err); /* it removes nobody: the keys stay as they are */
+	if (!sops_recipients(KEYS_FILE, status->digest_keys, status->digest_keys_len, &have, err))
 		return false;
 	bool dropped = drop_unused(status, keys);
 	if (!all_in(&have, &wanted) && keys->count < DIGEST_KEYS_MAX) {

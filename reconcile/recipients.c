@@ -12,12 +12,15 @@ bool recipients_of_commit(struct repo *repo, const struct oid *commit,
 	struct policy *policy;
 	if (!tree_open_commit(repo, commit, &tree, err))
 		return false;
-	if (policy_load(tree, arena, &policy, &problems) && policy->secrets_shared &&
-		tree_read(tree, policy->secrets_shared, &text, NULL, err) &&
-		sops_recipients(policy->secrets_shared, text.text, text.len, recipients, err) &&
-		recipients->count)
-		return true;
-	/* A commit that does not even read is refused by the plan, with a better sentence. */
-	keyring_recipients(keyring, recipients);
+	if (!policy_load(tree, arena, &policy, &problems))
+		return problems_to_error(&problems, err);
+	bool found =
+		policy->secrets_shared && tree_read(tree, policy->secrets_shared, &text, NULL, err);
+	if (policy->secrets_shared && !found && err->code != ERR_NOT_FOUND)
+		return false;
+	if (found && !sops_recipients(policy->secrets_shared, text.text, text.len, recipients, err))
+		return error_at(err, policy->secrets_shared, 0);
+	if (!recipients->count)
+		keyring_recipients(keyring, recipients);
 	return true;
 }

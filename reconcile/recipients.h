@@ -4,11 +4,10 @@
 #include "reconcile/secrets/keyring.h"
 
 /**
- * Whoever may read the shared secrets of a commit; without that file, or where it does not read,
- * this service itself.
+ * Whoever may read the shared secrets of a commit; without that file this service itself.
  *
  * @param recipients  age1... and ssh-... texts are appended
- * @return false: the commit cannot be read
+ * @return false: ERR_INVALID, it has a mistake, so that nobody knows; else it cannot be read
  */
 MUST_USE bool recipients_of_commit(struct repo *repo, const struct oid *commit,
 	const struct keyring *keyring, struct strlist *recipients, struct error *err);

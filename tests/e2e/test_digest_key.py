@@ -81,6 +81,16 @@ def test_a_recipient_that_goes_does_not_know_the_next_key(two):
     assert two.record("epsilon")["release_key"] == "k1"  # has no api: nothing changes
 
 
+def test_a_commit_with_a_mistake_takes_nobody_away(two):
+    encrypt_for(two, "age-key.txt", "eva.txt")
+    two.edit(POLICY, "verify:", "verfy:")
+    bad = two.push("A mistake")
+    two.settle(bad)
+    assert two.ends(bad) == ["refused"]
+    assert ids(two, "eva.txt") == ids(two, "age-key.txt") == ["k1"]
+    assert not [each for each in two.subjects() if each.startswith("key(k2)")]
+
+
 def test_a_key_that_no_record_uses_goes(two):
     encrypt_for(two, "age-key.txt", "eva.txt")
     encrypt_for(two, "age-key.txt")

@@ -1,8 +1,9 @@
 /* reconcile/drivers/ansible_events.h - what ansible-playbook says: a JSON object a line, and noise
  *
  * The objects are those of templates/ansible_callback.py. Whatever else comes is shown as it is. A
- * run that began ends with its counts; without them it never ran, whatever its status says
- * (ansible-playbook uses 2 and 4 for mistakes of its command line and its files too).
+ * run that began ends with its counts, unless a mistake in a later play ended it; without them and
+ * without a task it never ran, whatever its status says (ansible-playbook uses 2 and 4 for mistakes
+ * of its command line and its files too).
  */
 #pragma once
 #include "base/buf.h"

@@ -123,6 +123,10 @@ static bool judge(const struct playbook_run *self, struct driver_run *run, struc
 {
 	const struct ansible_events *events = &self->events;
 	const char *name = self->playbook->name;
+	if (!events->ended && events->task[0])
+		return error_set(err, ERR_INVALID,
+			"%s: ansible-playbook ended with status %d after task '%s'", name,
+			self->status, events->task);
 	if (!events->ended) {
 		run->touched = DRIVER_TOUCHED_NOTHING;
 		return error_set(err, ERR_INVALID,

@@ -100,6 +100,8 @@ FAILS = """\
     ("- hosts: [\n", ROLE_TEXT, "setup: ansible-playbook ended with status 4 and ran nothing"),
     (PLAYBOOK_TEXT.replace("[base]", "[nowhere]"), ROLE_TEXT,
      "setup: ansible-playbook ended with status 1 and ran nothing"),
+    (PLAYBOOK_TEXT + "- hosts: all\n  serial: '{{ nowhere }}'\n  tasks: []\n", ROLE_TEXT,
+     "setup: ansible-playbook ended with status 4 after task 'base : show the secret'"),
 ])
 def test_a_playbook_that_fails_touches_nothing(fleet, playbook, role, reason):
     define(fleet, playbook, role)

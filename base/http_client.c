@@ -253,13 +253,15 @@ static int64_t certificate_expires(CURL *easy)
 static void complete(struct transfer *transfer, CURLcode rc)
 {
 	struct http_answer *answer = &transfer->answer;
-	long status = 0;
+	long status = 0, sent = 0;
 	if (rc == CURLE_WRITE_ERROR && answer->body_cut)
 		rc = CURLE_OK; /* it was us who had read enough */
 	if (rc)
 		tell_failure(transfer, rc);
 	if (!curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status))
 		answer->status = (int)status;
+	if (!curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &sent))
+		answer->sent = sent > 0;
 	answer->certificate_expires = certificate_expires(transfer->easy);
 	answer->took_ms = clock_mono_ms() - transfer->started;
 	transfer->done(transfer->data, answer);

@@ -36,6 +36,7 @@ struct http_answer {
 	int status;
 	struct buf body;
 	bool body_cut;
+	bool sent; /* some of the request went out: the server may have acted on it */
 	int64_t certificate_expires; /* Unix seconds of the leaf, 0 unknown */
 	int64_t took_ms;
 };

@@ -148,7 +148,7 @@ static void judge(void *data, const struct http_answer *answer)
 	exchange->ok = false;
 	if (answer->err.code != ERR_NONE) {
 		exchange->err = answer->err;
-		if (answer->err.code == ERR_UNREACHABLE)
+		if (answer->err.code == ERR_UNREACHABLE && !answer->sent)
 			exchange->run->touched = DRIVER_TOUCHED_NOTHING;
 		(void)error_wrap(&exchange->err, "%s", step->name); /* returns false */
 		return;

@@ -67,19 +67,21 @@ static bool put_files(struct playbook_run *self, struct error *err)
 		       err);
 }
 
-/* Python's shlex takes the single quotes away, ssh the double ones. */
+/* The first of equal options counts for ssh: so these stand before ansible_ssh_common_args. The
+ * rest is ansible's standard. Python's shlex takes the single quotes away, ssh the double ones. */
+#define SSH_ARGS "-o StrictHostKeyChecking=yes -C -o ControlMaster=auto -o ControlPersist=60s"
 static bool add_known_hosts(struct playbook_run *self, struct error *err)
 {
 	const char *file = self->playbook->known_hosts_file;
-	if (!file)
+	if (!file) {
+		strlist_add(&self->own, "ANSIBLE_SSH_ARGS=" SSH_ARGS);
 		return true;
+	}
 	if (strpbrk(file, "'\"\\%\n"))
 		return error_set(err, ERR_INVALID,
 			"hosts.known_hosts_file '%s' has a character that ssh does not take", file);
-	strlist_addf(&self->own,
-		"ANSIBLE_SSH_EXTRA_ARGS=-o StrictHostKeyChecking=yes -o "
-		"'UserKnownHostsFile=\"%s\"'",
-		file);
+	strlist_addf(
+		&self->own, "ANSIBLE_SSH_ARGS=" SSH_ARGS " -o 'UserKnownHostsFile=\"%s\"'", file);
 	return true;
 }
 

@@ -25,7 +25,7 @@ static bool find_recipients(
 	auto_free char *mirror = mem_printf("%s/mirror.git", backend->options.config->state_dir);
 	auto_repo struct repo *repo = NULL;
 	struct oid commit;
-	if (!snapshot->status)
+	if (!snapshot->status || !snapshot->commit[0]) /* a loop that has just started */
 		return error_set(err, ERR_STOPPED,
 			"the status branch was not read yet: it says who may read states");
 	if (!repo_discover(mirror, &repo, err) ||

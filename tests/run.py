@@ -36,6 +36,8 @@ class Counts:
 def environment(build):
     env = dict(os.environ, AVIARY=str(build / "aviary"), AVIARY_BUILD=str(build), LC_ALL="C.UTF-8")
     env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
+    env.setdefault("LSAN_OPTIONS", f"suppressions={ROOT / 'tests/lib/lsan-suppressions-cut'}"
+                                   ":print_suppressions=0")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1:halt_on_error=1")
     suppressions = ROOT / "tests/lib/tsan-suppressions"
     if suppressions.exists():

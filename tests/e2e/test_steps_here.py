@@ -141,9 +141,11 @@ def alive(pid):
 
 def test_killed_in_a_command_the_next_service_waits_for_it(fleet):
     define(fleet, command())
-    fleet.put("announce-alpha.sh", 'until [ -e "$control/go" ]; do sleep 0.02; done\n')
+    # What it says goes to the service: it must have said all before nobody is there to hear it.
+    fleet.put("announce-alpha.sh",
+              ': > "$control/waits"; until [ -e "$control/go" ]; do sleep 0.02; done\n')
     commit = fleet.upgrade("1.0.1")
-    fleet.wait_for("the command", lambda: announced(fleet, "alpha"))
+    fleet.wait_for("the command", (fleet.control / "waits").exists)
     fleet.service.kill()
     fleet.start()
     fleet.wait_for("the rollout to go on", lambda: fleet.service.log().count(

@@ -23,6 +23,7 @@
 
 struct bench {
 	struct driver_file files[FILES];
+	void *owned[2 * FILES]; /* their names and contents */
 	struct driver_release release;
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
@@ -52,10 +53,12 @@ static bool read_files(struct bench *bench, const char *folder, struct error *er
 			continue;
 		auto_free char *path = mem_printf("%s/%s", folder, entry->d_name);
 		fine = fs_read(path, FILE_BYTES, &text, err);
-		file->path = mem_dup_str(entry->d_name);
+		bench->owned[2 * release->count] = mem_dup_str(entry->d_name);
+		file->path = bench->owned[2 * release->count];
 		file->mode = strcmp(entry->d_name, "activate") ? 0644 : 0755;
 		file->len = text.len;
-		file->bytes = buf_steal(&text);
+		bench->owned[2 * release->count + 1] = buf_steal(&text);
+		file->bytes = bench->owned[2 * release->count + 1];
 		release->count++;
 	}
 	if (dir)
@@ -72,15 +75,32 @@ static double cpu_s(void)
 	       (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
-static void begin_all(
-	struct bench *bench, struct hosts *hosts, char **argv, struct driver_task *tasks)
+/* What the tasks point to, to be freed by end_all(). */
+struct host_list {
+	struct driver_host *items;
+	char **roots;
+	size_t count;
+};
+
+static void end_all(struct host_list *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		free(list->roots[i]);
+	free(list->roots);
+	free(list->items);
+}
+
+static void begin_all(struct bench *bench, struct hosts *hosts, char **argv,
+	struct driver_task *tasks, struct host_list *list)
 {
 	static const char *const activate[] = {"./activate", NULL};
-	struct driver_host *each = mem_zero(bench->left, sizeof(*each));
 	size_t count = bench->left;
+	struct driver_host *each = mem_zero(count, sizeof(*each));
+	*list = (struct host_list){each, mem_zero(count, sizeof(char *)), count};
 	for (size_t i = 0; i < count; i++) {
+		list->roots[i] = mem_printf("%s/%zu", argv[6], i);
 		each[i] = (struct driver_host){.client = "bench",
-			.root = mem_printf("%s/%zu", argv[6], i),
+			.root = list->roots[i],
 			.activate = activate,
 			.pulls = !strcmp(argv[1], "pull"),
 			.keep = 3,
@@ -101,6 +121,7 @@ static void begin_all(
 
 static bool measure(struct bench *bench, char **argv, struct error *err)
 {
+	CLEANUP(end_all) struct host_list list = {0};
 	auto_hosts struct hosts *hosts = NULL;
 	const struct hosts_options options = {.ssh_key_file = argv[3],
 		.known_hosts_file = argv[4],
@@ -112,7 +133,7 @@ static bool measure(struct bench *bench, char **argv, struct error *err)
 		return false;
 	int64_t began = clock_mono_ms();
 	double used = cpu_s();
-	begin_all(bench, hosts, argv, tasks);
+	begin_all(bench, hosts, argv, tasks, &list);
 	(void)pthread_mutex_lock(&bench->lock);
 	while (bench->left)
 		(void)pthread_cond_wait(&bench->ended, &bench->lock);
@@ -141,7 +162,10 @@ int main(int argc, char **argv)
 		.stage = "production",
 		.action = "upgrade",
 		.epoch = 1};
-	if (sodium_init() < 0 || !ssh_library_init(&err) || !measure(&bench, argv, &err)) {
+	bool good = sodium_init() >= 0 && ssh_library_init(&err) && measure(&bench, argv, &err);
+	for (size_t i = 0; i < ARRAY_LEN(bench.owned); i++)
+		free(bench.owned[i]);
+	if (!good) {
 		fprintf(stderr, "%s\n", err.message);
 		return 1;
 	}

@@ -85,3 +85,7 @@ struct remote_update {
  */
 MUST_USE bool remote_push(struct remote *remote, struct repo *repo, struct remote_update *updates,
 	size_t count, struct error *err);
+#define REMOTE_TRIES 5 /* losing five races in a row means that somebody hammers the branch */
+/** Wait a little after the @p tries-th push that lost a race: so that two writers who lost to each
+ *  other do not meet again at once. */
+void remote_pause(int tries);

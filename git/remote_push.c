@@ -10,6 +10,10 @@
  */
 #include "git/remote_priv.h"
 #include "git/repo_priv.h"
+#include <sodium.h>
+#include <time.h>
+
+#define PAUSE_MS 100 /* a push to a near remote takes as long */
 
 #define SIDEBAND_MAX 8192
 
@@ -252,4 +256,11 @@ bool remote_push(struct remote *remote, struct repo *repo, struct remote_update 
 	remote->transport.push_data = NULL;
 	buf_clear(&push.sideband);
 	return fine;
+}
+
+void remote_pause(int tries)
+{
+	const struct timespec pause = {
+		.tv_nsec = 1000000L * (long)randombytes_uniform(PAUSE_MS * (uint32_t)tries)};
+	(void)nanosleep(&pause, NULL); /* woken early by a signal: only the jitter is lost */
 }

@@ -319,6 +319,12 @@ bool repo_ref(struct repo *repo, const char *name, struct oid *id_out, struct er
 	return true;
 }
 
+bool repo_ref_or_none(struct repo *repo, const char *name, struct oid *id_out, struct error *err)
+{
+	*id_out = (struct oid){0};
+	return repo_ref(repo, name, id_out, err) || err->code == ERR_NOT_FOUND;
+}
+
 bool repo_revision(struct repo *repo, const char *text, struct oid *id_out, struct error *err)
 {
 	auto_git(git_object) *found = NULL;
@@ -365,6 +371,16 @@ bool repo_ref_delete(struct repo *repo, const char *name, struct error *err)
 	return true;
 }
 
+bool repo_ref_move(struct repo *repo, const char *name, const struct oid *id, struct error *err)
+{
+	struct oid old;
+	if (!repo_ref_or_none(repo, name, &old, err))
+		return false;
+	if (!id->hex[0])
+		return repo_ref_delete(repo, name, err);
+	return oid_equal(&old, id) || repo_ref_set(repo, name, id, &old, err);
+}
+
 bool repo_is_ancestor(struct repo *repo, const struct oid *ancestor, const struct oid *id,
 	bool *out, struct error *err)
 {
@@ -386,6 +402,24 @@ bool repo_is_ancestor(struct repo *repo, const struct oid *ancestor, const struc
 	if (rc < 0)
 		return repo_fail(err, rc, "history of '%s' could not be read", id->hex);
 	*out = rc == 1;
+	return true;
+}
+
+bool repo_look_back(struct repo *repo, const char *name, const struct oid *tip,
+	struct repo_seen *seen_out, struct error *err)
+{
+	bool descends = true;
+	seen_out->lost = NULL;
+	if (!repo_ref_or_none(repo, name, &seen_out->tip, err))
+		return false;
+	if (!seen_out->tip.hex[0])
+		return true;
+	if (!tip->hex[0])
+		seen_out->lost = "is missing on the remote, where it was before";
+	else if (!repo_is_ancestor(repo, &seen_out->tip, tip, &descends, err))
+		return false;
+	if (!descends)
+		seen_out->lost = "is shorter than it was, or was rewritten";
 	return true;
 }
 

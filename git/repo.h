@@ -39,6 +39,9 @@ DEFINE_CLEANUP(struct repo, repo_free)
 const char *repo_folder(const struct repo *repo);
 /** Id of a reference by its full name. ERR_NOT_FOUND. */
 MUST_USE bool repo_ref(struct repo *repo, const char *name, struct oid *id_out, struct error *err);
+/** As repo_ref(), but an empty id if there is none. */
+MUST_USE bool repo_ref_or_none(
+	struct repo *repo, const char *name, struct oid *id_out, struct error *err);
 /** Commit id of any revision ("HEAD~2", "main", a short id). ERR_NOT_FOUND. */
 MUST_USE bool repo_revision(
 	struct repo *repo, const char *text, struct oid *id_out, struct error *err);
@@ -46,11 +49,24 @@ MUST_USE bool repo_revision(
  */
 MUST_USE bool repo_ref_set(struct repo *repo, const char *name, const struct oid *id,
 	const struct oid *old, struct error *err);
+/** Let a local reference be at @p id, wherever it was; an empty id deletes it. */
+MUST_USE bool repo_ref_move(
+	struct repo *repo, const char *name, const struct oid *id, struct error *err);
 /** Delete a local reference; a missing one is fine. */
 MUST_USE bool repo_ref_delete(struct repo *repo, const char *name, struct error *err);
 /** Is @p ancestor reachable from @p id (or equal)? *out tells. */
 MUST_USE bool repo_is_ancestor(struct repo *repo, const struct oid *ancestor, const struct oid *id,
 	bool *out, struct error *err);
+
+/** What a branch had when it was seen last, and what became of it. */
+struct repo_seen {
+	struct oid tip;
+	const char *lost; /* words for a branch that lost commits since; NULL: it lost none */
+};
+/** Compare the tip of a branch (empty: it is gone) with the reference @p name that says what was
+ *  seen of it. */
+MUST_USE bool repo_look_back(struct repo *repo, const char *name, const struct oid *tip,
+	struct repo_seen *seen_out, struct error *err);
 /** Is the object here? */
 bool repo_has_commit(struct repo *repo, const struct oid *id);
 /** Names of references that begin with @p prefix, sorted. */

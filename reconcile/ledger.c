@@ -1,11 +1,6 @@
 #include "base/clock.h"
 #include "git/pack.h"
 #include "reconcile/ledger_parts.h"
-#include <sodium.h>
-#include <time.h>
-
-#define LEDGER_PAUSE_MS 100 /* a push to a near remote takes as long */
-#define LEDGER_TRIES    5   /* losing five races in a row means that somebody hammers the branch */
 
 extern const char embedded_status_readme_md[];
 extern const unsigned long embedded_status_readme_md_len;
@@ -44,25 +39,6 @@ void ledger_free(struct ledger *ledger)
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* Id of a reference of the mirror; an empty id if there is none. */
-static bool ref_or_none(
-	struct ledger *ledger, const char *name, struct oid *id_out, struct error *err)
-{
-	*id_out = (struct oid){0};
-	return repo_ref(ledger->repo, name, id_out, err) || err->code == ERR_NOT_FOUND;
-}
-
-static bool set_ref(
-	struct ledger *ledger, const char *name, const struct oid *id, struct error *err)
-{
-	struct oid old;
-	if (!ref_or_none(ledger, name, &old, err))
-		return false;
-	if (!id->hex[0])
-		return repo_ref_delete(ledger->repo, name, err);
-	return oid_equal(&old, id) || repo_ref_set(ledger->repo, name, id, &old, err);
-}
-
 /* The branch as the remote has it now; an empty id if it has none. */
 static bool fetch_tip(struct ledger *ledger, struct oid *tip_out, struct error *err)
 {
@@ -86,17 +62,9 @@ static bool history_error(struct ledger *ledger, const char *what, struct error 
 /* A status branch that lost commits must never be taken for the truth (design.md section 6). */
 static bool check_history(struct ledger *ledger, const struct oid *tip, struct error *err)
 {
-	struct oid seen;
-	bool descends = true;
-	if (!ref_or_none(ledger, ledger->seen, &seen, err))
-		return false;
-	if (!seen.hex[0])
-		return true;
-	if (!tip->hex[0])
-		return history_error(ledger, "is missing on the remote, where it was before", err);
-	if (!repo_is_ancestor(ledger->repo, &seen, tip, &descends, err))
-		return false;
-	return descends || history_error(ledger, "is shorter than it was, or was rewritten", err);
+	struct repo_seen seen;
+	return repo_look_back(ledger->repo, ledger->seen, tip, &seen, err) &&
+	       (!seen.lost || history_error(ledger, seen.lost, err));
 }
 
 static bool read_status(struct ledger *ledger, const struct oid *tip, struct error *err)
@@ -123,7 +91,8 @@ bool ledger_load(
 		return false;
 	if (!accept_history && !check_history(ledger, &tip, err))
 		return false;
-	if (!read_status(ledger, &tip, err) || !set_ref(ledger, ledger->seen, &tip, err))
+	if (!read_status(ledger, &tip, err) ||
+		!repo_ref_move(ledger->repo, ledger->seen, &tip, err))
 		return false;
 	*status_out = status_copy(ledger->status);
 	return true;
@@ -272,8 +241,8 @@ static bool accept(struct ledger *ledger, struct fact *const *facts, size_t coun
 	else if (!read_beside_records(ledger, facts, count, tip, err))
 		return false;
 	ledger->status->tip = *tip;
-	return set_ref(ledger, ledger->tracking, tip, err) &&
-	       set_ref(ledger, ledger->seen, tip, err);
+	return repo_ref_move(ledger->repo, ledger->tracking, tip, err) &&
+	       repo_ref_move(ledger->repo, ledger->seen, tip, err);
 }
 
 /* The remote's branch after a push that did not clearly succeed: it may have our batch after all.
@@ -293,7 +262,8 @@ static bool look_again(struct ledger *ledger, bool *accepted_out, struct error *
 	/* Also when ours arrived: who came after it may lead now. */
 	if (!oid_equal(&tip, &from) && !facts_hold(ledger, &from, &tip, err))
 		return false;
-	return read_status(ledger, &tip, err) && set_ref(ledger, ledger->seen, &tip, err);
+	return read_status(ledger, &tip, err) &&
+	       repo_ref_move(ledger->repo, ledger->seen, &tip, err);
 }
 
 static bool push_batch(struct ledger *ledger, uint64_t batch, struct fact *const *facts,
@@ -317,22 +287,14 @@ static bool push_batch(struct ledger *ledger, uint64_t batch, struct fact *const
 	return accept(ledger, facts, count, &tip, err);
 }
 
-/* So that two writers who lost to each other do not meet again at once. */
-static void pause_at_random(int tries)
-{
-	const struct timespec pause = {
-		.tv_nsec = 1000000L * (long)randombytes_uniform(LEDGER_PAUSE_MS * (uint32_t)tries)};
-	(void)nanosleep(&pause, NULL); /* woken early by a signal: only the jitter is lost */
-}
-
 static bool push_branch(struct ledger *ledger, uint64_t batch, struct fact *const *facts,
 	size_t count, struct error *err)
 {
-	for (int i = 0; i < LEDGER_TRIES; i++) {
+	for (int i = 0; i < REMOTE_TRIES; i++) {
 		bool accepted = false;
 		bool unknown = ledger->attempt.batch == batch && ledger->attempt.tip.hex[0];
 		if (i)
-			pause_at_random(i);
+			remote_pause(i);
 		if ((i || unknown) && !look_again(ledger, &accepted, err))
 			return false;
 		if (accepted) {
@@ -347,7 +309,7 @@ static bool push_branch(struct ledger *ledger, uint64_t batch, struct fact *cons
 	/* Nothing that we say was disputed, so it is tried again later, with the back-off of a
 	 * remote that did not answer. */
 	error_set(err, ERR_TIMEOUT, "status branch: somebody else was faster %d times in a row",
-		LEDGER_TRIES);
+		REMOTE_TRIES);
 	return false;
 }
 

@@ -18,20 +18,12 @@ static void next_key_id(const struct status *status, char id[KEY_ID_TEXT])
 	(void)snprintf(id, KEY_ID_TEXT, "k%lu", newest + 1);
 }
 
-/* As recipients_of_commit(). While its own identities are none of them (the only one was replaced,
- * and age_key_file comes later) this service stays one: keys that it cannot open would be lost. */
 static bool key_recipients(struct looker *looker, const struct oid *head,
 	struct strlist *recipients, struct error *err)
 {
-	auto_strlist struct strlist own = STRLIST_INIT;
 	if (!recipients_of_commit(looker->repo, head, looker->options->keyring, recipients, err))
 		return false;
-	keyring_recipients(looker->options->keyring, &own);
-	for (size_t i = 0; i < own.count; i++)
-		if (strlist_has(recipients, own.items[i]))
-			return true;
-	for (size_t i = 0; i < own.count; i++)
-		strlist_add(recipients, own.items[i]);
+	(void)recipients_keep_own(looker->options->keyring, recipients); /* keyring_count() > 0 */
 	return true;
 }
 

@@ -24,3 +24,15 @@ bool recipients_of_commit(struct repo *repo, const struct oid *commit,
 		keyring_recipients(keyring, recipients);
 	return true;
 }
+
+bool recipients_keep_own(const struct keyring *keyring, struct strlist *recipients)
+{
+	auto_strlist struct strlist own = STRLIST_INIT;
+	keyring_recipients(keyring, &own);
+	for (size_t i = 0; i < own.count; i++)
+		if (strlist_has(recipients, own.items[i]))
+			return true;
+	for (size_t i = 0; i < own.count; i++)
+		strlist_add(recipients, own.items[i]);
+	return own.count > 0;
+}

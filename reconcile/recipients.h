@@ -11,3 +11,10 @@
  */
 MUST_USE bool recipients_of_commit(struct repo *repo, const struct oid *commit,
 	const struct keyring *keyring, struct strlist *recipients, struct error *err);
+/**
+ * While none of this service's own identities is among them (the only one was replaced, and
+ * age_key_file comes later), add them: what it could not open would be lost.
+ *
+ * @return false: it has none
+ */
+bool recipients_keep_own(const struct keyring *keyring, struct strlist *recipients);

@@ -5,19 +5,16 @@
 #include "git/commit.h"
 #include "git/pack.h"
 #include "git/tree.h"
+#include "reconcile/recipients.h"
 #include "reconcile/secrets/age.h"
 #include <errno.h>
 #include <pthread.h>
-#include <sodium.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define REF         "refs/heads/" TOFU_STATE_BRANCH
 #define TRACKING    "refs/remotes/state/" TOFU_STATE_BRANCH
 #define SEEN        "refs/aviary/seen/" TOFU_STATE_BRANCH
-#define TRIES       5   /* as the ledger: who loses more races meets somebody who hammers */
-#define PAUSE_MS    100 /* likewise */
 #define PATH_TEXT   (TOFU_STATE_NAME + 16)
 #define README_PATH "README.md"
 
@@ -125,37 +122,16 @@ bool tofu_lock_id(const struct buf *info, char id_out[TOFU_LOCK_ID], struct erro
 
 /* ---- the branch ------------------------------------------------------------------------------ */
 
-static bool ref_or_none(
-	struct tofu_state *state, const char *name, struct oid *id_out, struct error *err)
-{
-	*id_out = (struct oid){0};
-	return repo_ref(state->repo, name, id_out, err) || err->code == ERR_NOT_FOUND;
-}
-
-static bool set_ref(
-	struct tofu_state *state, const char *name, const struct oid *id, struct error *err)
-{
-	struct oid old;
-	return ref_or_none(state, name, &old, err) &&
-	       (oid_equal(&old, id) || repo_ref_set(state->repo, name, id, &old, err));
-}
-
 static bool check_history(struct tofu_state *state, const struct oid *tip, struct error *err)
 {
-	struct oid seen;
-	bool descends = false;
-	if (!ref_or_none(state, SEEN, &seen, err))
+	struct repo_seen seen;
+	if (!repo_look_back(state->repo, SEEN, tip, &seen, err))
 		return false;
-	if (!seen.hex[0])
+	if (!seen.lost)
 		return true;
-	if (tip->hex[0] && !repo_is_ancestor(state->repo, &seen, tip, &descends, err))
-		return false;
-	if (descends)
-		return true;
-	error_set(err, ERR_SYSTEM, "branch '" TOFU_STATE_BRANCH "' %s",
-		tip->hex[0] ? "is shorter than it was, or was rewritten"
-			    : "is missing on the remote, where it was before");
-	return error_hint(err, "push %s to it again: state_dir/tofu-state.git has it", seen.hex);
+	error_set(err, ERR_SYSTEM, "branch '" TOFU_STATE_BRANCH "' %s", seen.lost);
+	return error_hint(
+		err, "push %s to it again: state_dir/tofu-state.git has it", seen.tip.hex);
 }
 
 /* The branch as the remote has it now; an empty id and no tree if it has none. */
@@ -170,7 +146,7 @@ static bool fetch(
 		!check_history(state, tip_out, err))
 		return error_wrap(err, "state of tofu");
 	return !tip_out->hex[0] || (tree_open_commit(state->repo, tip_out, tree_out, err) &&
-					   set_ref(state, SEEN, tip_out, err));
+					   repo_ref_move(state->repo, SEEN, tip_out, err));
 }
 
 /* A file of the tip; nothing is appended, and false with ERR_NOT_FOUND, if it is not there. */
@@ -300,24 +276,17 @@ static bool try_change(struct tofu_state *state, const struct change *change, st
 			       ? error_set(err, ERR_SYSTEM, "the remote declined: %s", update.text)
 			       : false;
 	/* Accepted: what goes wrong from here on concerns the cache only. */
-	if (!set_ref(state, TRACKING, &tip, err) || !set_ref(state, SEEN, &tip, err) ||
-		!pack_mirror(state->repo, err))
+	if (!repo_ref_move(state->repo, TRACKING, &tip, err) ||
+		!repo_ref_move(state->repo, SEEN, &tip, err) || !pack_mirror(state->repo, err))
 		log_warn("cache of tofu's states was not updated", LOG_ERROR_FIELD(err));
 	return true;
 }
 
-static void pause_at_random(int tries)
-{
-	const struct timespec pause = {
-		.tv_nsec = 1000000L * (long)randombytes_uniform(PAUSE_MS * (uint32_t)tries)};
-	(void)nanosleep(&pause, NULL); /* woken early by a signal: only the jitter is lost */
-}
-
 static bool make_change(struct tofu_state *state, const struct change *change, struct error *err)
 {
-	for (int i = 0; i < TRIES; i++) {
+	for (int i = 0; i < REMOTE_TRIES; i++) {
 		if (i)
-			pause_at_random(i);
+			remote_pause(i);
 		if (try_change(state, change, err))
 			return true;
 		if (err->code != ERR_REJECTED)
@@ -331,16 +300,9 @@ static bool seal(
 	struct tofu_state *state, const struct buf *text, struct buf *out, struct error *err)
 {
 	auto_strlist struct strlist all = STRLIST_INIT;
-	auto_strlist struct strlist own = STRLIST_INIT;
-	bool reads = false;
 	if (!state->recipients(state->data, state->keyring, &all, err))
 		return false;
-	keyring_recipients(state->keyring, &own);
-	for (size_t i = 0; i < own.count; i++)
-		reads = reads || strlist_has(&all, own.items[i]);
-	for (size_t i = 0; i < own.count && !reads; i++)
-		strlist_add(&all, own.items[i]);
-	if (!own.count)
+	if (!recipients_keep_own(state->keyring, &all))
 		return error_set(err, ERR_SYSTEM, "there is no age key that could open the state");
 	return age_encrypt_to_all(&all, text, out, err);
 }

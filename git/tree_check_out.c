@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define FILES_MAX 100000
 #define BYTES_MAX ((size_t)1 << 30)
@@ -27,24 +26,6 @@ static bool make_parents(int root, const char *path, struct error *err)
 	return true;
 }
 
-static bool put_file(
-	int root, const struct tree_entry *entry, const struct buf *content, struct error *err)
-{
-	mode_t mode = entry->type == TREE_EXECUTABLE ? 0700 : 0600;
-	size_t done = 0;
-	auto_fd int fd = openat(
-		root, entry->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-	if (fd < 0)
-		return error_errno(err, errno, "file '%s'", entry->path);
-	while (done < content->len) {
-		ssize_t got = write(fd, content->text + done, content->len - done);
-		if (got < 0 && errno != EINTR)
-			return error_errno(err, errno, "file '%s'", entry->path);
-		done += got > 0 ? (size_t)got : 0;
-	}
-	return true;
-}
-
 static bool check_out_file(
 	struct check_out *self, const struct tree_entry *entry, struct error *err)
 {
@@ -55,8 +36,10 @@ static bool check_out_file(
 	if (self->bytes > BYTES_MAX)
 		return error_set(err, ERR_INVALID,
 			"the files of the commit are larger than %zu bytes", BYTES_MAX);
+	const struct fs_content content = {self->content.text, self->content.len,
+		entry->type == TREE_EXECUTABLE ? 0700 : 0600};
 	return make_parents(self->root, entry->path, err) &&
-	       put_file(self->root, entry, &self->content, err);
+	       fs_create_at(self->root, entry->path, &content, err);
 }
 
 static bool check_out_all(

@@ -3,7 +3,6 @@
 #include "base/fs.h"
 #include "reconcile/drivers/ansible_events.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -39,30 +38,21 @@ static void run_clear(struct playbook_run *self)
 
 /* ---- what it reads -------------------------------------------------------------------------- */
 
-static bool put(
-	const char *folder, const char *name, const char *text, size_t len, struct error *err)
-{
-	const struct fs_content content = {text, len, 0600};
-	auto_fd int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return error_errno(err, errno, "folder '%s'", folder);
-	return fs_create_at(fd, name, &content, err);
-}
-
 static bool put_files(struct playbook_run *self, struct error *err)
 {
 	const struct playbook *playbook = self->playbook;
 	auto_free char *plugins = mem_printf("%s/callbacks", self->memory);
+	auto_free char *callback = mem_printf("%s/" CALLBACK ".py", plugins);
 	auto_free char *sockets = mem_printf("%s/cp", self->memory);
 	auto_free char *scratch = mem_printf("%s/tmp", self->memory);
 	if (mkdir(plugins, 0700) < 0 || mkdir(sockets, 0700) < 0 || mkdir(scratch, 0700) < 0)
 		return error_errno(err, errno, "folders in '%s'", self->memory);
 	self->variables = mem_printf("%s/variables.yml", self->memory);
 	self->connection = mem_printf("%s/connection.yml", self->memory);
-	return put(plugins, CALLBACK ".py", embedded_ansible_callback_py,
-		       embedded_ansible_callback_py_len, err) &&
-	       put(self->memory, "connection.yml", playbook->connection,
-		       strlen(playbook->connection), err) &&
+	return fs_write(callback, embedded_ansible_callback_py, embedded_ansible_callback_py_len,
+		       0600, err) &&
+	       fs_write(self->connection, playbook->connection, strlen(playbook->connection), 0600,
+		       err) &&
 	       feed_new(self->variables, playbook->variables, playbook->variables_len, &self->feed,
 		       err);
 }

@@ -12,12 +12,9 @@
 
 struct step_place;
 
-/** Place of steps that are no client's; no client can have that name. */
-#define STEP_PLACE_FLEET "_fleet"
-
 struct step_place_options {
 	const char *steps_dir; /* <state_dir>/steps */
-	const char *name;      /* of the client, or STEP_PLACE_FLEET */
+	const char *name;      /* of the client */
 	int64_t wait_ms; /* for who works there: then the program of a dead service is ended */
 	int cancel_fd;   /* readable = give up; -1 none */
 };

@@ -143,6 +143,8 @@ void plan_find_data(struct plan_work *work);
 void plan_data_clear(struct plan *plan);
 void plan_data_to_text(const struct plan *plan, struct buf *out);
 /** `, "reverts": ..., "data": [...]` */
+/** `"name": "text"` of a JSON object, or null where there is no text. */
+void plan_add_member(struct buf *out, const char *name, const char *text);
 void plan_data_to_json(const struct plan *plan, struct buf *out);
 
 /* ---- pins ---- */

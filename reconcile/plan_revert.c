@@ -155,13 +155,6 @@ void plan_data_to_text(const struct plan *plan, struct buf *out)
 		add_data(out, &plan->data[i], width);
 }
 
-static void add_string(struct buf *out, const char *name, const char *text)
-{
-	buf_addf(out, "\"%s\": \"", name);
-	buf_add_json(out, text, strlen(text));
-	buf_add_str(out, "\"");
-}
-
 void plan_data_to_json(const struct plan *plan, struct buf *out)
 {
 	static const char *const words[] = {
@@ -177,15 +170,11 @@ void plan_data_to_json(const struct plan *plan, struct buf *out)
 	for (size_t i = 0; i < plan->data_count; i++) {
 		const struct plan_data *data = &plan->data[i];
 		buf_add_str(out, i ? ", {" : "[{");
-		add_string(out, "client", data->client);
+		plan_add_member(out, "client", data->client);
 		buf_add_str(out, ", ");
-		add_string(out, "apps", data->apps);
-		if (*data->backup) {
-			buf_add_str(out, ", ");
-			add_string(out, "backup", data->backup);
-		} else {
-			buf_add_str(out, ", \"backup\": null");
-		}
+		plan_add_member(out, "apps", data->apps);
+		buf_add_str(out, ", ");
+		plan_add_member(out, "backup", data->backup);
 		buf_addf(out, ", \"belongs\": %s}", data->belongs ? "true" : "false");
 	}
 	buf_add_str(out, plan->data_count ? "]" : "[]");

@@ -248,8 +248,7 @@ static void add_string(struct buf *out, const char *text)
 	buf_add_char(out, '"');
 }
 
-/* A text, or null where there is none. */
-static void add_member(struct buf *out, const char *name, const char *text)
+void plan_add_member(struct buf *out, const char *name, const char *text)
 {
 	buf_addf(out, "\"%s\": ", name);
 	if (*text)
@@ -264,9 +263,9 @@ static void add_reasons(struct buf *out, const struct plan_entry *entry)
 	for (size_t i = 0; i < entry->reason_count; i++) {
 		const struct plan_reason *reason = &entry->reasons[i];
 		buf_add_str(out, i ? ", {" : "{");
-		add_member(out, "text", reason->text);
+		plan_add_member(out, "text", reason->text);
 		buf_add_str(out, ", ");
-		add_member(out, "file", reason->file);
+		plan_add_member(out, "file", reason->file);
 		if (reason->line)
 			buf_addf(out, ", \"line\": %u}", reason->line);
 		else
@@ -278,15 +277,15 @@ static void add_reasons(struct buf *out, const struct plan_entry *entry)
 static void add_json_entry(struct buf *out, const struct plan_entry *entry)
 {
 	buf_add_str(out, "{");
-	add_member(out, "client", entry->client);
+	plan_add_member(out, "client", entry->client);
 	buf_add_str(out, ", ");
-	add_member(out, "stage", entry->stage_name);
+	plan_add_member(out, "stage", entry->stage_name);
 	buf_add_str(out, ", ");
-	add_member(out, "action", plan_action_name(entry->action));
+	plan_add_member(out, "action", plan_action_name(entry->action));
 	buf_add_str(out, ", ");
-	add_member(out, "from", entry->from.release);
+	plan_add_member(out, "from", entry->from.release);
 	buf_add_str(out, ", ");
-	add_member(out, "to", entry->to.release);
+	plan_add_member(out, "to", entry->to.release);
 	buf_add_str(out, ", ");
 	add_reasons(out, entry);
 	buf_add_char(out, '}');
@@ -304,30 +303,30 @@ static void add_json_pipeline(struct buf *out, const char *key, const char *pipe
 static void add_problem(struct buf *out, const struct problem *item)
 {
 	buf_add_char(out, '{');
-	add_member(out, "file", item->file);
+	plan_add_member(out, "file", item->file);
 	if (item->line)
 		buf_addf(out, ", \"line\": %u, ", item->line);
 	else
 		buf_add_str(out, ", \"line\": null, ");
-	add_member(out, "what", item->what);
+	plan_add_member(out, "what", item->what);
 	buf_add_str(out, ", ");
-	add_member(out, "fix", item->fix);
+	plan_add_member(out, "fix", item->fix);
 	buf_add_char(out, '}');
 }
 
 void plan_to_json(const struct plan *plan, struct buf *out)
 {
 	buf_add_char(out, '{');
-	add_member(out, "from", plan->base);
+	plan_add_member(out, "from", plan->base);
 	buf_add_str(out, ", ");
-	add_member(out, "to", plan->target);
+	plan_add_member(out, "to", plan->target);
 	buf_add_str(out, ", ");
-	add_member(out, "plan", plan->digest);
+	plan_add_member(out, "plan", plan->digest);
 	buf_add_str(out, ", ");
-	add_member(out, "verdict", verdict_word(plan));
+	plan_add_member(out, "verdict", verdict_word(plan));
 	if (plan->over_limit) {
 		buf_add_str(out, ", ");
-		add_member(out, "needs_approval", plan->over_limit);
+		plan_add_member(out, "needs_approval", plan->over_limit);
 	}
 	buf_addf(out, ", \"changed\": %zu, \"unchanged\": %zu, \"clients\": [", plan->changed,
 		plan->unchanged);

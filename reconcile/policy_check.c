@@ -92,9 +92,10 @@ static bool refuse_strangers(const struct check_reader *reader, enum check_kind 
 	return good;
 }
 
-static bool begins_with(const char *text, const char *start)
+bool policy_may_be_url(const char *text)
 {
-	return !strncmp(text, start, strlen(start));
+	return !strncmp(text, "http://", 7) || !strncmp(text, "https://", 8) ||
+	       !strncmp(text, "{{", 2);
 }
 
 static bool check_target(const struct check_reader *reader, const struct policy_check *check)
@@ -103,9 +104,8 @@ static bool check_target(const struct check_reader *reader, const struct policy_
 	if (check->kind == CHECK_COMMAND)
 		return true;
 	bool is_http = check->kind == CHECK_HTTP;
-	bool good = is_http ? begins_with(target, "http://") || begins_with(target, "https://") ||
-				      begins_with(target, "{{")
-			    : strrchr(target, ':') || strstr(target, "{{");
+	bool good =
+		is_http ? policy_may_be_url(target) : strrchr(target, ':') || strstr(target, "{{");
 	if (good)
 		return true;
 	const struct node *place = node_get(reader->node, is_http                    ? "http"

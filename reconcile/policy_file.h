@@ -110,6 +110,8 @@ bool policy_read_step_kind(
 	const struct converter *self, const struct step_file *file, struct policy_step *step);
 /** Is it a map of texts by names that a header can have? @p what  "checks.x", for messages */
 bool policy_check_headers(const struct node *headers, const char *what, struct problems *problems);
+/** Does it begin as a URL for http, or as a template that may become one? */
+bool policy_may_be_url(const char *text);
 /** Methods of a request; the order is that of step_file.method. */
 extern const char *const policy_methods[];
 /** Read `steps:` and `lifecycle:`. @return false if errors were added */

@@ -87,11 +87,6 @@ static bool read_ansible(const struct step_reader *reader)
 		"name a playbook of the repository", "'%s.ansible' is '%.80s'", reader->what, path);
 }
 
-static bool begins_with(const char *text, const char *start)
-{
-	return !strncmp(text, start, strlen(start));
-}
-
 static bool read_http(const struct step_reader *reader)
 {
 	const struct step_file *file = reader->file;
@@ -104,8 +99,7 @@ static bool read_http(const struct step_reader *reader)
 	step->body = file->body ? file->body->text : NULL;
 	step->headers = file->headers;
 	step->status = file->status;
-	if (!begins_with(step->url, "http://") && !begins_with(step->url, "https://") &&
-		!begins_with(step->url, "{{"))
+	if (!policy_may_be_url(step->url))
 		return policy_problem(reader->self->problems, node_get(step->node, "http"),
 			"begin it with http:// or https://", "'%s.http' is '%.80s'", reader->what,
 			step->url);

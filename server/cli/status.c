@@ -173,70 +173,54 @@ static void print_clients(const cJSON *status)
 		printf("Others  %d healthy\n", others);
 }
 
+/* The first ones of a kind, and how many more there are. */
+static void print_list(const cJSON *list, const char *label, void (*print)(const cJSON *item))
+{
+	const cJSON *item;
+	int told = 0;
+	cJSON_ArrayForEach(item, list)
+	{
+		if (++told > LIST_MAX)
+			break;
+		print(item);
+	}
+	print_rest(label, cJSON_GetArraySize(list));
+}
+
 /* Why nothing goes on, and what to do. */
-static void print_waits(const cJSON *status)
+static void print_waits(const cJSON *waits)
 {
-	const cJSON *waits, *list = cJSON_GetObjectItemCaseSensitive(status, "waits");
-	int told = 0;
-	cJSON_ArrayForEach(waits, list)
-	{
-		if (++told > LIST_MAX)
-			break;
-		printf("Waits   %s\n", online_text(waits, "what"));
-		if (*online_text(waits, "next"))
-			printf("        Next: %s\n", online_text(waits, "next"));
-	}
-	print_rest("Waits", cJSON_GetArraySize(list));
+	printf("Waits   %s\n", online_text(waits, "what"));
+	if (*online_text(waits, "next"))
+		printf("        Next: %s\n", online_text(waits, "next"));
 }
 
-static void print_held(const cJSON *status)
+static void print_held(const cJSON *held)
 {
-	const cJSON *held, *list = cJSON_GetObjectItemCaseSensitive(status, "held");
-	if (!cJSON_GetArraySize(list))
-		printf("Held    none\n");
-	int told = 0;
-	cJSON_ArrayForEach(held, list)
-	{
-		if (++told > LIST_MAX)
-			break;
-		printf("Held    %s: %s. Again: aviary retry %s\n", online_text(held, "client"),
-			online_text(held, "reason"), online_text(held, "client"));
-	}
-	print_rest("Held", cJSON_GetArraySize(list));
+	printf("Held    %s: %s. Again: aviary retry %s\n", online_text(held, "client"),
+		online_text(held, "reason"), online_text(held, "client"));
 }
 
-static void print_paused(const cJSON *status)
+static void print_paused(const cJSON *paused)
 {
-	const cJSON *paused, *list = cJSON_GetObjectItemCaseSensitive(status, "paused");
-	if (!cJSON_GetArraySize(list))
-		printf("Paused  none\n");
-	int told = 0;
-	cJSON_ArrayForEach(paused, list)
-	{
-		if (++told > LIST_MAX)
-			break;
-		const char *client = online_text(paused, "client");
-		printf("Paused  %s, since %s, '%s', by %s. Again: aviary resume%s%s\n",
-			*client ? client : "the fleet", online_text(paused, "since"),
-			online_text(paused, "reason"), online_text(paused, "by"),
-			*client ? " " : "", client);
-	}
-	print_rest("Paused", cJSON_GetArraySize(list));
+	const char *client = online_text(paused, "client");
+	printf("Paused  %s, since %s, '%s', by %s. Again: aviary resume%s%s\n",
+		*client ? client : "the fleet", online_text(paused, "since"),
+		online_text(paused, "reason"), online_text(paused, "by"), *client ? " " : "",
+		client);
 }
 
-static void print_pinned(const cJSON *status)
+static void print_pinned(const cJSON *pinned)
 {
-	const cJSON *pinned, *list = cJSON_GetObjectItemCaseSensitive(status, "pinned");
-	int told = 0;
-	cJSON_ArrayForEach(pinned, list)
-	{
-		if (++told > LIST_MAX)
-			break;
-		printf("Pinned  %s until %s, '%s'. Then the newest commit comes by itself\n",
-			online_text(pinned, "client"), online_text(pinned, "until"),
-			online_text(pinned, "reason"));
-	}
-	print_rest("Pinned", cJSON_GetArraySize(list));
+	printf("Pinned  %s until %s, '%s'. Then the newest commit comes by itself\n",
+		online_text(pinned, "client"), online_text(pinned, "until"),
+		online_text(pinned, "reason"));
+}
+
+static void print_vanished(const cJSON *client)
+{
+	printf("Vanished %s: not in the inventory any more; nothing is destroyed\n",
+		cJSON_GetStringValue(client));
 }
 
 static void print_drift(const cJSON *status)
@@ -255,30 +239,28 @@ static void print_drift(const cJSON *status)
 	print_rest("Drift", told);
 }
 
-static void print_vanished(const cJSON *status)
+static void print_lists(const cJSON *status)
 {
-	const cJSON *client, *list = cJSON_GetObjectItemCaseSensitive(status, "vanished");
-	int told = 0;
-	cJSON_ArrayForEach(client, list)
-	{
-		if (++told > LIST_MAX)
-			break;
-		printf("Vanished %s: not in the inventory any more; nothing is destroyed\n",
-			cJSON_GetStringValue(client));
-	}
-	print_rest("Vanished", cJSON_GetArraySize(list));
+	const cJSON *held = cJSON_GetObjectItemCaseSensitive(status, "held");
+	const cJSON *paused = cJSON_GetObjectItemCaseSensitive(status, "paused");
+	print_list(cJSON_GetObjectItemCaseSensitive(status, "waits"), "Waits", print_waits);
+	if (!cJSON_GetArraySize(held))
+		printf("Held    none\n");
+	print_list(held, "Held", print_held);
+	if (!cJSON_GetArraySize(paused))
+		printf("Paused  none\n");
+	print_list(paused, "Paused", print_paused);
+	print_list(cJSON_GetObjectItemCaseSensitive(status, "pinned"), "Pinned", print_pinned);
+	print_drift(status);
+	print_list(
+		cJSON_GetObjectItemCaseSensitive(status, "vanished"), "Vanished", print_vanished);
 }
 
 static void print_status(const cJSON *status)
 {
 	const cJSON *leader = cJSON_GetObjectItemCaseSensitive(status, "leader");
 	print_rollout(status, cJSON_GetObjectItemCaseSensitive(status, "rollout"));
-	print_waits(status);
-	print_held(status);
-	print_paused(status);
-	print_pinned(status);
-	print_drift(status);
-	print_vanished(status);
+	print_lists(status);
 	if (*online_text(status, "problem"))
 		printf("Trouble %s\n", online_text(status, "problem"));
 	if (*online_text(leader, "instance"))

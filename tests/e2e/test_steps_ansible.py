@@ -1,11 +1,10 @@
 """Steps of kind ansible: the real ansible-playbook on hosts of this machine."""
 
-import os
 import shutil
 
 import pytest
 
-from tests.lib.asking import done, run
+from tests.lib.asking import alive, done, left_over, run
 from tests.lib.fleet import INVENTORY, POLICY, VARIABLES, WITH_API, wait_for
 from tests.lib.gitserver import git
 from tests.lib.ssh_fleet import Hosts, SshFleet
@@ -54,11 +53,6 @@ def define(fleet, playbook=PLAYBOOK_TEXT, role=ROLE_TEXT, keys="", push=True):
 def played(fleet):
     path = fleet.control / "played"
     return [line.split("|") for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def left_over(fleet):
-    return [path for path in (fleet.state / "steps").rglob("*")
-            if path.is_file() and path.name != "lock"]
 
 
 def test_a_playbook_runs_for_one_client_with_its_variables_and_secrets(fleet):
@@ -112,15 +106,6 @@ def test_a_playbook_that_fails_touches_nothing(fleet, playbook, role, reason):
     record = fleet.service.api("clients/alpha")
     assert record["held"]["reason"].startswith(reason), record["held"]["reason"]
     assert not left_over(fleet)
-
-
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 WAITS = """\

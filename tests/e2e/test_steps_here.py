@@ -1,12 +1,11 @@
 """Steps on the service machine: commands in a checkout of the commit, and requests."""
 
 import http.server
-import os
 import re
 
 import pytest
 
-from tests.lib.asking import done, run
+from tests.lib.asking import alive, done, left_over, run
 from tests.lib.fleet import POLICY, VARIABLES, WITH_API
 from tests.lib.gitserver import git
 from tests.lib.webserver import WebServer
@@ -80,11 +79,6 @@ def announced(fleet, client=None):
     return [each for each in found if client in (None, each[1])]
 
 
-def left_over(fleet):
-    return [path for path in (fleet.state / "steps").rglob("*")
-            if path.is_file() and path.name != "lock"]
-
-
 def kept_output(fleet, commit, client="alpha"):
     return done(fleet.command("logs", fleet.rollouts(commit)[-1]["id"], client))
 
@@ -128,15 +122,6 @@ def test_a_command_that_fails_touches_nothing(fleet, script, keys, reason):
     sleeper = fleet.control / "sleeper"
     if sleeper.exists():
         fleet.wait_for("the end of its group", lambda: not alive(int(sleeper.read_text())))
-
-
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def test_killed_in_a_command_the_next_service_waits_for_it(fleet):

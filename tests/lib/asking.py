@@ -1,6 +1,7 @@
 """What tests share that ask a running service for something by its command."""
 
 import getpass
+import os
 import shutil
 import subprocess
 
@@ -32,6 +33,21 @@ def lose_state(fleet):
     fleet.service.kill()
     shutil.rmtree(fleet.state)
     fleet.state.mkdir(mode=0o700)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def left_over(fleet):
+    """Files of steps on the service machine that nobody took away."""
+    return [path for path in (fleet.state / "steps").rglob("*")
+            if path.is_file() and path.name != "lock"]
 
 
 def clear_away(fleet):

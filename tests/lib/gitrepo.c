@@ -1,4 +1,5 @@
 #include "tests/lib/gitrepo.h"
+#include "git/repo.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -29,6 +30,20 @@ static void must(bool fine, const char *what)
 		return;
 	fprintf(stderr, "gitrepo: %s: %s\n", what, strerror(errno));
 	abort();
+}
+
+int gitrepo_begin(void **state)
+{
+	struct error err;
+	(void)state;
+	return repo_library_init(&err) ? 0 : -1;
+}
+
+int gitrepo_end(void **state)
+{
+	(void)state;
+	repo_library_shutdown();
+	return 0;
 }
 
 char *gitrepo_scratch(void)

@@ -2,6 +2,10 @@
 #pragma once
 #include "base/buf.h"
 
+/** Group fixtures of cmocka: libgit2 is there while the tests of a program run. */
+int gitrepo_begin(void **state);
+int gitrepo_end(void **state);
+
 /** New empty folder below $TMPDIR; the caller gives it to gitrepo_remove(). */
 char *gitrepo_scratch(void);
 /** rm -r, and frees the path. */

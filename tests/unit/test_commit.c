@@ -308,9 +308,5 @@ int main(void)
 		CASE(a_tag_is_annotated_and_never_moves),
 		CASE(a_walk_follows_first_parents_until_it_is_told_to_stop),
 	};
-	if (!repo_library_init(&err))
-		return 1;
-	int failed = cmocka_run_group_tests_name("commit", tests, NULL, NULL);
-	repo_library_shutdown();
-	return failed;
+	return cmocka_run_group_tests_name("commit", tests, gitrepo_begin, gitrepo_end);
 }

@@ -69,9 +69,5 @@ int main(void)
 		cmocka_unit_test(files_of_a_commit_against_its_first_parent),
 		cmocka_unit_test(a_commit_that_is_not_there_is_an_error),
 	};
-	if (!repo_library_init(&err))
-		return 1;
-	int failed = cmocka_run_group_tests_name("commit_paths", tests, NULL, NULL);
-	repo_library_shutdown();
-	return failed;
+	return cmocka_run_group_tests_name("commit_paths", tests, gitrepo_begin, gitrepo_end);
 }

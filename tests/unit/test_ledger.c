@@ -486,9 +486,5 @@ int main(void)
 		TEST(a_branch_that_lost_commits_is_refused_until_accepted),
 		TEST(a_branch_that_vanishes_under_a_write_is_refused_too),
 	};
-	if (!repo_library_init(&err))
-		return 1;
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	repo_library_shutdown();
-	return failed;
+	return cmocka_run_group_tests(tests, gitrepo_begin, gitrepo_end);
 }

@@ -371,9 +371,5 @@ int main(void)
 		CASE(a_damaged_pack_is_told_and_nothing_is_removed),
 		CASE(killed_at_any_point_leaves_a_mirror_that_works),
 	};
-	if (!repo_library_init(&err))
-		return 1;
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-	repo_library_shutdown();
-	return failed;
+	return cmocka_run_group_tests(tests, gitrepo_begin, gitrepo_end);
 }

@@ -195,20 +195,6 @@ static void variables_and_secrets_come_through_as_they_are(void **state)
 	gitrepo_remove(STEAL(folder));
 }
 
-static int begin(void **state)
-{
-	struct error err;
-	(void)state;
-	return repo_library_init(&err) ? 0 : -1;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	repo_library_shutdown();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,5 +207,5 @@ int main(void)
 		cmocka_unit_test(a_pipe_that_nobody_reads_ends),
 		cmocka_unit_test(variables_and_secrets_come_through_as_they_are),
 	};
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, gitrepo_begin, gitrepo_end);
 }

@@ -334,9 +334,5 @@ int main(void)
 		CASE(a_path_without_a_repository_is_not_found),
 		CASE(a_cancelled_call_does_nothing),
 	};
-	if (!repo_library_init(&err))
-		return 1;
-	int failed = cmocka_run_group_tests_name("remote", tests, NULL, NULL);
-	repo_library_shutdown();
-	return failed;
+	return cmocka_run_group_tests_name("remote", tests, gitrepo_begin, gitrepo_end);
 }

@@ -323,9 +323,5 @@ int main(void)
 		CASE(ancestors_are_told_from_strangers),
 		CASE(references_are_listed_by_prefix_and_sorted),
 	};
-	if (!repo_library_init(&err))
-		return 1;
-	int failed = cmocka_run_group_tests_name("repo", tests, NULL, NULL);
-	repo_library_shutdown();
-	return failed;
+	return cmocka_run_group_tests_name("repo", tests, gitrepo_begin, gitrepo_end);
 }

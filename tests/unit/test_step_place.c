@@ -201,20 +201,6 @@ static void a_status_that_is_asked_for_is_no_error(void **state)
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, make, drop)
 
-static int begin(void **state)
-{
-	struct error err;
-	(void)state;
-	return repo_library_init(&err) ? 0 : -1;
-}
-
-static int end(void **state)
-{
-	(void)state;
-	repo_library_shutdown();
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,5 +211,5 @@ int main(void)
 		TEST(a_program_is_asked_to_end_with_its_signal),
 		TEST(a_status_that_is_asked_for_is_no_error),
 	};
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, gitrepo_begin, gitrepo_end);
 }

@@ -375,9 +375,5 @@ int main(void)
 		CASE(lists_are_sorted_and_complete),
 		CASE(ten_thousand_files_of_one_folder_are_all_read),
 	};
-	if (!repo_library_init(&err))
-		return 1;
-	int failed = cmocka_run_group_tests_name("tree", tests, NULL, NULL);
-	repo_library_shutdown();
-	return failed;
+	return cmocka_run_group_tests_name("tree", tests, gitrepo_begin, gitrepo_end);
 }

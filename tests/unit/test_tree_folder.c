@@ -186,9 +186,5 @@ int main(void)
 		CASE(a_folder_that_is_not_there_is_not_found),
 		CASE(an_empty_folder_is_the_empty_tree),
 	};
-	if (!repo_library_init(&err))
-		return 1;
-	int failed = cmocka_run_group_tests_name("tree_folder", tests, NULL, NULL);
-	repo_library_shutdown();
-	return failed;
+	return cmocka_run_group_tests_name("tree_folder", tests, gitrepo_begin, gitrepo_end);
 }
